@@ -1,0 +1,14 @@
+/* clock.h: time, in seconds. */
+#ifndef PB_BASE_CLOCK_H
+#define PB_BASE_CLOCK_H
+
+/* Seconds since an arbitrary moment; never goes back. For durations and rates. */
+double pb_clock_seconds(void);
+
+enum { PB_TIMESTAMP_MAX = 32 };
+
+/* The present in UTC, ISO 8601 with milliseconds ("2026-11-24T05:15:37.123Z"). text must hold PB_TIMESTAMP_MAX bytes.
+ * For log lines only: no output file may depend on it (banks are compared bit for bit). */
+void pb_clock_timestamp(char *text);
+
+#endif

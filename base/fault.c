@@ -1,0 +1,35 @@
+#include "base/fault.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FAULT_NAME_MAX = 64 };
+
+static char armed_name[FAULT_NAME_MAX]; /* written before threads start, then only read */
+static atomic_int hits_left;            /* 0: nothing armed */
+
+pb_status pb_fault_arm(const char *specification, int rank) {
+    atomic_store(&hits_left, 0);
+    if (!specification || !*specification)
+        return pb_ok();
+    char name[FAULT_NAME_MAX];
+    int for_rank = rank, hit = 1, end = 0;
+    int fields = sscanf(specification, "%63[a-z0-9._-]%n@%d%n:%d%n", name, &end, &for_rank, &end, &hit, &end);
+    if (fields < 1 || specification[end] != '\0' || hit < 1)
+        return pb_fail(PB_E_USAGE, "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT", specification);
+    if (for_rank != rank)
+        return pb_ok();
+    strcpy(armed_name, name);
+    atomic_store(&hits_left, hit);
+    return pb_ok();
+}
+
+bool pb_fault(const char *name) {
+    if (atomic_load_explicit(&hits_left, memory_order_relaxed) == 0 || strcmp(name, armed_name) != 0)
+        return false;
+    int left = atomic_load(&hits_left);
+    while (left > 0 && !atomic_compare_exchange_weak(&hits_left, &left, left - 1)) {
+    }
+    return left == 1;
+}

@@ -1,0 +1,19 @@
+/* fault.h: named points at which a test can make the outside world fail.
+ *
+ * A fault point stands where the operating system could refuse (a write, an fsync, an allocation). It costs one load of a flag
+ * when nothing is armed. Only main.c arms one, from the environment variable PATCHBANK_FAULT="name" or "name@rank" or
+ * "name@rank:hit" (hit 1 is the first time the point is passed); the point then reports a failure once.
+ */
+#ifndef PB_BASE_FAULT_H
+#define PB_BASE_FAULT_H
+
+#include "base/status.h"
+
+/* Arms at most one point of this process from `specification` (NULL or "": none). rank is this process's rank; a point for
+ * another rank is ignored. Errors: PB_E_USAGE when the text has not the form above. Not collective, not thread safe. */
+PB_CHECKED pb_status pb_fault_arm(const char *specification, int rank);
+
+/* True when the armed fault is `name` and its turn has come. Thread safe. */
+bool pb_fault(const char *name);
+
+#endif

@@ -1,0 +1,30 @@
+/* log.h: what a run says while it works: one line an event, "key=value" pairs, on standard error.
+ *
+ *   2026-11-24T05:15:37.123Z info  rank=0 job=train event=extracted images=300 seconds=12.10 images_per_s=24.8
+ *
+ * Standard output is kept for answers (eval's figures, info's table). Values carry their unit in the key's name. A value with
+ * spaces is written with quotes. Lines are written whole, by one write, so that ranks do not mix within a line.
+ */
+#ifndef PB_BASE_LOG_H
+#define PB_BASE_LOG_H
+
+#include "base/status.h"
+
+typedef enum pb_log_level { PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR } pb_log_level;
+
+/* Sets the rank and job put into every line, and the least level that is written. `job` is borrowed for the whole run.
+ * Before the call the lines say rank=0, without a job, from level info. Not thread safe; called once, by main.c. */
+void pb_log_setup(int rank, const char *job, pb_log_level least);
+
+/* Writes one line of this rank. format makes the pairs after event= ("images=%d path=\"%s\""). Thread safe. */
+void pb_log(pb_log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* As pb_log, but only rank 0 writes: for facts that every rank knows alike. Not a collective: no rank waits. */
+void pb_log_once(pb_log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The one line with which a run ends badly, for people, without a timestamp:
+ *   patchbank train: error: <message> [io/image.c:120, exit 65: never retry: correct the input]
+ * rank >= 0 is named in the line, -1 is not. */
+void pb_log_failure(const pb_status *status, int rank);
+
+#endif

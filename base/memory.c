@@ -1,0 +1,50 @@
+#include "base/memory.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pointers go in and out through memcpy: `void *` stands for "address of any object pointer", and a cast to void ** would
+ * break the aliasing rules. */
+static void *load(const void *pointer) {
+    void *value;
+    memcpy(&value, pointer, sizeof value);
+    return value;
+}
+
+static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
+
+static bool rounded_size(size_t count, size_t size, size_t *bytes) {
+    size_t product;
+    if (__builtin_mul_overflow(count, size, &product) || product > (size_t)PTRDIFF_MAX - PB_ALIGNMENT)
+        return false;
+    *bytes = (product / PB_ALIGNMENT + 1) * PB_ALIGNMENT;
+    return true;
+}
+
+pb_status pb_allocate(void *pointer_out, size_t count, size_t size, const char *what) {
+    store(pointer_out, NULL);
+    size_t bytes;
+    void *memory = rounded_size(count, size, &bytes) ? aligned_alloc(PB_ALIGNMENT, bytes) : NULL;
+    if (!memory)
+        return pb_fail(PB_E_SYSTEM, "out of memory for %s: %zu items of %zu bytes", what, count, size);
+    memset(memory, 0, bytes);
+    store(pointer_out, memory);
+    return pb_ok();
+}
+
+pb_status pb_resize(void *pointer_inout, size_t old_count, size_t count, size_t size, const char *what) {
+    void *old = load(pointer_inout);
+    void *fresh;
+    PB_TRY(pb_allocate(&fresh, count, size, what));
+    if (old)
+        memcpy(fresh, old, (old_count < count ? old_count : count) * size);
+    free(old);
+    store(pointer_inout, fresh);
+    return pb_ok();
+}
+
+void pb_release(void *pointer_inout) {
+    free(load(pointer_inout));
+    store(pointer_inout, NULL);
+}

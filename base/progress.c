@@ -1,0 +1,59 @@
+#include "base/progress.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const double TERMINAL_PERIOD_S = 1.0 / 6, LOG_PERIOD_S = 60.0;
+
+void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, const char *unit, bool visible) {
+    double now = pb_clock_seconds();
+    *progress = (pb_progress){.step = step, .unit = unit, .total = total, .begun = now, .shown = now, .visible = visible};
+    progress->terminal = visible && isatty(STDERR_FILENO);
+}
+
+void pb_progress_duration(double seconds, char text[16]) {
+    if (!isfinite(seconds) || seconds < 0 || seconds > 9e7) {
+        snprintf(text, 16, "?");
+        return;
+    }
+    unsigned whole = (unsigned)(seconds + 0.5);
+    if (whole >= 3600)
+        snprintf(text, 16, "%u:%02u:%02u", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        snprintf(text, 16, "%u:%02u", whole / 60, whole % 60);
+}
+
+static void show(const pb_progress *progress, double now) {
+    double elapsed = now - progress->begun, rate = elapsed > 0 ? (double)progress->done / elapsed : 0;
+    bool known = progress->total > 0;
+    double left = known && rate > 0 ? (double)(progress->total - progress->done) / rate : -1;
+    char left_text[16];
+    pb_progress_duration(left, left_text);
+    if (progress->terminal)
+        fprintf(stderr, "\r\033[K%s %llu/%llu %s, %.1f/s, %s left", progress->step, (unsigned long long)progress->done,
+                (unsigned long long)progress->total, progress->unit, rate, left_text);
+    else
+        pb_log(PB_LOG_INFO, "progress", "step=%s done=%llu total=%llu unit=%s per_s=%.1f left=%s", progress->step,
+               (unsigned long long)progress->done, (unsigned long long)progress->total, progress->unit, rate, left_text);
+}
+
+void pb_progress_update(pb_progress *progress, uint64_t done) {
+    progress->done = progress->total && done > progress->total ? progress->total : done;
+    if (!progress->visible)
+        return;
+    double now = pb_clock_seconds();
+    if (now - progress->shown < (progress->terminal ? TERMINAL_PERIOD_S : LOG_PERIOD_S))
+        return;
+    progress->shown = now;
+    show(progress, now);
+}
+
+double pb_progress_end(pb_progress *progress) {
+    if (progress->terminal)
+        fprintf(stderr, "\r\033[K");
+    return pb_clock_seconds() - progress->begun;
+}

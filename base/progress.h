@@ -1,0 +1,34 @@
+/* progress.h: how far a long step has come, with rate and time left.
+ *
+ * On a terminal one line is redrawn, at most six times a second; elsewhere (a batch job's log) a log line is written at most
+ * once a minute, so that silence means trouble. Only rank 0 shows anything; it speaks for its own share of the work, scaled to
+ * the whole by the caller's total.
+ */
+#ifndef PB_BASE_PROGRESS_H
+#define PB_BASE_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A running display. Plain data, owned by the caller, nothing to release; ended by pb_progress_end. */
+typedef struct pb_progress {
+    const char *step;     /* "extract"; borrowed */
+    const char *unit;     /* "images"; borrowed */
+    uint64_t total, done; /* items */
+    double begun, shown;  /* pb_clock_seconds of the start and of the last output */
+    bool visible, terminal;
+} pb_progress;
+
+/* Begins a step of `total` items (0: unknown). `visible` is true on rank 0. */
+void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, const char *unit, bool visible);
+
+/* `done` items of the step are finished. Cheap enough for once an item. Not thread safe. */
+void pb_progress_update(pb_progress *progress, uint64_t done);
+
+/* Removes the terminal line. Returns the seconds since begin. */
+double pb_progress_end(pb_progress *progress);
+
+/* "1:02:03" or "0:07" of a number of seconds, into text of 16 bytes; "?" when seconds is negative or not finite. */
+void pb_progress_duration(double seconds, char text[16]);
+
+#endif

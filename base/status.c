@@ -1,0 +1,105 @@
+#include "base/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+pb_status pb_ok(void) { return (pb_status){.code = PB_OK}; }
+
+/* Room and file ("io/archive.c") are enough to find the line; the build folder is nobody's business. */
+static const char *source_tail(const char *file) {
+    const char *slash = strrchr(file, '/');
+    if (!slash)
+        return file;
+    while (slash > file && slash[-1] != '/')
+        slash--;
+    return slash;
+}
+
+static pb_status make(pb_code code, const char *file, int line) {
+    PB_ASSERT(code != PB_OK);
+    pb_status status = {.code = code, .line = line};
+    snprintf(status.file, sizeof status.file, "%s", source_tail(file));
+    return status;
+}
+
+pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...) {
+    pb_status status = make(code, file, line);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(status.message, sizeof status.message, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static pb_code code_of_errno(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case EACCES:
+    case ENAMETOOLONG:
+        return PB_E_INPUT;
+    default:
+        return PB_E_SYSTEM;
+    }
+}
+
+pb_status pb_fail_errno_at(int error, const char *file, int line, const char *path, const char *what) {
+    return pb_fail_at(code_of_errno(error), file, line, "%s: %s: %s", path, what, strerror(error));
+}
+
+void pb_keep_first(pb_status *kept, pb_status next) {
+    if (kept->code == PB_OK)
+        *kept = next;
+}
+
+pb_status pb_prefix(pb_status status, const char *prefix) {
+    if (status.code == PB_OK)
+        return status;
+    pb_status prefixed = status;
+    int written = snprintf(prefixed.message, sizeof prefixed.message, "%s: ", prefix);
+    if (written > 0 && (size_t)written < sizeof prefixed.message)
+        snprintf(prefixed.message + written, sizeof prefixed.message - (size_t)written, "%.*s",
+                 (int)(sizeof prefixed.message - (size_t)written - 1), status.message);
+    return prefixed;
+}
+
+const char *pb_code_name(pb_code code) {
+    switch (code) {
+#define PB_CODE_NAME(name, exit_code, meaning, advice) \
+    case name:                                         \
+        return #name;
+        PB_CODES(PB_CODE_NAME)
+#undef PB_CODE_NAME
+    }
+    return "unknown code";
+}
+
+const char *pb_code_meaning(pb_code code) {
+    switch (code) {
+#define PB_CODE_MEANING(name, exit_code, meaning, advice) \
+    case name:                                            \
+        return meaning;
+        PB_CODES(PB_CODE_MEANING)
+#undef PB_CODE_MEANING
+    }
+    return "unknown code";
+}
+
+const char *pb_code_advice(pb_code code) {
+    switch (code) {
+#define PB_CODE_ADVICE(name, exit_code, meaning, advice) \
+    case name:                                           \
+        return advice;
+        PB_CODES(PB_CODE_ADVICE)
+#undef PB_CODE_ADVICE
+    }
+    return "unknown code";
+}
+
+_Noreturn void pb_assert_failed(const char *condition, const char *file, int line) {
+    fprintf(stderr, "patchbank: defect: %s:%d: assertion failed: %s\n", source_tail(file), line, condition);
+    abort();
+}

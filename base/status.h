@@ -1,0 +1,88 @@
+/* status.h: what went wrong, where, and what the batch system should do next.
+ *
+ * Three kinds of trouble are kept apart everywhere in patchbank:
+ *   - a programming error: PB_ASSERT, always compiled in, aborts the process (Open MPI then ends the whole job);
+ *   - a bad input item (one image of many): data, not a failure. It is counted and reported by the job, and only a number
+ *     over the job's budget becomes a status;
+ *   - an operating error (a missing file, a full disk): a pb_status that is returned, and under MPI agreed on by all ranks
+ *     (mpi/comm.h, pb_agree) before anybody acts on it.
+ *
+ * A message is one line that says what is wrong, where, and where possible what to do; it never ends with a full stop or a
+ * newline, and the path or item comes first ("a.jpg: truncated JPEG ...").
+ */
+#ifndef PB_BASE_STATUS_H
+#define PB_BASE_STATUS_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+/* The one list of result codes: name, process exit code, meaning for people, advice for a batch script. Exit codes follow
+ * sysexits.h where it has a fitting one; the list is public (README, docs/ARCHITECTURE.md) and is only ever extended. */
+#define PB_CODES(X)                                                                          \
+    X(PB_OK, 0, "done", "go on")                                                             \
+    X(PB_E_NO, 1, "the answer is no (verify found damage)", "look at the report")            \
+    X(PB_E_USAGE, 64, "unknown or wrong option", "never retry: correct the command")         \
+    X(PB_E_INPUT, 65, "bad input data", "never retry: correct the input")                    \
+    X(PB_E_UNSUPPORTED, 69, "not supported by this build or device", "never retry here")     \
+    X(PB_E_INTERNAL, 70, "a defect of patchbank", "never retry: report it")                  \
+    X(PB_E_SYSTEM, 74, "the machine failed (disk full, out of memory, a peer lost)", "retry") \
+    X(PB_E_REQUEUE, 75, "stopped early, state saved", "requeue: it goes on from there")
+
+typedef enum pb_code {
+#define PB_CODE_ENUM(name, exit_code, meaning, advice) name = (exit_code),
+    PB_CODES(PB_CODE_ENUM)
+#undef PB_CODE_ENUM
+} pb_code;
+
+enum { PB_MESSAGE_MAX = 1024 };
+
+/* A result by value. Owns nothing; may be copied freely and sent between ranks as bytes of the same build. */
+typedef struct pb_status {
+    pb_code code;                 /* PB_OK or the kind of trouble */
+    int line;                     /* source line that found it, 0 when PB_OK */
+    char file[48];                /* source file that found it, tail of its path */
+    char message[PB_MESSAGE_MAX]; /* one line, empty when PB_OK */
+} pb_status;
+
+#define PB_CHECKED __attribute__((warn_unused_result))
+
+/* The successful status. */
+pb_status pb_ok(void);
+
+/* A failed status with a printf-formatted message, cut at PB_MESSAGE_MAX - 1 bytes. code must not be PB_OK. */
+#define pb_fail(code, ...) pb_fail_at((code), __FILE__, __LINE__, __VA_ARGS__)
+pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* As pb_fail(PB_E_SYSTEM or PB_E_INPUT, "<path>: <what>: <strerror(error)>"): ENOENT, ENOTDIR, EISDIR, EACCES and
+ * ENAMETOOLONG are the user's input, everything else (ENOSPC, EIO, EMFILE ...) is the machine's. */
+#define pb_fail_errno(error, path, what) pb_fail_errno_at((error), __FILE__, __LINE__, (path), (what))
+pb_status pb_fail_errno_at(int error, const char *file, int line, const char *path, const char *what);
+
+static inline bool pb_failed(pb_status const *status) { return status->code != PB_OK; }
+
+/* Keeps the first failure: *kept becomes `next` only if *kept is PB_OK. For cleanup paths, which must run to their end. */
+void pb_keep_first(pb_status *kept, pb_status next);
+
+/* Puts "<prefix>: " before the message of a failed status (an image's path, say); leaves PB_OK alone. */
+pb_status pb_prefix(pb_status status, const char *prefix);
+
+/* Names of a code, from the list above: "PB_E_INPUT", "bad input data", "never retry: ...". Static strings. */
+const char *pb_code_name(pb_code code);
+const char *pb_code_meaning(pb_code code);
+const char *pb_code_advice(pb_code code);
+
+/* Returns from the calling function with the status when `call` failed. Only where nothing has to be released and no peer
+ * rank waits in a collective; elsewhere test, clean up, and agree. */
+#define PB_TRY(call)                                   \
+    do {                                               \
+        pb_status pb_try_status_ = (call);             \
+        if (pb_failed(&pb_try_status_))                \
+            return pb_try_status_;                     \
+    } while (0)
+
+/* Always checked, in every build: a false condition is our defect, state is unknown, the job must not go on. */
+#define PB_ASSERT(condition) ((condition) ? (void)0 : pb_assert_failed(#condition, __FILE__, __LINE__))
+_Noreturn void pb_assert_failed(const char *condition, const char *file, int line);
+
+#endif

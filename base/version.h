@@ -1,0 +1,11 @@
+/* version.h: which build this is; written into every output file. */
+#ifndef PB_BASE_VERSION_H
+#define PB_BASE_VERSION_H
+
+/* "0.1.0": the version of CMakeLists.txt, project(). Static string. */
+const char *pb_version(void);
+
+/* Commit of the checkout at configure time, "-dirty" when it had changes, "unknown" outside git. Static string. */
+const char *pb_version_commit(void);
+
+#endif

@@ -1,0 +1,31 @@
+/* projection.h: the random linear projection before selection.
+ *
+ * Greedy selection looks only at distances, and by Johnson and Lindenstrauss a random linear map to out_dim dimensions keeps them
+ * within a factor 1 +- epsilon. Entries are +-1 / sqrt(out_dim) with independent signs (D. Achlioptas, "Database-friendly random
+ * projections", JCSS 66, 2003), from the counter-based generator: signs are exact, so every rank and device makes the same
+ * matrix without a transcendental function, and 1 / sqrt(out_dim) is rounded once. Not collective.
+ */
+#ifndef PB_CORESET_PROJECTION_H
+#define PB_CORESET_PROJECTION_H
+
+#include "base/status.h"
+#include "gpu/device.h"
+
+/* matrix: [dim][out_dim], host memory. The sign of entry (k, j) is bit 31 of number k * out_dim + j of PB_STREAM_PROJECTION. */
+void pb_projection_matrix(uint64_t seed, int dim, int out_dim, float *matrix);
+
+/* A projection ready on a device. */
+typedef struct pb_projection pb_projection;
+
+/* Makes it for features of `dim` values. out_dim 0, or >= dim: selection sees the features themselves (the identity, no copy). */
+PB_CHECKED pb_status pb_projection_create(pb_device *device, uint64_t seed, int dim, int out_dim, pb_projection **projection_out);
+void pb_projection_free(pb_projection **projection);
+
+/* Values a projected row has. */
+int pb_projection_dim(const pb_projection *projection);
+
+/* Projects rows [n][dim] in device memory. *projected: device memory of the projection (valid until its next call), or rows itself for
+ * the identity. */
+PB_CHECKED pb_status pb_projection_apply(pb_projection *projection, const float *rows, size_t n, const float **projected);
+
+#endif

@@ -1,0 +1,36 @@
+/* cpu.h: private to gpu/: the parts of the "cpu" device, which fill the slots of pb_cpu_table (gpu/device_cpu.c).
+ * Contracts: gpu/device.h. cpu_network.c is the only file that knows oneDNN; cpu_points.c and cpu_features.c drive the kernels of
+ * cpu_kernels.h, which come in one source compiled per instruction set and are chosen when the device is opened.
+ */
+#ifndef PB_GPU_CPU_H
+#define PB_GPU_CPU_H
+
+#include "gpu/cpu_kernels.h"
+#include "gpu/device_table.h"
+
+/* The kernels that this processor runs, best first; `name` ("avx512", "avx2", "plain") forces one, NULL chooses.
+ * NULL when the forced one is unknown or this processor cannot run it. */
+const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name);
+
+/* oneDNN: cpu_network.c */
+pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled);
+pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
+
+/* cpu_features.c */
+pb_status pb_cpu_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
+                                float *features);
+pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
+
+/* cpu_points.c */
+pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_points **points);
+void pb_cpu_points_free(pb_device *device, pb_points *points);
+pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
+                              int64_t *not_finite);
+pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row);
+void pb_cpu_points_clear(pb_device *device, pb_points *points);
+pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
+pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
+                         uint64_t *nearest);
+
+#endif

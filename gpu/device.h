@@ -1,0 +1,139 @@
+/* device.h: the device a rank drives, behind one small table.
+ *
+ * A device is opened by name ("cpu"; "cuda:0" once its plugin exists) and gives memory and a handful of operations. Every
+ * operation has a plain twin in gpu/ref.h that is its specification. A missing operation answers PB_E_UNSUPPORTED; nothing falls
+ * back silently. The callers never look behind the table, so a plugin fits in without a change outside gpu/.
+ *
+ * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may rely on
+ * it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
+ * pb_device_download of them returns.
+ * Layout: images [n][side][side][3] bytes; taps [n][side][side][channels] float; features and points [n][dim] float, row-major.
+ *
+ * Canonical arithmetic (docs/ARCHITECTURE.md, invariant 1). Decisions hang on these, so they are the same bits on every device,
+ * kernel, thread count and partition:
+ *   distance^2(x, c): s = 0; for k = 0 .. dim-1 in order: t = x[k] - c[k] rounded to float; s = fmaf(t, t, s)
+ *   projection y[j]:  s = 0; for k = 0 .. dim-1 in order: s = fmaf(x[k], m[k][j], s)
+ *   packed pair:      (float bits of distance^2) << 32 | (0xFFFFFFFF - index): a maximum prefers the larger distance, then the
+ *                     smaller index. packed nearest: bits << 32 | index: a minimum prefers the smaller distance, then index.
+ * Network outputs are only close between devices (and between instruction sets of a CPU); on one device they do not depend
+ * on the number of images in a call, on threads or on the partition.
+ *
+ * None of these functions is collective. A device is used by one thread at a time; it may use threads inside.
+ */
+#ifndef PB_GPU_DEVICE_H
+#define PB_GPU_DEVICE_H
+
+#include "base/status.h"
+#include "gpu/network.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pb_device pb_device;     /* an opened device */
+typedef struct pb_compiled pb_compiled; /* a network in a device's own form */
+typedef struct pb_points pb_points;     /* points in a device's own layout, with their distance to the centres seen so far */
+
+/* Opens a device. threads: CPU threads that it may use, >= 1.
+ * Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown name (the known ones are listed), PB_E_UNSUPPORTED when this
+ * machine cannot run it, with the reason. */
+PB_CHECKED pb_status pb_device_open(const char *name, int threads, pb_device **device_out);
+
+/* Closes it and sets *device to NULL; everything made on it must have been released. NULL is fine. */
+void pb_device_close(pb_device **device);
+
+/* One line about it: name, instruction set or model, threads. Belongs to the device. */
+const char *pb_device_description(const pb_device *device);
+
+/* Device memory of `bytes` bytes, aligned to PB_ALIGNMENT. Errors: PB_E_SYSTEM. Released by pb_device_release, which sets
+ * *pointer to NULL and takes NULL. */
+PB_CHECKED pb_status pb_device_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what);
+void pb_device_release(pb_device *device, void *pointer_inout);
+
+/* Copies between host and device memory; complete on return. */
+PB_CHECKED pb_status pb_device_upload(pb_device *device, void *to_device, const void *from_host, size_t bytes);
+PB_CHECKED pb_status pb_device_download(pb_device *device, void *to_host, const void *from_device, size_t bytes);
+
+/* Puts a network into the device's form, ready for up to batch_max images a call. The network may be freed afterwards. */
+PB_CHECKED pb_status pb_device_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out);
+void pb_device_compiled_free(pb_device *device, pb_compiled **compiled);
+
+/* Runs images through a compiled network: normalises the bytes and writes every tap.
+ * images: device memory, [n][side][side][3] bytes, 0 <= n <= batch_max. taps: tap_count pointers to device memory, tap t
+ * [n][its side][its side][its channels] float. The result of an image does not depend on the other images of the call. */
+PB_CHECKED pb_status pb_device_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
+
+/* PatchCore's locally aware patch features, from taps in device memory:
+ *   1. each tap: mean over the 3x3 neighbourhood, stride 1, zeros outside, always divided by 9;
+ *   2. bilinear to the first tap's grid (source position (i + 0.5) * in / out - 0.5, clamped at 0 and at the last row);
+ *   3. concatenated over channels in tap order.
+ * shapes: tap_count shapes. features: device memory, [n * grid * grid][sum of channels] float, patch (row, column) of image i at row
+ * (i * grid + row) * grid + column. */
+PB_CHECKED pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes,
+                                              const float *const *taps, int n, float *features);
+
+/* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all in
+ * device memory, out not overlapping. */
+PB_CHECKED pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
+                                       float *out);
+
+/* Room for `capacity` points of `dim` values in the device's own layout. capacity < 2^32 - 1. Every point's distance^2 starts at
+ * +infinity. Owned by the caller. */
+PB_CHECKED pb_status pb_device_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out);
+void pb_device_points_free(pb_device *device, pb_points **points);
+
+/* Stores rows [count][dim] (device memory) as points first .. first + count - 1 and resets their distances; the number of points
+ * becomes the largest first + count seen. *not_finite is the least index of a point with a NaN or infinite value among those
+ * written, or -1; such a point makes later results undefined, so the caller must stop. */
+PB_CHECKED pb_status pb_device_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
+                                            int64_t *not_finite);
+
+/* Copies point `index` to host memory, dim floats. */
+PB_CHECKED pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row);
+
+/* Forgets all points: their number becomes 0, the capacity stays. */
+void pb_device_points_clear(pb_device *device, pb_points *points);
+
+/* One step of textbook greedy selection: distance^2 of every point becomes the smaller of itself and its canonical distance^2 to
+ * `centre` (host memory, dim floats). *best is the packed maximum over the points afterwards, 0 when there are none. A point
+ * that equals a centre stays at 0 and can be picked again only when every point is at 0. */
+PB_CHECKED pb_status pb_device_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
+
+/* Nearest neighbours: for each query the packed minimum over itself and all points, the index of a point being its place plus
+ * first_index (< 2^32 in sum). queries: [count][dim], device memory; nearest: device memory, [count], in and out;
+ * PB_NEAREST_NONE where nothing has been seen yet. */
+PB_CHECKED pb_status pb_device_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
+                                       size_t count, uint64_t *nearest);
+
+#define PB_NEAREST_NONE UINT64_MAX
+
+/* The bits of a float, and back; for floats >= +0 their order is the order of the values. */
+static inline uint32_t pb_float_bits(float value) {
+    union {
+        float value;
+        uint32_t bits;
+    } both = {.value = value};
+    return both.bits;
+}
+
+static inline float pb_packed_distance2(uint64_t packed) {
+    union {
+        uint32_t bits;
+        float value;
+    } both = {.bits = (uint32_t)(packed >> 32)};
+    return both.value;
+}
+
+/* The two packings and what is in them. distance^2 must be >= +0 and not NaN. */
+static inline uint64_t pb_pack_farthest(float distance2, uint32_t index) {
+    return (uint64_t)pb_float_bits(distance2) << 32 | (UINT32_MAX - index);
+}
+
+static inline uint64_t pb_pack_nearest(float distance2, uint32_t index) {
+    return (uint64_t)pb_float_bits(distance2) << 32 | index;
+}
+
+static inline uint32_t pb_farthest_index(uint64_t packed) { return UINT32_MAX - (uint32_t)packed; }
+
+static inline uint32_t pb_nearest_index(uint64_t packed) { return (uint32_t)packed; }
+
+#endif

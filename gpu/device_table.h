@@ -1,0 +1,48 @@
+/* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations; the table
+ * repeats their signatures without the device's type of state. A slot that is NULL answers PB_E_UNSUPPORTED.
+ * pb_compiled and pb_points are defined by each kind of device for itself.
+ */
+#ifndef PB_GPU_DEVICE_TABLE_H
+#define PB_GPU_DEVICE_TABLE_H
+
+#include "gpu/device.h"
+
+enum { PB_DEVICE_TABLE_VERSION = 1 }; /* raised with every change of the table: a plugin of another version is refused */
+
+typedef struct pb_device_table {
+    uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
+    const char *kind;  /* what stands before the colon in a device's name: "cpu" */
+    pb_status (*open)(pb_device *device, const char *which);
+    void (*close)(pb_device *device);
+    pb_status (*alloc)(pb_device *device, size_t bytes, void **pointer, const char *what);
+    void (*release)(pb_device *device, void *pointer);
+    pb_status (*upload)(pb_device *device, void *to_device, const void *from_host, size_t bytes);
+    pb_status (*download)(pb_device *device, void *to_host, const void *from_device, size_t bytes);
+    pb_status (*compile)(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+    void (*compiled_free)(pb_device *device, pb_compiled *compiled);
+    pb_status (*run)(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
+    pb_status (*patch_features)(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
+                                float *features);
+    pb_status (*project)(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
+    pb_status (*points_create)(pb_device *device, size_t capacity, int dim, pb_points **points);
+    void (*points_free)(pb_device *device, pb_points *points);
+    pb_status (*points_write)(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
+                              int64_t *not_finite);
+    pb_status (*points_read)(pb_device *device, const pb_points *points, size_t index, float *host_row);
+    void (*points_clear)(pb_device *device, pb_points *points);
+    pb_status (*greedy_step)(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
+    pb_status (*nearest)(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
+                         uint64_t *nearest);
+} pb_device_table;
+
+struct pb_device {
+    const pb_device_table *table;
+    void *state;           /* of the kind of device; may be NULL */
+    int threads;           /* CPU threads it may use, >= 1 */
+    char description[160]; /* for logs */
+};
+
+/* The device that is always there. */
+extern const pb_device_table pb_cpu_table;
+
+#endif

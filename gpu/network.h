@@ -1,0 +1,75 @@
+/* network.h: backbones as data, and the folded network a device runs.
+ *
+ * A backbone is a static list of layers with the names of their tensors. Loading it fetches those tensors from whoever has
+ * them (a safetensors file, the random floor), folds each batch norm into its convolution, in double precision, and gives a
+ * pb_network: plain arrays in host memory, which a device copies into its own form. Nothing here computes features.
+ */
+#ifndef PB_GPU_NETWORK_H
+#define PB_GPU_NETWORK_H
+
+#include "base/status.h"
+#include "base/tensor.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PB_LAYERS_MAX = 256, PB_TAPS_MAX = 8 };
+
+typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATION_RELU6 } pb_activation;
+
+/* One convolution with its batch norm folded in:
+ *   y = activation(conv(x, weights) + bias [+ output of layer `residual`])
+ * Square kernel, square stride, "SAME" padding as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in, 0),
+ * floor(total / 2) before, the rest (the odd pixel) after; zeros. groups is 1 or, for a depthwise layer, inputs == outputs. */
+typedef struct pb_layer {
+    char name[64];            /* of its weights, for messages */
+    int inputs, outputs;      /* channels */
+    int kernel, stride, groups;
+    pb_activation activation;
+    int source;               /* layer whose output is the input; -1: the image */
+    int residual;             /* layer whose output is added before the activation; -1: none */
+    float *weights;           /* [outputs][inputs / groups][kernel][kernel]; owned by the network */
+    float *bias;              /* [outputs]; owned by the network */
+} pb_layer;
+
+/* A network cut after its last tap. Created by pb_network_load, released by pb_network_free. */
+typedef struct pb_network {
+    const char *backbone;     /* static name */
+    int side;                 /* pixels; the input is side x side RGB, 8 bits */
+    float mean[3], scale[3];  /* input value = (byte - mean) * scale, per channel */
+    int layer_count;
+    pb_layer *layers;
+    int tap_count;
+    int taps[PB_TAPS_MAX];    /* layer whose output is tap t, in the order asked for */
+} pb_network;
+
+/* Shape of the output of one layer: height == width == side pixels, channels. */
+typedef struct pb_layer_shape {
+    int side, channels;
+} pb_layer_shape;
+
+/* Names of the backbones of this build, NULL after the last. Static. */
+const char *const *pb_backbone_names(void);
+
+/* The taps of `backbone` that PatchCore uses, as text ("4,10"), the side of its input in pixels, and the first file-name part
+ * of weights is not known here: weights are a job's option. Errors: PB_E_USAGE for an unknown backbone, with the known ones. */
+PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **taps_out, int *side_out);
+
+/* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup.
+ * side: input side in pixels, a positive multiple of 32.
+ * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap; PB_E_INPUT for a missing tensor, a wrong
+ * shape (found and expected are named) or a value that is not finite. *network is then empty. Not collective. */
+PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, int side, pb_tensor_lookup lookup, void *context,
+                                     pb_network *network_out);
+
+/* As pb_network_load, with seeded random weights: uniform with He's variance 2 / fan-in, batch norm the identity. The floor that
+ * real weights must beat: what architecture and preprocessing alone achieve. */
+PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, int side, uint64_t seed, pb_network *network_out);
+
+/* Frees everything; an empty network is fine. */
+void pb_network_free(pb_network *network);
+
+/* Output shape of layer `layer` (-1: the image, 3 channels). */
+pb_layer_shape pb_network_shape(const pb_network *network, int layer);
+
+#endif

@@ -1,0 +1,36 @@
+/* ref.h: the plain twin of every device operation: the specification, in host memory, one loop nest each, nothing clever.
+ *
+ * Same order of arguments as gpu/device.h, same layouts, same results: bit for bit where the operation is canonical (projection,
+ * greedy step, nearest, and patch features), within a stated bound for convolutions, whose order of summation a library chooses.
+ * Used by tests and by whoever writes a new device. Not collective, thread safe, no errors: shapes are asserted.
+ */
+#ifndef PB_GPU_REF_H
+#define PB_GPU_REF_H
+
+#include "gpu/network.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Twin of pb_device_run: taps as there. Direct convolution, accumulated in double, rounded to float once a layer.
+ * Errors: PB_E_SYSTEM when memory is out. */
+PB_CHECKED pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, float *const *taps);
+
+/* Twin of pb_device_patch_features. Arithmetic (float, in this order): the nine neighbours added row by row, times (1.0f / 9);
+ * bilinear as fmaf(fraction, right - left, left), along columns first, then rows. */
+void pb_ref_patch_features(int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n, float *features);
+
+/* Twin of pb_device_project. */
+void pb_ref_project(const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
+
+/* Canonical distance^2 (gpu/device.h) of two rows. */
+float pb_ref_distance2(const float *x, const float *centre, int dim);
+
+/* Twin of pb_device_greedy_step on row-major points; distance2: [n], in and out. Returns the packed maximum, 0 when n is 0. */
+uint64_t pb_ref_greedy_step(const float *points, size_t n, int dim, const float *centre, float *distance2);
+
+/* Twin of pb_device_nearest on row-major points [n][dim]. */
+void pb_ref_nearest(const float *points, size_t n, int dim, uint32_t first_index, const float *queries, size_t count,
+                    uint64_t *nearest);
+
+#endif

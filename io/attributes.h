@@ -1,0 +1,23 @@
+/* attributes.h: the facts that every output file carries: what made it, from what, with which options. Name and text pairs, in
+ * order, written as HDF5 string attributes of the root group and shown by `patchbank info`. */
+#ifndef PB_IO_ATTRIBUTES_H
+#define PB_IO_ATTRIBUTES_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+
+/* Zeroed it is empty. Owned by the caller, released by pb_attributes_free. */
+typedef struct pb_attributes {
+    size_t count;
+    char (*names)[64];
+    char **values;
+} pb_attributes;
+
+/* Adds a pair, or replaces the value of an existing name; copies both. Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_attributes_set(pb_attributes *attributes, const char *name, const char *value);
+/* The value of a name, NULL when there is none; belongs to the attributes. */
+const char *pb_attributes_get(const pb_attributes *attributes, const char *name);
+void pb_attributes_free(pb_attributes *attributes);
+
+#endif

@@ -1,0 +1,40 @@
+/* bank_file.h: the memory bank on disk: one HDF5 file, no pickle. Format: docs/FORMATS.md.
+ *
+ * Rows stand in the order in which they were selected, so the first m rows are the coreset of m patches. Every row is traced to
+ * its image and patch. The same bank is the same file, bit for bit: no times, no ranks, no machine in it. Not collective.
+ */
+#ifndef PB_IO_BANK_FILE_H
+#define PB_IO_BANK_FILE_H
+
+#include "base/status.h"
+#include "io/attributes.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A bank in host memory. Zeroed it is empty; arrays are owned, released by pb_bank_free. */
+typedef struct pb_bank {
+    size_t rows;
+    int dim;                /* values a row */
+    float *features;        /* [rows][dim] */
+    uint64_t *image;        /* [rows] index of the image in the archive */
+    uint32_t *patch_row;    /* [rows] row and column of the patch in the image's grid */
+    uint32_t *patch_column;
+    float *covering_radius; /* [rows] largest distance of any training patch to the first i + 1 rows, in the space of selection */
+    char **paths;           /* [rows] the image's path in its list */
+    pb_attributes attributes;
+} pb_bank;
+
+/* Allocates all arrays for rows x dim, zeroed. Errors: PB_E_SYSTEM; the bank is then empty. */
+PB_CHECKED pb_status pb_bank_allocate(pb_bank *bank, size_t rows, int dim);
+void pb_bank_free(pb_bank *bank);
+
+/* Writes the file completely or not at all. */
+PB_CHECKED pb_status pb_bank_write(const char *path, const pb_bank *bank);
+
+/* Opens, checks format and version, and reads attributes, rows and dim; features and provenance only of rows first .. end - 1 (end is cut
+ * to the number of rows; first == end reads none): a rank reads its shard alone. *total_rows gets the rows of the file; bank->rows is
+ * what was read. Errors: PB_E_INPUT (missing, not a bank, newer version, damaged: HDF5 checksum, value not finite). */
+PB_CHECKED pb_status pb_bank_read(const char *path, uint64_t first, uint64_t end, pb_bank *bank_out, uint64_t *total_rows);
+
+#endif

@@ -1,0 +1,53 @@
+/* list.h: which images, what is known of them: a CSV list, or the folder layout of MVTec AD.
+ *
+ * CSV (RFC 4180, UTF-8, first row names the columns, any order, unknown columns are an error):
+ *   path   image file, relative to the list's folder or absolute                            required
+ *   split  "train" or "test"                                                                 required
+ *   label  0 normal, 1 defective, empty unknown                                              required
+ *   class  what kind of object, free text                                                    optional
+ *   group  what was made together (a module, a batch); see `patchbank eval --pairs-within`   optional
+ *   mask   image file whose non-zero pixels are the defect, of the image's size              optional
+ * MVTec AD: ROOT/CLASS/train/good/x.png, ROOT/CLASS/test/DEFECT/x.png, ROOT/CLASS/ground_truth/DEFECT/x_mask.png, for each CLASS, or ROOT
+ * itself is one class. group is the defect's name ("good", "scratch"). Sorted by path in byte order.
+ */
+#ifndef PB_IO_LIST_H
+#define PB_IO_LIST_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum pb_split { PB_SPLIT_TRAIN = 0, PB_SPLIT_TEST = 1 } pb_split;
+
+enum { PB_LABEL_UNKNOWN = -1, PB_LABEL_NORMAL = 0, PB_LABEL_DEFECTIVE = 1 };
+
+/* One image of a list. Strings belong to the list; mask is "" when there is none. */
+typedef struct pb_list_item {
+    const char *path;   /* as the list has it */
+    const char *mask;   /* likewise */
+    const char *class;  /* "" when unknown */
+    const char *group;  /* "" when unknown */
+    pb_split split;
+    int label;
+} pb_list_item;
+
+typedef struct pb_list {
+    char *folder;        /* that relative paths start from */
+    size_t count;
+    pb_list_item *items;
+    struct pb_list_text *texts; /* owns the strings */
+} pb_list;
+
+/* Reads a CSV list from memory (so that one rank can read the file and all can parse it). `name` is its path, for messages and for
+ * relative paths. Errors: PB_E_INPUT with the line number: a missing column, an unknown split or label, a doubled path, no items.
+ * Out: *list, owned by the caller. Not collective. */
+PB_CHECKED pb_status pb_list_parse(const char *name, const char *bytes, size_t size, pb_list *list_out);
+
+/* Walks a folder in the layout of MVTec AD and gives it as CSV text, to be handed to pb_list_parse: one way in for both.
+ * *text is owned by the caller (pb_release). Errors: PB_E_INPUT when the folder has not that layout. Not collective. */
+PB_CHECKED pb_status pb_list_mvtec(const char *root, char **text_out, size_t *size_out);
+
+void pb_list_free(pb_list *list);
+
+#endif

@@ -1,0 +1,56 @@
+/* results_file.h: scores on disk: one HDF5 file and, for people, scores.csv. Format: docs/FORMATS.md.
+ *
+ * Written in blocks of images by one rank, in any order; the bytes do not depend on the order. Not collective.
+ */
+#ifndef PB_IO_RESULTS_FILE_H
+#define PB_IO_RESULTS_FILE_H
+
+#include "base/status.h"
+#include "io/archive.h"
+#include "io/attributes.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Results of `count` consecutive images in host memory. Arrays are borrowed when written, owned when read. */
+typedef struct pb_result_block {
+    size_t count;
+    float *score;         /* [count] image score: the largest patch distance */
+    float *map;           /* [count][grid * grid] distance of each patch to its nearest bank row */
+    uint32_t *patch;      /* [count] the patch with the largest distance, row * grid + column (smallest on a tie) */
+    uint32_t *nearest;    /* [count] the bank row nearest to that patch */
+    double *brightness;   /* [count] brightness floor score (docs/ARCHITECTURE.md), from grey statistics alone */
+} pb_result_block;
+
+typedef struct pb_results_writer pb_results_writer;
+
+/* Begins results.h5 at `path` for `images` images and maps of grid x grid. Errors: PB_E_INPUT, PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_results_create(const char *path, uint64_t images, int grid, const pb_attributes *attributes,
+                                       pb_results_writer **writer_out);
+
+/* Writes the block of images first .. first + block->count - 1 with their records; every image exactly once in all. */
+PB_CHECKED pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_result_block *block,
+                                      const uint64_t *archive_index, const pb_record *records);
+
+/* Completes and publishes results.h5 and beside it `csv_path` (path, split, class, group, label, score, patch_row, patch_column,
+ * nearest_row, nearest_path), or, on error, neither; the writer is gone in both cases. bank_paths: path of each bank row's image. */
+PB_CHECKED pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, char *const *bank_paths,
+                                        size_t bank_rows);
+/* Gives up: removes what was written. NULL is fine. */
+void pb_results_abandon(pb_results_writer **writer);
+
+/* What eval needs, for all images of a file. Owned by the caller, released by pb_results_free. */
+typedef struct pb_results {
+    uint64_t images;
+    int grid;
+    float *score;
+    double *brightness;
+    int8_t *label;
+    char **paths, **classes, **groups;
+    pb_attributes attributes;
+} pb_results;
+
+PB_CHECKED pb_status pb_results_read(const char *path, pb_results *results_out);
+void pb_results_free(pb_results *results);
+
+#endif

@@ -1,0 +1,33 @@
+/* safetensors.h: reads weights files: 8 bytes header length, a JSON header, raw tensors. No code runs from a file.
+ *
+ * Everything in the file is checked before use: header length and JSON, types, shapes, offsets within the file, sizes that agree,
+ * no overlap. Format: https://github.com/huggingface/safetensors. Not collective.
+ */
+#ifndef PB_IO_SAFETENSORS_H
+#define PB_IO_SAFETENSORS_H
+
+#include "base/status.h"
+#include "base/tensor.h"
+#include "io/hash.h"
+
+#include <stddef.h>
+
+typedef struct pb_safetensors pb_safetensors;
+
+/* Reads and checks the whole file. Out: *tensors, owned by the caller. Errors: PB_E_INPUT ("x: not a safetensors file: ..."). */
+PB_CHECKED pb_status pb_safetensors_open(const char *path, pb_safetensors **tensors_out);
+
+/* As open, from memory that is copied (one rank reads, all parse). name: for messages. */
+PB_CHECKED pb_status pb_safetensors_parse(const char *name, const void *bytes, size_t size, pb_safetensors **tensors_out);
+void pb_safetensors_close(pb_safetensors **tensors);
+
+/* SHA-256 of the file, as text; number of tensors; name of tensor `index` in name order. All belong to the object. */
+const char *pb_safetensors_sha256(const pb_safetensors *tensors);
+size_t pb_safetensors_count(const pb_safetensors *tensors);
+const char *pb_safetensors_name(const pb_safetensors *tensors, size_t index);
+
+/* A pb_tensor_lookup; context is a pb_safetensors. F32 tensors only; the view lives as long as the object. Errors: PB_E_INPUT naming
+ * file and tensor when it is missing or of another type. */
+pb_status pb_safetensors_lookup(void *context, const char *name, pb_tensor_view *view_out);
+
+#endif

@@ -1,0 +1,78 @@
+/* comm.h: the ranks of a job.
+ *
+ * A thin layer over MPI_COMM_WORLD that adds what MPI lacks: one way to agree on an error, a watchdog that names the collective
+ * that does not end, and checked sizes. No other room includes mpi.h.
+ *
+ * The rule of this project: no early return between a local failure and the next collective. A rank that fails finishes its
+ * local work, enters pb_agree with its status, and all ranks leave together with the same one.
+ *
+ * "Collective" below: every rank of the communicator calls it, in the same order. An MPI error means that a peer cannot be reached;
+ * MPI's own error handler then ends the job.
+ */
+#ifndef PB_MPI_COMM_H
+#define PB_MPI_COMM_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The communicator; one for the life of the process. */
+typedef struct pb_comm pb_comm;
+
+/* Collective. Starts MPI (a run without mpiexec is one rank) and the watchdog thread: a collective that has not ended after
+ * watchdog_s seconds (0: never) writes one line with its name, this rank and host, and ends the job with exit code PB_E_SYSTEM.
+ * Out: *comm, owned by the caller. Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out);
+
+/* Collective. Stops the watchdog, ends MPI, sets *comm to NULL. */
+void pb_comm_destroy(pb_comm **comm);
+
+/* Sets the watchdog's limit, in seconds; 0 switches it off. Not collective. */
+void pb_comm_watchdog(pb_comm *comm, double limit_s);
+
+/* Not collective. local: among the ranks of this host, for sharing its cores and devices. */
+int pb_comm_rank(const pb_comm *comm);
+int pb_comm_size(const pb_comm *comm);
+int pb_comm_local_rank(const pb_comm *comm);
+int pb_comm_local_size(const pb_comm *comm);
+
+/* CPU threads that this rank may use so that the ranks of one host share its cores: the cores it is bound to, or, when it is not
+ * bound, its host's cores divided by the local ranks; at least 1. Not collective. */
+int pb_comm_fair_threads(const pb_comm *comm);
+
+/* Collective. The one verdict of all ranks: PB_OK when every rank's status is PB_OK, else the status of the lowest rank among
+ * those with the numerically largest code, on every rank alike. *culprit (may be NULL) gets that rank, -1 when all is well.
+ * Cost: one allreduce of 8 bytes; one broadcast of the status only on failure. */
+PB_CHECKED pb_status pb_agree(pb_comm *comm, pb_status local, int *culprit);
+
+/* Collective. Waits for all ranks. `what` names it for the watchdog, here and below ("before publishing the bank"). */
+void pb_comm_barrier(pb_comm *comm, const char *what);
+
+/* Collective. value becomes the maximum (sum) over the ranks, on all of them. */
+uint64_t pb_comm_max_u64(pb_comm *comm, uint64_t value, const char *what);
+uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what);
+double pb_comm_max_real(pb_comm *comm, double value, const char *what);
+
+/* Collective. Copies `bytes` bytes (any size, equal on all ranks) from rank root's buffer to everybody's. */
+void pb_comm_broadcast(pb_comm *comm, void *buffer, size_t bytes, int root, const char *what);
+
+/* Collective. Every rank gives `bytes` bytes (any number, may differ, may be 0); rank root gets them end to end in rank order in
+ * *gathered (owned by the caller, released by pb_release) with sizes[rank]; elsewhere *gathered is NULL and sizes is not touched.
+ * sizes: room for one entry a rank on root, may be NULL elsewhere. Message sizes are cut to what MPI's int counts allow.
+ * Errors: PB_E_SYSTEM on every rank when root has no memory. */
+PB_CHECKED pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t bytes, int root, void *gathered_out, size_t *sizes,
+                                    const char *what);
+
+/* Collective. Sends send_bytes bytes to rank `to` while receiving exactly receive_bytes bytes from rank `from` (any sizes; both ends
+ * must know them); the buffers do not overlap. For rings. */
+void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
+                      const char *what);
+
+/* How many collectives this rank has entered and the bytes it has sent in them, since pb_comm_create. Not collective. */
+typedef struct pb_comm_counters {
+    uint64_t collectives, bytes_sent;
+} pb_comm_counters;
+pb_comm_counters pb_comm_count(const pb_comm *comm);
+
+#endif

@@ -1,0 +1,24 @@
+/* partition.h: who works on which images (bank rows, shards): contiguous global ranges.
+ *
+ * With n items over p ranks the first n % p ranks have one more: rank r has items first(r) .. first(r + 1) - 1. No result may depend
+ * on it, only speed. Plain arithmetic: not collective, no errors; a rank may have nothing (n < p).
+ */
+#ifndef PB_MPI_PARTITION_H
+#define PB_MPI_PARTITION_H
+
+#include <stdint.h>
+
+/* Global items [first, end). */
+typedef struct pb_range {
+    uint64_t first, end;
+} pb_range;
+
+/* The range of `rank` among `ranks`, 0 <= rank < ranks. */
+pb_range pb_partition(uint64_t items, int ranks, int rank);
+
+/* The rank that has item `item`, 0 <= item < items. */
+int pb_partition_owner(uint64_t items, int ranks, uint64_t item);
+
+static inline uint64_t pb_range_size(pb_range range) { return range.end - range.first; }
+
+#endif
