@@ -1,4 +1,4 @@
-/* clock.h: time, in seconds. */
+/* clock.h: time, in seconds. Not collective: clocks of different hosts differ. Thread safe. */
 #ifndef PB_BASE_CLOCK_H
 #define PB_BASE_CLOCK_H
 

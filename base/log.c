@@ -1,16 +1,27 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/log_terminal.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 2048 };
+enum { LINE_MAX_BYTES = 2048 }; /* below PIPE_BUF (4096), so that a pipe takes a line whole */
+
+/* A line under construction. */
+typedef struct log_line {
+    char text[LINE_MAX_BYTES];
+    size_t length; /* < LINE_MAX_BYTES: the place of the newline is always free */
+} log_line;
 
 static int this_rank;
 static const char *this_job;
 static pb_log_level least_level = PB_LOG_INFO;
+static atomic_bool progress_shown;
 static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error"};
 
 void pb_log_setup(int rank, const char *job, pb_log_level least) {
@@ -19,23 +30,56 @@ void pb_log_setup(int rank, const char *job, pb_log_level least) {
     least_level = least;
 }
 
-/* One write(2) a line keeps lines of different ranks apart on pipes and files. A log that cannot be written is no reason to
- * end a run, so the result is ignored on purpose. */
-static void put_line(char *line, size_t length) {
-    if (length > LINE_MAX_BYTES - 2)
-        length = LINE_MAX_BYTES - 2;
-    line[length++] = '\n';
-    ssize_t ignored = write(STDERR_FILENO, line, length);
-    (void)ignored;
+void pb_log_progress_shown(bool shown) { atomic_store(&progress_shown, shown); }
+
+__attribute__((format(printf, 2, 0))) static void append_list(log_line *line, const char *format, va_list arguments) {
+    size_t room = sizeof line->text - line->length;
+    int wanted = vsnprintf(line->text + line->length, room, format, arguments);
+    if (wanted > 0)
+        line->length += (size_t)wanted < room ? (size_t)wanted : room - 1;
 }
 
-static void put_event(pb_log_level level, const char *event, const char *format, va_list arguments) {
-    char line[LINE_MAX_BYTES], timestamp[PB_TIMESTAMP_MAX];
+__attribute__((format(printf, 2, 3))) static void append(log_line *line, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    append_list(line, format, arguments);
+    va_end(arguments);
+}
+
+/* A value may be a file name, which may hold any byte: a line stays one line, and no terminal is steered by it. */
+static void keep_one_line(log_line *line) {
+    for (size_t i = 0; i < line->length; i++)
+        if ((unsigned char)line->text[i] < 0x20 || line->text[i] == 0x7f)
+            line->text[i] = '?';
+    while (line->length > 0 && line->text[line->length - 1] == ' ')
+        line->length--;
+}
+
+/* One write a line keeps lines of different ranks apart on pipes and files. A log that cannot be written is no reason to end a
+ * run, so failures are ignored on purpose; errno is kept because callers log between a failure and its report. */
+static void put_line(log_line *line) {
+    int kept_errno = errno;
+    keep_one_line(line);
+    line->text[line->length++] = '\n';
+    char erase[] = PB_TERMINAL_ERASE;
+    size_t erase_length = atomic_exchange(&progress_shown, false) ? strlen(erase) : 0;
+    struct iovec parts[] = {{erase, erase_length}, {line->text, line->length}};
+    while (writev(STDERR_FILENO, parts, 2) < 0 && errno == EINTR) {
+    }
+    errno = kept_errno;
+}
+
+__attribute__((format(printf, 3, 0))) static void put_event(pb_log_level level, const char *event, const char *format,
+                                                            va_list arguments) {
+    char timestamp[PB_TIMESTAMP_MAX];
+    log_line line = {.length = 0};
     pb_clock_timestamp(timestamp);
-    int length = snprintf(line, sizeof line, "%s %-5s rank=%d%s%s event=%s ", timestamp, LEVEL_NAMES[level], this_rank,
-                          this_job ? " job=" : "", this_job ? this_job : "", event);
-    int more = vsnprintf(line + length, sizeof line - (size_t)length, format, arguments);
-    put_line(line, (size_t)length + (more > 0 ? (size_t)more : 0));
+    append(&line, "%s %-5s rank=%d", timestamp, LEVEL_NAMES[level], this_rank);
+    if (this_job)
+        append(&line, " job=%s", this_job);
+    append(&line, " event=%s ", event);
+    append_list(&line, format, arguments);
+    put_line(&line);
 }
 
 void pb_log(pb_log_level level, const char *event, const char *format, ...) {
@@ -57,11 +101,14 @@ void pb_log_once(pb_log_level level, const char *event, const char *format, ...)
 }
 
 void pb_log_failure(const pb_status *status, int rank) {
-    char line[LINE_MAX_BYTES], where[32] = "";
+    log_line line = {.length = 0};
+    append(&line, "patchbank");
+    if (this_job)
+        append(&line, " %s", this_job);
+    append(&line, ": error");
     if (rank >= 0)
-        snprintf(where, sizeof where, " (rank %d)", rank);
-    int length = snprintf(line, sizeof line, "patchbank%s%s: error%s: %s [%s:%d, exit %d: %s]", this_job ? " " : "",
-                          this_job ? this_job : "", where, status->message, status->file, status->line, (int)status->code,
-                          pb_code_advice(status->code));
-    put_line(line, (size_t)length);
+        append(&line, " (rank %d)", rank);
+    append(&line, ": %s [%s:%d, exit %d: %s]", status->message, status->file, status->line, (int)status->code,
+           pb_code_advice(status->code));
+    put_line(&line);
 }

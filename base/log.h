@@ -3,7 +3,8 @@
  *   2026-11-24T05:15:37.123Z info  rank=0 job=train event=extracted images=300 seconds=12.10 images_per_s=24.8
  *
  * Standard output is kept for answers (eval's figures, info's table). Values carry their unit in the key's name. A value with
- * spaces is written with quotes. Lines are written whole, by one write, so that ranks do not mix within a line.
+ * spaces is written with quotes. Lines are written whole, by one write, so that ranks do not mix within a line; what is longer
+ * than 2 KiB is cut, and control characters within become '?'. errno is left as it was.
  */
 #ifndef PB_BASE_LOG_H
 #define PB_BASE_LOG_H
@@ -16,7 +17,7 @@ typedef enum pb_log_level { PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR
  * Before the call the lines say rank=0, without a job, from level info. Not thread safe; called once, by main.c. */
 void pb_log_setup(int rank, const char *job, pb_log_level least);
 
-/* Writes one line of this rank. format makes the pairs after event= ("images=%d path=\"%s\""). Thread safe. */
+/* Writes one line of this rank. format makes the pairs after event= ("images=%d path=\"%s\""). Not collective, thread safe. */
 void pb_log(pb_log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* As pb_log, but only rank 0 writes: for facts that every rank knows alike. Not a collective: no rank waits. */

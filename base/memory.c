@@ -1,5 +1,7 @@
 #include "base/memory.h"
 
+#include "base/fault.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +27,8 @@ static bool rounded_size(size_t count, size_t size, size_t *bytes) {
 pb_status pb_allocate(void *pointer_out, size_t count, size_t size, const char *what) {
     store(pointer_out, NULL);
     size_t bytes;
-    void *memory = rounded_size(count, size, &bytes) ? aligned_alloc(PB_ALIGNMENT, bytes) : NULL;
+    bool possible = rounded_size(count, size, &bytes) && !pb_fault("base.allocate");
+    void *memory = possible ? aligned_alloc(PB_ALIGNMENT, bytes) : NULL;
     if (!memory)
         return pb_fail(PB_E_SYSTEM, "out of memory for %s: %zu items of %zu bytes", what, count, size);
     memset(memory, 0, bytes);

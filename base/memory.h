@@ -1,4 +1,7 @@
-/* memory.h: allocation with a size that cannot overflow, alignment for vector code, and a status instead of NULL. */
+/* memory.h: allocation with a size that cannot overflow, alignment for vector code, and a status instead of NULL.
+ *
+ * Not collective; thread safe. Fault point: base.allocate.
+ */
 #ifndef PB_BASE_MEMORY_H
 #define PB_BASE_MEMORY_H
 

@@ -12,30 +12,54 @@ static void *member(const pb_option *row, void *values) { return (char *)values 
 
 static const void *const_member(const pb_option *row, const void *values) { return (const char *)values + row->offset; }
 
+/* "1 to 4096". Bounds of INT are printed in full, not as 9.00719925474099e+15. */
+static void range_text(const pb_option *row, char *text, size_t size) {
+    snprintf(text, size, row->type == PB_OPTION_INT ? "%.0f to %.0f" : "%.15g to %.15g", row->least, row->most);
+}
+
 static pb_status out_of_range(const pb_option *row, const char *text) {
-    return pb_fail(PB_E_USAGE, "--%s %s: must be a number from %.15g to %.15g", row->name, text, row->least, row->most);
+    char range[64];
+    range_text(row, range, sizeof range);
+    const char *kind = row->type == PB_OPTION_INT ? "whole number" : "number";
+    return pb_fail(PB_E_USAGE, "--%s %s: must be a %s from %s", row->name, text, kind, range);
 }
 
 static pb_status set_int(const pb_option *row, const char *text, void *values) {
+    const double exact_most = 0x1p53; /* up to here an integer is exact as a double, so that bounds are, too */
+    PB_ASSERT(row->least >= -exact_most && row->most <= exact_most);
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    bool within = errno == 0 && end != text && *end == '\0' && (double)number >= row->least && (double)number <= row->most;
+    bool exact = number >= -(long long)exact_most && number <= (long long)exact_most;
+    bool within =
+        errno == 0 && end != text && *end == '\0' && exact && (double)number >= row->least && (double)number <= row->most;
     if (!within)
         return out_of_range(row, text);
     *(int64_t *)member(row, values) = number;
     return pb_ok();
 }
 
+/* "0.7%" must be the same double as "0.007", which 0.7 / 100 is not: so the decimal point is moved before the conversion.
+ * Gives NAN for what is no number. */
+static double percent(const char *text, size_t digits) {
+    char shifted[64];
+    if (digits == 0 || digits > sizeof shifted - 4 || strspn(text, "+-.0123456789") != digits)
+        return NAN;
+    snprintf(shifted, sizeof shifted, "%.*se-2", (int)digits, text);
+    char *end;
+    double number = strtod(shifted, &end);
+    return *end == '\0' ? number : NAN;
+}
+
 static pb_status set_real(const pb_option *row, const char *text, void *values) {
     char *end;
-    errno = 0;
+    size_t length = strlen(text);
     double number = strtod(text, &end);
-    if (end != text && end[0] == '%' && end[1] == '\0') {
-        number /= 100;
-        end++;
-    }
-    bool within = errno == 0 && end != text && *end == '\0' && number >= row->least && number <= row->most;
+    if (length > 0 && text[length - 1] == '%')
+        number = percent(text, length - 1);
+    else if (end == text || *end != '\0')
+        number = NAN;
+    bool within = isfinite(number) && number >= row->least && number <= row->most;
     if (!within)
         return out_of_range(row, text);
     *(double *)member(row, values) = number;
@@ -55,7 +79,7 @@ static pb_status set_choice(const pb_option *row, const char *text, void *values
 static pb_status set(const pb_option *row, const char *text, void *values) {
     switch (row->type) {
     case PB_OPTION_FLAG:
-        *(bool *)member(row, values) = text != NULL;
+        *(bool *)member(row, values) = true;
         return pb_ok();
     case PB_OPTION_INT:
         return set_int(row, text, values);
@@ -70,16 +94,35 @@ static pb_status set(const pb_option *row, const char *text, void *values) {
     return pb_fail(PB_E_INTERNAL, "option %s has no type", row->name);
 }
 
-/* A default that its own row refuses is a defect of the table, not of the user. */
+static void set_empty(const pb_option *row, void *values) {
+    switch (row->type) {
+    case PB_OPTION_FLAG:
+        *(bool *)member(row, values) = false;
+        return;
+    case PB_OPTION_INT:
+        *(int64_t *)member(row, values) = 0;
+        return;
+    case PB_OPTION_REAL:
+        *(double *)member(row, values) = 0;
+        return;
+    case PB_OPTION_TEXT:
+    case PB_OPTION_CHOICE:
+        *(const char **)member(row, values) = NULL;
+        return;
+    }
+}
+
+/* A default that its own row refuses, a flag that would always be set, and a number that nobody gives are defects of the table,
+ * not of the user. */
 static void set_fallback(const pb_option *row, void *values) {
+    bool number = row->type == PB_OPTION_INT || row->type == PB_OPTION_REAL;
+    set_empty(row, values);
     if (row->fallback) {
+        PB_ASSERT(row->type != PB_OPTION_FLAG);
         pb_status status = set(row, row->fallback, values);
         PB_ASSERT(!pb_failed(&status));
-    } else if (row->type == PB_OPTION_FLAG) {
-        *(bool *)member(row, values) = false;
     } else {
-        PB_ASSERT(row->type == PB_OPTION_TEXT || row->type == PB_OPTION_CHOICE);
-        *(const char **)member(row, values) = NULL;
+        PB_ASSERT(!number || row->required == row->jobs);
     }
 }
 
@@ -96,11 +139,11 @@ static void fill_getopt(const pb_option *rows, size_t count, uint32_t job, struc
 
 static pb_status read_words(const pb_option *rows, const struct option *known, int argc, char **argv, void *values, bool *given,
                             bool *help_wanted) {
-    int value;
-    optind = 0; /* glibc: start afresh, also in a second call of this process */
+    int value, at = 1; /* the word that getopt_long looks at; without permutation it is where the last call stopped */
+    optind = 0;        /* glibc: start afresh, also in a second call of this process */
     opterr = 0;
-    while ((value = getopt_long(argc, argv, "+:", known, NULL)) != -1) {
-        const char *word = argv[optind > 1 ? optind - 1 : 1];
+    for (; (value = getopt_long(argc, argv, "+:", known, NULL)) != -1; at = optind) {
+        const char *word = argv[at];
         if (value == HELP_VALUE) {
             *help_wanted = true;
             return pb_ok();
@@ -110,12 +153,23 @@ static pb_status read_words(const pb_option *rows, const struct option *known, i
         if (value == ':')
             return pb_fail(PB_E_USAGE, "%s: needs a value; --help says which", word);
         const pb_option *row = &rows[value - FIRST_ROW_VALUE];
-        PB_TRY(set(row, row->type == PB_OPTION_FLAG ? "" : optarg, values));
+        PB_TRY(set(row, optarg, values));
         given[value - FIRST_ROW_VALUE] = true;
     }
     if (optind < argc)
         return pb_fail(PB_E_USAGE, "%s: unexpected word; every option is written --name value", argv[optind]);
     return pb_ok();
+}
+
+/* "--ratio RATIO" */
+static void usage_text(const pb_option *row, char *text, size_t size) {
+    snprintf(text, size, "--%s%s%s", row->name, row->metavar ? " " : "", row->metavar ? row->metavar : "");
+}
+
+static pb_status missing(const pb_option *row) {
+    char usage[80];
+    usage_text(row, usage, sizeof usage);
+    return pb_fail(PB_E_USAGE, "%s is missing: %s", usage, row->help);
 }
 
 pb_status pb_options_parse(const pb_option *rows, size_t count, uint32_t job, int argc, char **argv, void *values,
@@ -130,35 +184,36 @@ pb_status pb_options_parse(const pb_option *rows, size_t count, uint32_t job, in
     PB_TRY(read_words(rows, known, argc, argv, values, given, help_wanted));
     for (size_t i = 0; i < count && !*help_wanted; i++)
         if ((rows[i].required & job) && !given[i])
-            return pb_fail(PB_E_USAGE, "--%s %s is missing: %s", rows[i].name, rows[i].metavar, rows[i].help);
+            return missing(&rows[i]);
     return pb_ok();
 }
 
-/* "default 0.01", "required", "from 1 to 64": what the help adds after the sentence. */
+/* "default 0.01; 0 to 1", "required; one of a|b": what the help adds after the sentence. */
 static void limits_text(const pb_option *row, uint32_t job, char *text, size_t size) {
-    int length = 0;
-    if (row->required & job)
-        length = snprintf(text, size, "required");
-    else if (row->fallback)
-        length = snprintf(text, size, "default %s", row->fallback);
-    else
-        length = snprintf(text, size, row->type == PB_OPTION_FLAG ? "default off" : "default none");
-    if (row->type == PB_OPTION_CHOICE)
-        snprintf(text + length, size - (size_t)length, "; one of %s", row->choices);
-    else if (row->type == PB_OPTION_INT || row->type == PB_OPTION_REAL)
-        snprintf(text + length, size - (size_t)length, "; %.15g to %.15g", row->least, row->most);
+    const char *fallback = row->fallback ? row->fallback : row->type == PB_OPTION_FLAG ? "off" : "none";
+    bool required = (row->required & job) != 0;
+    char range[64] = "";
+    if (row->type == PB_OPTION_INT || row->type == PB_OPTION_REAL)
+        range_text(row, range, sizeof range);
+    snprintf(text, size, "%s%s%s%s%s%s", required ? "required" : "default ", required ? "" : fallback, *range ? "; " : "", range,
+             row->type == PB_OPTION_CHOICE ? "; one of " : "", row->type == PB_OPTION_CHOICE ? row->choices : "");
 }
 
 void pb_options_help(const pb_option *rows, size_t count, uint32_t job, FILE *out) {
-    for (size_t i = 0; i < count; i++) {
-        if (!(rows[i].jobs & job))
-            continue;
-        char left[80], limits[256];
-        snprintf(left, sizeof left, "--%s %s", rows[i].name, rows[i].metavar ? rows[i].metavar : "");
-        limits_text(&rows[i], job, limits, sizeof limits);
-        fprintf(out, "  %-26s %s (%s)\n", left, rows[i].help, limits);
-    }
-    fprintf(out, "  %-26s print this text\n", "--help");
+    char usage[80], limits[256];
+    int width = (int)strlen("--help");
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].jobs & job) {
+            usage_text(&rows[i], usage, sizeof usage);
+            width = (int)strlen(usage) > width ? (int)strlen(usage) : width;
+        }
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].jobs & job) {
+            usage_text(&rows[i], usage, sizeof usage);
+            limits_text(&rows[i], job, limits, sizeof limits);
+            fprintf(out, "  %-*s  %s (%s)\n", width, usage, rows[i].help, limits);
+        }
+    fprintf(out, "  %-*s  print this text\n", width, "--help");
 }
 
 static void put_markdown_cell(const char *text, FILE *out) {
@@ -171,9 +226,12 @@ void pb_options_markdown(const pb_option *rows, size_t count, uint32_t job, FILE
     for (size_t i = 0; i < count; i++) {
         if (!(rows[i].jobs & job))
             continue;
-        char limits[256];
+        char usage[80], limits[256];
+        usage_text(&rows[i], usage, sizeof usage);
         limits_text(&rows[i], job, limits, sizeof limits);
-        fprintf(out, "| `--%s%s%s` | ", rows[i].name, rows[i].metavar ? " " : "", rows[i].metavar ? rows[i].metavar : "");
+        fprintf(out, "| `");
+        put_markdown_cell(usage, out);
+        fprintf(out, "` | ");
         put_markdown_cell(rows[i].help, out);
         fprintf(out, " | ");
         put_markdown_cell(limits, out);

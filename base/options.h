@@ -2,7 +2,9 @@
  *
  * A program describes its options as rows (jobs/options.def). From a row come the command line parser, its range check, the help
  * text with default and unit, the reference in docs/OPTIONS.md, and the name and value recorded in every output file. The
- * command line itself is read by getopt_long(3): "--name value", "--name=value", flags without value, "--" ends options.
+ * command line itself is read by getopt_long(3): "--name value", "--name=value", flags without value, "--" ends options; the last
+ * of repeated options counts; a beginning of a name that fits no other name stands for it, but scripts should not rely on
+ * that: a new option can take it away. Not collective; not thread safe.
  */
 #ifndef PB_BASE_OPTIONS_H
 #define PB_BASE_OPTIONS_H
@@ -14,31 +16,32 @@
 #include <stdio.h>
 
 typedef enum pb_option_type {
-    PB_OPTION_FLAG,   /* bool; present or not */
-    PB_OPTION_INT,    /* int64_t, within [least, most] */
-    PB_OPTION_REAL,   /* double, within [least, most], finite; a trailing % divides by 100 */
-    PB_OPTION_TEXT,   /* const char *, any text; NULL when absent and without default */
-    PB_OPTION_CHOICE  /* const char *, one of the words of `choices`, separated by | */
+    PB_OPTION_FLAG,  /* bool; present or not */
+    PB_OPTION_INT,   /* int64_t, decimal, within [least, most] */
+    PB_OPTION_REAL,  /* double, within [least, most], finite; a trailing % divides by 100: 0.7% is the double of 0.007 */
+    PB_OPTION_TEXT,  /* const char *, any text; NULL when absent and without default */
+    PB_OPTION_CHOICE /* const char *, one of the words of `choices`, separated by | */
 } pb_option_type;
 
 /* One row. Everything in it is static and borrowed. */
 typedef struct pb_option {
-    const char *name;    /* long option without the dashes; also the key in output files */
-    pb_option_type type; /* decides the member's C type, above */
-    size_t offset;       /* of the member in the caller's struct */
-    uint32_t jobs;       /* bit set: the jobs that take it */
-    uint32_t required;   /* bit set: the jobs that cannot do without */
-    bool recorded;       /* it decides the result, so its value is an attribute of the output */
-    const char *metavar; /* what stands after the name in the help ("FILE", "N", "RATIO"); NULL for a flag */
-    const char *fallback;/* the default as the user would write it; NULL: none */
-    double least, most;  /* range of INT and REAL */
-    const char *choices; /* of CHOICE: "a|b|c" */
-    const char *help;    /* one sentence, with the unit, without the default */
+    const char *name;     /* long option without the dashes; also the key in output files */
+    pb_option_type type;  /* decides the member's C type, above */
+    size_t offset;        /* of the member in the caller's struct */
+    uint32_t jobs;        /* bit set: the jobs that take it */
+    uint32_t required;    /* bit set: the jobs that cannot do without */
+    bool recorded;        /* it decides the result, so its value is an attribute of the output */
+    const char *metavar;  /* what stands after the name in the help ("FILE", "N", "RATIO"); NULL for a flag */
+    const char *fallback; /* the default as the user would write it; NULL: none (always of a FLAG; of a number only when all its
+                          * jobs require it) */
+    double least, most;   /* range of INT (at most -2^53 to 2^53, where a double is exact) and of REAL */
+    const char *choices;  /* of CHOICE: "a|b|c" */
+    const char *help;     /* one sentence, with the unit, without the default */
 } pb_option;
 
 /* Sets every member of `values` to its default and then to the words argv[1 .. argc-1] (argv[0] is skipped); only rows of `job`
  * (one bit) are known. Text members point into argv or into the table. Non-option words are an error.
- * `help_wanted` becomes true at --help, and nothing else is then checked.
+ * `help_wanted` becomes true at --help, and nothing that follows, or is missing, is then checked.
  * Errors: PB_E_USAGE with the option, what is wrong with it and what is allowed. Not collective, not thread safe (getopt). */
 PB_CHECKED pb_status pb_options_parse(const pb_option *rows, size_t count, uint32_t job, int argc, char **argv, void *values,
                                       bool *help_wanted);
@@ -51,7 +54,8 @@ void pb_options_markdown(const pb_option *rows, size_t count, uint32_t job, FILE
 
 enum { PB_OPTION_TEXT_MAX = 4096 };
 
-/* The value of a row in `values` as text, in a form that pb_options_parse reads back to the same value ("" for an absent text).
+/* The value of a row in `values` as text, in a form that pb_options_parse reads back to the same value ("" for an absent text,
+ * "true" or "false" for a flag, which is given or not).
  * text must hold PB_OPTION_TEXT_MAX bytes; longer values are cut. */
 void pb_options_value_text(const pb_option *row, const void *values, char *text);
 

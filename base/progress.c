@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_terminal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +28,16 @@ void pb_progress_duration(double seconds, char text[16]) {
         snprintf(text, 16, "%u:%02u", whole / 60, whole % 60);
 }
 
+static void show_on_terminal(const pb_progress *progress, double rate, const char *left) {
+    unsigned long long done = progress->done, total = progress->total;
+    fprintf(stderr, PB_TERMINAL_ERASE "%s %llu", progress->step, done);
+    if (total > 0)
+        fprintf(stderr, "/%llu %s, %.1f/s, %s left", total, progress->unit, rate, left);
+    else
+        fprintf(stderr, " %s, %.1f/s", progress->unit, rate);
+    pb_log_progress_shown(true);
+}
+
 static void show(const pb_progress *progress, double now) {
     double elapsed = now - progress->begun, rate = elapsed > 0 ? (double)progress->done / elapsed : 0;
     bool known = progress->total > 0;
@@ -34,8 +45,7 @@ static void show(const pb_progress *progress, double now) {
     char left_text[16];
     pb_progress_duration(left, left_text);
     if (progress->terminal)
-        fprintf(stderr, "\r\033[K%s %llu/%llu %s, %.1f/s, %s left", progress->step, (unsigned long long)progress->done,
-                (unsigned long long)progress->total, progress->unit, rate, left_text);
+        show_on_terminal(progress, rate, left_text);
     else
         pb_log(PB_LOG_INFO, "progress", "step=%s done=%llu total=%llu unit=%s per_s=%.1f left=%s", progress->step,
                (unsigned long long)progress->done, (unsigned long long)progress->total, progress->unit, rate, left_text);
@@ -53,7 +63,9 @@ void pb_progress_update(pb_progress *progress, uint64_t done) {
 }
 
 double pb_progress_end(pb_progress *progress) {
-    if (progress->terminal)
-        fprintf(stderr, "\r\033[K");
+    if (progress->terminal) {
+        fprintf(stderr, PB_TERMINAL_ERASE);
+        pb_log_progress_shown(false);
+    }
     return pb_clock_seconds() - progress->begun;
 }

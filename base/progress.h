@@ -2,7 +2,7 @@
  *
  * On a terminal one line is redrawn, at most six times a second; elsewhere (a batch job's log) a log line is written at most
  * once a minute, so that silence means trouble. Only rank 0 shows anything; it speaks for its own share of the work, scaled to
- * the whole by the caller's total.
+ * the whole by the caller's total. Not collective: no rank waits.
  */
 #ifndef PB_BASE_PROGRESS_H
 #define PB_BASE_PROGRESS_H
@@ -25,10 +25,11 @@ void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, 
 /* `done` items of the step are finished. Cheap enough for once an item. Not thread safe. */
 void pb_progress_update(pb_progress *progress, uint64_t done);
 
-/* Removes the terminal line. Returns the seconds since begin. */
+/* Removes the terminal line. To be called also when the step fails. Returns the seconds since begin. */
 double pb_progress_end(pb_progress *progress);
 
-/* "1:02:03" or "0:07" of a number of seconds, into text of 16 bytes; "?" when seconds is negative or not finite. */
+/* "1:02:03" or "0:07" of a number of seconds, into text of 16 bytes; "?" when seconds is negative, not finite, or above
+ * 9e7 (almost three years: no estimate, only a rate near 0). */
 void pb_progress_duration(double seconds, char text[16]);
 
 #endif

@@ -4,7 +4,7 @@
  * without the others, which is what makes results independent of how work is divided.
  * Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
  * Only integers and exact scalings of them are offered: nothing here calls a transcendental function, whose last bit
- * differs between C libraries.
+ * differs between C libraries. Not collective; thread safe.
  */
 #ifndef PB_BASE_RANDOM_H
 #define PB_BASE_RANDOM_H

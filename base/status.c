@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-pb_status pb_ok(void) { return (pb_status){.code = PB_OK}; }
+pb_status pb_ok(void) { return (pb_status){.code = PB_OK, .rank = -1}; }
 
 /* Room and file ("io/archive.c") are enough to find the line; the build folder is nobody's business. */
 static const char *source_tail(const char *file) {
@@ -19,9 +19,16 @@ static const char *source_tail(const char *file) {
 
 static pb_status make(pb_code code, const char *file, int line) {
     PB_ASSERT(code != PB_OK);
-    pb_status status = {.code = code, .line = line};
+    pb_status status = {.code = code, .line = line, .rank = -1};
     snprintf(status.file, sizeof status.file, "%s", source_tail(file));
     return status;
+}
+
+/* File names may hold any byte but '/' and 0; a newline in one must not make two lines of a message. */
+static void keep_one_line(char *message) {
+    for (; *message; message++)
+        if ((unsigned char)*message < 0x20 || *message == 0x7f)
+            *message = '?';
 }
 
 pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...) {
@@ -30,6 +37,7 @@ pb_status pb_fail_at(pb_code code, const char *file, int line, const char *forma
     va_start(arguments, format);
     vsnprintf(status.message, sizeof status.message, format, arguments);
     va_end(arguments);
+    keep_one_line(status.message);
     return status;
 }
 
@@ -63,6 +71,7 @@ pb_status pb_prefix(pb_status status, const char *prefix) {
     if (written > 0 && (size_t)written < sizeof prefixed.message)
         snprintf(prefixed.message + written, sizeof prefixed.message - (size_t)written, "%.*s",
                  (int)(sizeof prefixed.message - (size_t)written - 1), status.message);
+    keep_one_line(prefixed.message);
     return prefixed;
 }
 

@@ -8,7 +8,8 @@
  *     (mpi/comm.h, pb_agree) before anybody acts on it.
  *
  * A message is one line that says what is wrong, where, and where possible what to do; it never ends with a full stop or a
- * newline, and the path or item comes first ("a.jpg: truncated JPEG ...").
+ * newline, and the path or item comes first ("a.jpg: truncated JPEG ..."). Control characters in it (a file name may hold a
+ * newline) become '?'.
  */
 #ifndef PB_BASE_STATUS_H
 #define PB_BASE_STATUS_H
@@ -18,13 +19,13 @@
 
 /* The one list of result codes: name, process exit code, meaning for people, advice for a batch script. Exit codes follow
  * sysexits.h where it has a fitting one; the list is public (README, docs/ARCHITECTURE.md) and is only ever extended. */
-#define PB_CODES(X)                                                                          \
-    X(PB_OK, 0, "done", "go on")                                                             \
-    X(PB_E_NO, 1, "the answer is no (verify found damage)", "look at the report")            \
-    X(PB_E_USAGE, 64, "unknown or wrong option", "never retry: correct the command")         \
-    X(PB_E_INPUT, 65, "bad input data", "never retry: correct the input")                    \
-    X(PB_E_UNSUPPORTED, 69, "not supported by this build or device", "never retry here")     \
-    X(PB_E_INTERNAL, 70, "a defect of patchbank", "never retry: report it")                  \
+#define PB_CODES(X)                                                                           \
+    X(PB_OK, 0, "done", "go on")                                                              \
+    X(PB_E_NO, 1, "the answer is no (verify found damage)", "look at the report")             \
+    X(PB_E_USAGE, 64, "unknown or wrong option", "never retry: correct the command")          \
+    X(PB_E_INPUT, 65, "bad input data", "never retry: correct the input")                     \
+    X(PB_E_UNSUPPORTED, 69, "not supported by this build or device", "never retry here")      \
+    X(PB_E_INTERNAL, 70, "a defect of patchbank", "never retry: report it")                   \
     X(PB_E_SYSTEM, 74, "the machine failed (disk full, out of memory, a peer lost)", "retry") \
     X(PB_E_REQUEUE, 75, "stopped early, state saved", "requeue: it goes on from there")
 
@@ -40,6 +41,7 @@ enum { PB_MESSAGE_MAX = 1024 };
 typedef struct pb_status {
     pb_code code;                 /* PB_OK or the kind of trouble */
     int line;                     /* source line that found it, 0 when PB_OK */
+    int rank;                     /* rank that failed, set by pb_agree; -1 until then and when PB_OK */
     char file[48];                /* source file that found it, tail of its path */
     char message[PB_MESSAGE_MAX]; /* one line, empty when PB_OK */
 } pb_status;
@@ -49,16 +51,17 @@ typedef struct pb_status {
 /* The successful status. */
 pb_status pb_ok(void);
 
-/* A failed status with a printf-formatted message, cut at PB_MESSAGE_MAX - 1 bytes. code must not be PB_OK. */
+/* A failed status with a printf-formatted message, cut at PB_MESSAGE_MAX - 1 bytes. code must not be PB_OK. Not collective, like
+ * everything here; thread safe. */
 #define pb_fail(code, ...) pb_fail_at((code), __FILE__, __LINE__, __VA_ARGS__)
-pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* As pb_fail(PB_E_SYSTEM or PB_E_INPUT, "<path>: <what>: <strerror(error)>"): ENOENT, ENOTDIR, EISDIR, EACCES and
  * ENAMETOOLONG are the user's input, everything else (ENOSPC, EIO, EMFILE ...) is the machine's. */
 #define pb_fail_errno(error, path, what) pb_fail_errno_at((error), __FILE__, __LINE__, (path), (what))
 pb_status pb_fail_errno_at(int error, const char *file, int line, const char *path, const char *what);
 
+/* Whether a status is anything but PB_OK; an answer "no" (PB_E_NO) counts as failed. */
 static inline bool pb_failed(pb_status const *status) { return status->code != PB_OK; }
 
 /* Keeps the first failure: *kept becomes `next` only if *kept is PB_OK. For cleanup paths, which must run to their end. */
@@ -74,11 +77,11 @@ const char *pb_code_advice(pb_code code);
 
 /* Returns from the calling function with the status when `call` failed. Only where nothing has to be released and no peer
  * rank waits in a collective; elsewhere test, clean up, and agree. */
-#define PB_TRY(call)                                   \
-    do {                                               \
-        pb_status pb_try_status_ = (call);             \
-        if (pb_failed(&pb_try_status_))                \
-            return pb_try_status_;                     \
+#define PB_TRY(call)                       \
+    do {                                   \
+        pb_status pb_try_status_ = (call); \
+        if (pb_failed(&pb_try_status_))    \
+            return pb_try_status_;         \
     } while (0)
 
 /* Always checked, in every build: a false condition is our defect, state is unknown, the job must not go on. */

@@ -1,4 +1,4 @@
-/* version.h: which build this is; written into every output file. */
+/* version.h: which build this is; written into every output file. Not collective; thread safe. */
 #ifndef PB_BASE_VERSION_H
 #define PB_BASE_VERSION_H
 

@@ -35,8 +35,8 @@ typedef struct pb_greedy_input {
  * largest distance (not squared) of any point to the picked ones. picked and radius: host memory of the caller, room for
  * input->picks. Selection ends early, with *made < picks, once the radius is 0: every point then equals a picked one, and a
  * repeated row would change no score.
- * Errors: those of the device, agreed: the same on every rank. Cost: one allreduce of 8 bytes, one agreement and one broadcast of
- * dim floats a pick. */
+ * Errors: those of the device, agreed: the same on every rank. Cost a pick: four allreduces of 8 bytes (two agree on success, one
+ * finds the owner, one the farthest patch) and one broadcast of dim floats. */
 PB_CHECKED pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_input *input, uint64_t *picked,
                                       float *radius, size_t *made);
 

@@ -8,11 +8,17 @@
 #include "gpu/cpu_kernels.h"
 #include "gpu/device_table.h"
 
+/* What pb_device.state of an opened "cpu" device points at; made by its open (gpu/device_cpu.c). */
+typedef struct pb_cpu_state {
+    const pb_cpu_kernels *kernels; /* chosen by pb_cpu_kernels_choose when it was opened; a test may put another set here */
+} pb_cpu_state;
+
 /* The kernels that this processor runs, best first; `name` ("avx512", "avx2", "plain") forces one, NULL chooses.
  * NULL when the forced one is unknown or this processor cannot run it. */
 const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name);
 
-/* oneDNN: cpu_network.c */
+/* oneDNN: cpu_network.c. pb_cpu_network_library writes its version and instruction set ("oneDNN 2.6.3 avx512_core"). */
+void pb_cpu_network_library(char *text, size_t size);
 pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
 void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled);
 pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);

@@ -1,0 +1,165 @@
+/* Patch features and projection of the "cpu" device: the work cut into pieces for threads, the arithmetic in cpu_kernels.h. */
+#include "gpu/cpu.h"
+
+#include "base/memory.h"
+
+#include <omp.h>
+
+static const pb_cpu_kernels *kernels_of(const pb_device *device) { return ((const pb_cpu_state *)device->state)->kernels; }
+
+/* One call of pb_cpu_patch_features. */
+typedef struct patches {
+    const pb_cpu_kernels *kernels;
+    int tap_count, grid;
+    const pb_layer_shape *shapes;
+    const float *const *taps;
+    size_t dim;     /* values a patch */
+    size_t widest;  /* floats of the widest row of means, before or after blending */
+    int channels;   /* of the tap with most */
+    float *features;
+} patches;
+
+/* What a thread works in: floats of it, and where things lie. */
+typedef struct scratch {
+    float *zeros;     /* [channels] */
+    float *means;     /* [side][channels] of one row of a tap */
+    float *blended[2]; /* two rows of means, blended along columns: [grid][channels] */
+    int row[2];       /* which rows of the tap they are */
+} scratch;
+
+static size_t scratch_floats(const patches *p) { return 3 * p->widest + (size_t)p->channels; }
+
+static scratch scratch_at(const patches *p, float *memory) {
+    return (scratch){memory + 3 * p->widest, memory, {memory + p->widest, memory + 2 * p->widest}, {-1, -1}};
+}
+
+/* Where output place i of `out` lies in `in` places (gpu/ref.h): between low and high, `fraction` of the way. */
+typedef struct place {
+    int low, high;
+    float fraction;
+} place;
+
+static place place_of(int i, int in, int out) {
+    int64_t numerator = (2 * (int64_t)i + 1) * in - out, denominator = 2 * (int64_t)out, most = denominator * (in - 1);
+    numerator = numerator < 0 ? 0 : numerator > most ? most : numerator;
+    int low = (int)(numerator / denominator);
+    return (place){low, low + 1 < in ? low + 1 : low, (float)(numerator % denominator) / (float)denominator};
+}
+
+/* Row `row` of the means of a tap of one image. */
+static void mean_row(const patches *p, const float *tap, pb_layer_shape shape, int row, const scratch *s, float *out,
+                     size_t stride) {
+    const size_t row_floats = (size_t)shape.side * (size_t)shape.channels;
+    const float *rows[3];
+    for (int i = 0; i < 3; i++)
+        rows[i] = row + i >= 1 && row + i <= shape.side ? tap + (size_t)(row + i - 1) * row_floats : NULL;
+    p->kernels->mean_row(rows, s->zeros, shape.side, shape.channels, out, stride);
+}
+
+/* Makes blended[slot] the row `row` of the means, blended along columns. */
+static void blend_columns(const patches *p, const float *tap, pb_layer_shape shape, int row, scratch *s, int slot) {
+    const size_t channels = (size_t)shape.channels;
+    mean_row(p, tap, shape, row, s, s->means, channels);
+    for (int column = 0; column < p->grid; column++) {
+        place x = place_of(column, shape.side, p->grid);
+        p->kernels->blend(s->means + (size_t)x.low * channels, s->means + (size_t)x.high * channels, x.fraction, channels,
+                          s->blended[slot] + (size_t)column * channels);
+    }
+    s->row[slot] = row;
+}
+
+/* The slot that holds row `row`; makes it, without touching row `keep`, when none does. */
+static int blended_row(const patches *p, const float *tap, pb_layer_shape shape, int row, int keep, scratch *s) {
+    for (int slot = 0; slot < 2; slot++)
+        if (s->row[slot] == row)
+            return slot;
+    int slot = s->row[0] == keep ? 1 : 0;
+    blend_columns(p, tap, shape, row, s, slot);
+    return slot;
+}
+
+/* One tap's part of the features of rows first .. last - 1 of one image. out: the first of these rows, this tap's channels. */
+static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, int first, int last, scratch *s, float *out) {
+    const size_t channels = (size_t)shape.channels;
+    s->row[0] = s->row[1] = -1;
+    for (int row = first; row < last; row++, out += (size_t)p->grid * p->dim) {
+        if (shape.side == p->grid) {
+            mean_row(p, tap, shape, row, s, out, p->dim);
+            continue;
+        }
+        place y = place_of(row, shape.side, p->grid);
+        const float *low = s->blended[blended_row(p, tap, shape, y.low, y.high, s)];
+        const float *high = s->blended[blended_row(p, tap, shape, y.high, y.low, s)];
+        for (int column = 0; column < p->grid; column++)
+            p->kernels->blend(low + (size_t)column * channels, high + (size_t)column * channels, y.fraction, channels,
+                              out + (size_t)column * p->dim);
+    }
+}
+
+enum { BAND = 8 }; /* rows of features in one piece of work; a band makes at most two rows of means that another makes too */
+
+static void band(const patches *p, size_t image, int first, float *memory) {
+    scratch s = scratch_at(p, memory);
+    const int last = first + BAND < p->grid ? first + BAND : p->grid;
+    float *out = p->features + (image * (size_t)p->grid + (size_t)first) * (size_t)p->grid * p->dim;
+    for (int t = 0; t < p->tap_count; t++) {
+        pb_layer_shape shape = p->shapes[t];
+        const float *tap = p->taps[t] + image * (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
+        tap_band(p, tap, shape, first, last, &s, out);
+        out += shape.channels;
+    }
+}
+
+/* Adds up what the taps ask for. */
+static void measure(patches *p) {
+    for (int t = 0; t < p->tap_count; t++) {
+        pb_layer_shape shape = p->shapes[t];
+        PB_ASSERT(shape.side >= 1 && shape.channels >= 1);
+        size_t side = (size_t)(shape.side > p->grid ? shape.side : p->grid), floats = side * (size_t)shape.channels;
+        p->widest = floats > p->widest ? floats : p->widest;
+        p->channels = shape.channels > p->channels ? shape.channels : p->channels;
+        p->dim += (size_t)shape.channels;
+    }
+}
+
+pb_status pb_cpu_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
+                                float *features) {
+    PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && n >= 0);
+    patches p = {.kernels = kernels_of(device), .tap_count = tap_count, .grid = shapes[0].side, .shapes = shapes, .taps = taps,
+                 .features = features};
+    measure(&p);
+    const size_t each = scratch_floats(&p), bands = ((size_t)p.grid + BAND - 1) / BAND, pieces = (size_t)n * bands;
+    float *memory;
+    PB_TRY(pb_allocate(&memory, (size_t)device->threads, each * sizeof(float), "patch features")); /* zeros stay zeros */
+#pragma omp parallel for num_threads(device->threads) schedule(static)
+    for (size_t piece = 0; piece < pieces; piece++)
+        band(&p, piece / bands, (int)(piece % bands) * BAND, memory + (size_t)omp_get_thread_num() * each);
+    pb_release(&memory);
+    return pb_ok();
+}
+
+/* Lays the columns of matrix [dim][out_dim] into tiles: a column is a "point" whose product with a row is wanted. */
+static void tile_columns(const float *matrix, int dim, int out_dim, float *tiles) {
+    for (int first = 0; first < out_dim; first += PB_LANES) {
+        int columns = out_dim - first < PB_LANES ? out_dim - first : PB_LANES;
+        for (int k = 0; k < dim; k++, tiles += PB_LANES)
+            for (int j = 0; j < columns; j++)
+                tiles[j] = matrix[(size_t)k * (size_t)out_dim + (size_t)(first + j)];
+    }
+}
+
+pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out) {
+    PB_ASSERT(dim >= 1 && out_dim >= 1);
+    const pb_cpu_kernels *kernels = kernels_of(device);
+    const size_t tiles = ((size_t)out_dim + PB_LANES - 1) / PB_LANES, step = pb_cpu_chunk_rows(dim), chunks = (n + step - 1) / step;
+    float *columns;
+    PB_TRY(pb_allocate(&columns, tiles * PB_LANES, (size_t)dim * sizeof(float), "projection"));
+    tile_columns(matrix, dim, out_dim, columns);
+#pragma omp parallel for num_threads(device->threads) schedule(static)
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+        size_t first = chunk * step, count = n - first < step ? n - first : step;
+        kernels->project(columns, out_dim, dim, rows + first * (size_t)dim, count, out + first * (size_t)out_dim);
+    }
+    pb_release(&columns);
+    return pb_ok();
+}

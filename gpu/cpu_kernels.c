@@ -1,0 +1,31 @@
+/* Which kernels this processor runs. This file is compiled without instruction set options, so that asking is safe everywhere. */
+#include "gpu/cpu.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static bool runs_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+}
+
+static bool runs_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+static bool runs_always(void) { return true; }
+
+/* Best first. What a set needs is what gpu/CMakeLists.txt compiles it with. */
+static const struct {
+    const pb_cpu_kernels *kernels;
+    bool (*runs_here)(void);
+} SETS[] = {
+    {&pb_cpu_kernels_avx512, runs_avx512},
+    {&pb_cpu_kernels_avx2, runs_avx2},
+    {&pb_cpu_kernels_plain, runs_always},
+};
+
+const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name) {
+    for (size_t i = 0; i < sizeof SETS / sizeof *SETS; i++)
+        if ((!name || strcmp(name, SETS[i].kernels->name) == 0) && SETS[i].runs_here())
+            return SETS[i].kernels;
+    return NULL;
+}

@@ -1,0 +1,419 @@
+/* Networks on the "cpu" device, by oneDNN.
+ *
+ * One image at a time: a network is compiled once, for a batch of one and one thread, and each thread runs whole images of its
+ * own through it. So the result of an image cannot depend on the batch, on its place there or on the number of threads
+ * (docs/ARCHITECTURE.md, invariant 4), and its activations, in memory that is used again as soon as a layer's output is no longer
+ * needed, stay in the cache.
+ * Everything is NHWC. On AVX2 and AVX-512 oneDNN has generated code for all our convolutions in this layout (where the choice is
+ * left to it, AVX2 ends in its reference code), and taps need no conversion: their layers write to the caller's memory.
+ */
+#include "gpu/cpu.h"
+
+#include "base/memory.h"
+
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Channels repeat every 3 values and registers every 16: a stretch of 48 begins both anew, so that its loop has no remainders. */
+enum { STRETCH = 48, SLOTS_MAX = PB_LAYERS_MAX, IN_TAP = -1 };
+
+typedef struct cpu_layer {
+    dnnl_primitive_t primitive;
+    dnnl_memory_t weights, bias; /* read only, shared by all threads */
+    pb_layer_shape input, output;
+    int source, residual; /* as in pb_layer */
+    int slot;             /* of a worker, that holds the output; IN_TAP: the caller's memory */
+} cpu_layer;
+
+/* What one thread needs for itself. Memory objects are views of the slots, one a layer; index 0 is the network's input. */
+typedef struct cpu_worker {
+    dnnl_stream_t stream;
+    float *input, *scratchpad;
+    float *slots[SLOTS_MAX];
+    dnnl_memory_t outputs[PB_LAYERS_MAX + 1], scratchpads[PB_LAYERS_MAX];
+} cpu_worker;
+
+struct pb_compiled {
+    dnnl_engine_t engine;
+    int batch_max, side, layer_count, slot_count, tap_count, worker_count;
+    int taps[PB_TAPS_MAX];
+    float mean[STRETCH], scale[STRETCH];
+    size_t slot_values[SLOTS_MAX];
+    cpu_layer layers[PB_LAYERS_MAX];
+    cpu_worker *workers;
+};
+
+/* ---- the calls that another major version of oneDNN spells differently ---- */
+
+#if DNNL_VERSION_MAJOR != 2
+#error "written for oneDNN 2: version 3 made memory descriptors opaque and dropped operation descriptors"
+#endif
+
+static dnnl_status_t describe_nhwc(dnnl_memory_desc_t *desc, pb_layer_shape shape) {
+    const dnnl_dims_t dims = {1, shape.channels, shape.side, shape.side};
+    return dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, dnnl_nhwc);
+}
+
+/* The layout of pb_layer.weights, or with `any` one that oneDNN is free to choose. */
+static dnnl_status_t describe_weights(dnnl_memory_desc_t *desc, const pb_layer *layer, bool any) {
+    const dnnl_dims_t grouped = {layer->groups, layer->outputs / layer->groups, layer->inputs / layer->groups, layer->kernel,
+                                 layer->kernel};
+    bool groups = layer->groups > 1;
+    return dnnl_memory_desc_init_by_tag(desc, groups ? 5 : 4, groups ? grouped : grouped + 1, dnnl_f32,
+                                        any ? dnnl_format_tag_any : groups ? dnnl_goihw : dnnl_oihw);
+}
+
+static dnnl_status_t describe_bias(dnnl_memory_desc_t *desc, const pb_layer *layer) {
+    const dnnl_dims_t dims = {layer->outputs};
+    return dnnl_memory_desc_init_by_tag(desc, 1, dims, dnnl_f32, dnnl_x);
+}
+
+/* What happens to a sum before it is stored: + residual, then the activation. The residual is a binary operation and not oneDNN's
+ * "sum", which would overwrite it where it stands: it may be a tap. */
+static dnnl_status_t append_post_ops(dnnl_post_ops_t post_ops, const pb_layer *layer, const dnnl_memory_desc_t *output) {
+    dnnl_status_t status = dnnl_success;
+    if (layer->residual >= 0)
+        status = dnnl_post_ops_append_binary(post_ops, dnnl_binary_add, output);
+    if (status == dnnl_success && layer->activation == PB_ACTIVATION_RELU)
+        status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+    if (status == dnnl_success && layer->activation == PB_ACTIVATION_RELU6)
+        status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_bounded_relu, 6.0f, 0.0f);
+    return status;
+}
+
+/* The scratchpad is the caller's: oneDNN's own would be shared by threads that run the same primitive. */
+static dnnl_status_t make_attributes(const pb_layer *layer, const dnnl_memory_desc_t *output, dnnl_primitive_attr_t *attributes) {
+    dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_post_ops_create(&post_ops);
+    if (status == dnnl_success)
+        status = append_post_ops(post_ops, layer, output);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(*attributes, post_ops);
+    dnnl_post_ops_destroy(post_ops);
+    return status;
+}
+
+static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
+                                      dnnl_primitive_desc_t *convolution) {
+    int total = (output.side - 1) * layer->stride + layer->kernel - input.side, before = total > 0 ? total / 2 : 0;
+    int after = total > 0 ? total - before : 0;
+    const dnnl_dims_t strides = {layer->stride, layer->stride}, first = {before, before}, last = {after, after};
+    dnnl_memory_desc_t from, weights, bias, to;
+    dnnl_convolution_desc_t operation;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t status = describe_nhwc(&from, input);
+    if (status == dnnl_success)
+        status = describe_weights(&weights, layer, true);
+    if (status == dnnl_success)
+        status = describe_bias(&bias, layer);
+    if (status == dnnl_success)
+        status = describe_nhwc(&to, output);
+    if (status == dnnl_success)
+        status = make_attributes(layer, &to, &attributes);
+    if (status == dnnl_success)
+        status = dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct, &from, &weights,
+                                                    &bias, &to, strides, first, last);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(convolution, &operation, attributes, engine, NULL);
+    dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+/* Puts weights [outputs][inputs / groups][kernel][kernel] into the layout that `convolution` wants. */
+static dnnl_status_t convert_weights(dnnl_engine_t engine, dnnl_stream_t stream, const pb_layer *layer,
+                                     const_dnnl_primitive_desc_t convolution, dnnl_memory_t *weights) {
+    dnnl_memory_desc_t plain;
+    dnnl_memory_t from = NULL;
+    dnnl_primitive_desc_t conversion = NULL;
+    dnnl_primitive_t primitive = NULL;
+    const dnnl_memory_desc_t *wanted = dnnl_primitive_desc_query_md(convolution, dnnl_query_weights_md, 0);
+    dnnl_status_t status = describe_weights(&plain, layer, false);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(&from, &plain, engine, layer->weights);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(weights, wanted, engine, DNNL_MEMORY_ALLOCATE);
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(&conversion, &plain, engine, wanted, engine, NULL);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&primitive, conversion);
+    if (status == dnnl_success) {
+        const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, *weights}};
+        status = dnnl_primitive_execute(primitive, stream, 2, arguments);
+    }
+    if (status == dnnl_success)
+        status = dnnl_stream_wait(stream);
+    dnnl_primitive_destroy(primitive);
+    dnnl_primitive_desc_destroy(conversion);
+    dnnl_memory_destroy(from);
+    return status;
+}
+
+static dnnl_status_t copy_bias(dnnl_engine_t engine, const pb_layer *layer, dnnl_memory_t *bias) {
+    dnnl_memory_desc_t desc;
+    void *values;
+    dnnl_status_t status = describe_bias(&desc, layer);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(bias, &desc, engine, DNNL_MEMORY_ALLOCATE);
+    if (status == dnnl_success)
+        status = dnnl_memory_get_data_handle(*bias, &values);
+    if (status == dnnl_success)
+        memcpy(values, layer->bias, (size_t)layer->outputs * sizeof(float));
+    return status;
+}
+
+static dnnl_status_t view_of(dnnl_engine_t engine, pb_layer_shape shape, float *values, dnnl_memory_t *view) {
+    dnnl_memory_desc_t desc;
+    dnnl_status_t status = describe_nhwc(&desc, shape);
+    return status == dnnl_success ? dnnl_memory_create(view, &desc, engine, values) : status;
+}
+
+static const dnnl_memory_desc_t *scratchpad_of(const cpu_layer *layer) {
+    const_dnnl_primitive_desc_t desc;
+    dnnl_primitive_get_primitive_desc(layer->primitive, &desc);
+    return dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+}
+
+/* ---- compiling ---- */
+
+static pb_status check(dnnl_status_t status, const char *what, const char *name) {
+    if (status == dnnl_success)
+        return pb_ok();
+    pb_code code = status == dnnl_out_of_memory ? PB_E_SYSTEM : status == dnnl_unimplemented ? PB_E_UNSUPPORTED : PB_E_INTERNAL;
+    return pb_fail(code, "%s: oneDNN: %s: %s", name, what, dnnl_status2str(status));
+}
+
+static size_t values_of(pb_layer_shape shape) { return (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels; }
+
+static bool is_tap(const pb_network *network, int layer) {
+    for (int t = 0; t < network->tap_count; t++)
+        if (network->taps[t] == layer)
+            return true;
+    return false;
+}
+
+static int last_use(const pb_network *network, int layer) {
+    int last = layer;
+    for (int l = layer + 1; l < network->layer_count; l++)
+        if (network->layers[l].source == layer || network->layers[l].residual == layer)
+            last = l;
+    return last;
+}
+
+/* Gives each output that is not a tap the first slot whose old output is no longer read. */
+static void plan_slots(pb_compiled *compiled, const pb_network *network) {
+    int busy_until[SLOTS_MAX];
+    for (int l = 0; l < network->layer_count; l++) {
+        cpu_layer *layer = &compiled->layers[l];
+        layer->slot = IN_TAP;
+        if (is_tap(network, l))
+            continue;
+        layer->slot = 0;
+        while (layer->slot < compiled->slot_count && busy_until[layer->slot] >= l)
+            layer->slot++;
+        if (layer->slot == compiled->slot_count)
+            compiled->slot_count++;
+        busy_until[layer->slot] = last_use(network, l);
+        if (compiled->slot_values[layer->slot] < values_of(layer->output))
+            compiled->slot_values[layer->slot] = values_of(layer->output);
+    }
+}
+
+static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, const pb_network *network, int index) {
+    const pb_layer *from = &network->layers[index];
+    cpu_layer *layer = &compiled->layers[index];
+    layer->source = from->source;
+    layer->residual = from->residual;
+    layer->input = pb_network_shape(network, from->source);
+    layer->output = pb_network_shape(network, index);
+    dnnl_primitive_desc_t convolution = NULL;
+    dnnl_status_t status = make_convolution(compiled->engine, from, layer->input, layer->output, &convolution);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&layer->primitive, convolution);
+    if (status == dnnl_success)
+        status = convert_weights(compiled->engine, stream, from, convolution, &layer->weights);
+    if (status == dnnl_success)
+        status = copy_bias(compiled->engine, from, &layer->bias);
+    dnnl_primitive_desc_destroy(convolution);
+    return check(status, "convolution", from->name);
+}
+
+static pb_status compile_layers(pb_compiled *compiled, const pb_network *network) {
+    PB_TRY(check(dnnl_engine_create(&compiled->engine, dnnl_cpu, 0), "engine", network->backbone));
+    dnnl_stream_t stream;
+    PB_TRY(check(dnnl_stream_create(&stream, compiled->engine, dnnl_stream_default_flags), "stream", network->backbone));
+    pb_status status = pb_ok();
+    for (int l = 0; l < network->layer_count && !pb_failed(&status); l++)
+        status = compile_layer(compiled, stream, network, l);
+    dnnl_stream_destroy(stream);
+    return status;
+}
+
+static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker) {
+    size_t scratchpad = 0;
+    for (int l = 0; l < compiled->layer_count; l++) {
+        size_t bytes = dnnl_memory_desc_get_size(scratchpad_of(&compiled->layers[l]));
+        scratchpad = bytes > scratchpad ? bytes : scratchpad;
+    }
+    PB_TRY(pb_allocate(&worker->scratchpad, scratchpad, 1, "a layer's scratchpad"));
+    PB_TRY(pb_allocate(&worker->input, values_of((pb_layer_shape){compiled->side, 3}), sizeof(float), "an input"));
+    for (int s = 0; s < compiled->slot_count; s++)
+        PB_TRY(pb_allocate(&worker->slots[s], compiled->slot_values[s], sizeof(float), "activations"));
+    return pb_ok();
+}
+
+static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_worker *worker) {
+    PB_TRY(allocate_worker(compiled, worker));
+    PB_TRY(check(dnnl_stream_create(&worker->stream, compiled->engine, dnnl_stream_default_flags), "stream", name));
+    dnnl_status_t status = view_of(compiled->engine, (pb_layer_shape){compiled->side, 3}, worker->input, &worker->outputs[0]);
+    for (int l = 0; l < compiled->layer_count && status == dnnl_success; l++) {
+        const cpu_layer *layer = &compiled->layers[l];
+        float *values = layer->slot == IN_TAP ? NULL : worker->slots[layer->slot];
+        status = view_of(compiled->engine, layer->output, values, &worker->outputs[l + 1]);
+        if (status == dnnl_success)
+            status = dnnl_memory_create(&worker->scratchpads[l], scratchpad_of(layer), compiled->engine, worker->scratchpad);
+    }
+    return check(status, "memory", name);
+}
+
+static pb_status compile(const pb_network *network, pb_compiled *compiled) {
+    for (int i = 0; i < STRETCH; i++) {
+        compiled->mean[i] = network->mean[i % 3];
+        compiled->scale[i] = network->scale[i % 3];
+    }
+    memcpy(compiled->taps, network->taps, sizeof compiled->taps);
+    PB_TRY(compile_layers(compiled, network));
+    plan_slots(compiled, network);
+    PB_TRY(pb_allocate(&compiled->workers, (size_t)compiled->worker_count, sizeof *compiled->workers, "workers"));
+    for (int w = 0; w < compiled->worker_count; w++)
+        PB_TRY(make_worker(compiled, network->backbone, &compiled->workers[w]));
+    return pb_ok();
+}
+
+pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out) {
+    PB_ASSERT(network->layer_count <= PB_LAYERS_MAX && network->tap_count <= PB_TAPS_MAX);
+    *compiled_out = NULL;
+    pb_compiled *compiled;
+    PB_TRY(pb_allocate(&compiled, 1, sizeof *compiled, "a compiled network"));
+    compiled->batch_max = batch_max;
+    compiled->side = network->side;
+    compiled->layer_count = network->layer_count;
+    compiled->tap_count = network->tap_count;
+    compiled->worker_count = device->threads < batch_max ? device->threads : batch_max;
+    pb_status status;
+    /* oneDNN divides a primitive among the threads that OpenMP would give it. The setting ends with the parallel region. */
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1);
+        status = compile(network, compiled);
+    }
+    if (pb_failed(&status)) {
+        pb_cpu_compiled_free(device, compiled);
+        return status;
+    }
+    *compiled_out = compiled;
+    return status;
+}
+
+static void free_worker(const pb_compiled *compiled, cpu_worker *worker) {
+    for (int l = 0; l <= compiled->layer_count; l++)
+        dnnl_memory_destroy(worker->outputs[l]);
+    for (int l = 0; l < compiled->layer_count; l++)
+        dnnl_memory_destroy(worker->scratchpads[l]);
+    for (int s = 0; s < compiled->slot_count; s++)
+        pb_release(&worker->slots[s]);
+    pb_release(&worker->input);
+    pb_release(&worker->scratchpad);
+    dnnl_stream_destroy(worker->stream);
+}
+
+/* Also of a network that was compiled in part. */
+void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled) {
+    (void)device;
+    for (int w = 0; compiled->workers && w < compiled->worker_count; w++)
+        free_worker(compiled, &compiled->workers[w]);
+    pb_release(&compiled->workers);
+    for (int l = 0; l < compiled->layer_count; l++) {
+        dnnl_primitive_destroy(compiled->layers[l].primitive);
+        dnnl_memory_destroy(compiled->layers[l].weights);
+        dnnl_memory_destroy(compiled->layers[l].bias);
+    }
+    dnnl_engine_destroy(compiled->engine);
+    pb_release(&compiled);
+}
+
+/* ---- running ---- */
+
+static void normalise(const pb_compiled *compiled, const uint8_t *image, size_t count, float *input) {
+    size_t i = 0;
+    for (; i + STRETCH <= count; i += STRETCH)
+        for (size_t j = 0; j < STRETCH; j++)
+            input[i + j] = ((float)image[i + j] - compiled->mean[j]) * compiled->scale[j];
+    for (size_t j = 0; i + j < count; j++)
+        input[i + j] = ((float)image[i + j] - compiled->mean[j]) * compiled->scale[j];
+}
+
+static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *worker, int index) {
+    const cpu_layer *layer = &compiled->layers[index];
+    const dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, worker->outputs[layer->source + 1]},
+        {DNNL_ARG_WEIGHTS, layer->weights},
+        {DNNL_ARG_BIAS, layer->bias},
+        {DNNL_ARG_DST, worker->outputs[index + 1]},
+        {DNNL_ARG_SCRATCHPAD, worker->scratchpads[index]},
+        {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, worker->outputs[layer->residual + 1]},
+    };
+    return dnnl_primitive_execute(layer->primitive, worker->stream, layer->residual < 0 ? 5 : 6, arguments);
+}
+
+/* Image number i of the batch. */
+static dnnl_status_t run_image(const pb_compiled *compiled, const cpu_worker *worker, const uint8_t *images, int i,
+                               float *const *taps) {
+    size_t values = values_of((pb_layer_shape){compiled->side, 3});
+    normalise(compiled, images + (size_t)i * values, values, worker->input);
+    dnnl_status_t status = dnnl_success;
+    for (int t = 0; t < compiled->tap_count && status == dnnl_success; t++) {
+        float *output = taps[t] + (size_t)i * values_of(compiled->layers[compiled->taps[t]].output);
+        status = dnnl_memory_set_data_handle(worker->outputs[compiled->taps[t] + 1], output);
+    }
+    for (int l = 0; l < compiled->layer_count && status == dnnl_success; l++)
+        status = run_layer(compiled, worker, l);
+    return status == dnnl_success ? dnnl_stream_wait(worker->stream) : status;
+}
+
+pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
+    (void)device;
+    PB_ASSERT(n >= 0 && n <= compiled->batch_max);
+    dnnl_status_t failure = dnnl_success;
+    int threads = n < compiled->worker_count ? n : compiled->worker_count;
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    {
+        omp_set_num_threads(1); /* for oneDNN, as above */
+        const cpu_worker *worker = &compiled->workers[omp_get_thread_num()];
+#pragma omp for schedule(dynamic, 1)
+        for (int i = 0; i < n; i++) {
+            dnnl_status_t status = run_image(compiled, worker, images, i, taps);
+            if (status != dnnl_success) {
+#pragma omp atomic write
+                failure = status;
+            }
+        }
+    }
+    return check(failure, "running the network", "device cpu");
+}
+
+/* ---- */
+
+void pb_cpu_network_library(char *text, size_t size) {
+    const dnnl_version_t *version = dnnl_version();
+    const char *isa = dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa()), *prefix = "cpu_isa_";
+    if (strncmp(isa, prefix, strlen(prefix)) == 0)
+        isa += strlen(prefix);
+    snprintf(text, size, "oneDNN %d.%d.%d %s", version->major, version->minor, version->patch, isa);
+}

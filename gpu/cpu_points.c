@@ -1,0 +1,182 @@
+/* Points of the "cpu" device: tiles of PB_LANES points (cpu_kernels.h), so that the kernels read them with whole registers.
+ *
+ * Threads share the work by tiles or by queries; their packed results are merged by maximum or minimum, which are the same
+ * whatever the division.
+ */
+#include "gpu/cpu.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+struct pb_points {
+    size_t capacity, count;
+    int dim;
+    float *tiles;     /* [tile][dim][PB_LANES] */
+    float *distance2; /* [tile][PB_LANES]; past count: +infinity or the leavings of a kernel, reset by the next write */
+};
+
+static size_t tiles_of(size_t points) { return (points + PB_LANES - 1) / PB_LANES; }
+
+static size_t tile_floats(const pb_points *points) { return (size_t)points->dim * PB_LANES; }
+
+static const pb_cpu_kernels *kernels_of(const pb_device *device) { return ((const pb_cpu_state *)device->state)->kernels; }
+
+static void reset_distances(pb_points *points, size_t first, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        points->distance2[first + i] = __builtin_inff();
+}
+
+pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out) {
+    (void)device;
+    PB_ASSERT(capacity < UINT32_MAX && dim >= 1);
+    *points_out = NULL;
+    pb_points *points;
+    PB_TRY(pb_allocate(&points, 1, sizeof *points, "points"));
+    *points = (pb_points){.capacity = capacity, .dim = dim};
+    size_t lanes = tiles_of(capacity) * PB_LANES;
+    pb_status status = pb_allocate(&points->tiles, lanes, (size_t)dim * sizeof(float), "points");
+    if (!pb_failed(&status))
+        status = pb_allocate(&points->distance2, lanes, sizeof(float), "distances of points");
+    if (pb_failed(&status)) {
+        pb_cpu_points_free(device, points);
+        return status;
+    }
+    reset_distances(points, 0, lanes);
+    *points_out = points;
+    return status;
+}
+
+void pb_cpu_points_free(pb_device *device, pb_points *points) {
+    (void)device;
+    if (!points)
+        return;
+    pb_release(&points->tiles);
+    pb_release(&points->distance2);
+    pb_release(&points);
+}
+
+enum { STRIP = 64 }; /* dimensions moved at a time: 8 KiB of a tile, which stays in the first cache while 32 rows are laid in */
+
+static bool finite(float value) { return (pb_float_bits(value) & 0x7F800000u) != 0x7F800000u; }
+
+/* Lays rows [lanes][dim] into the lanes of a tile from `lane` on. Returns the least row with a value that is not finite, or lanes. */
+static size_t fill_tile(float *tile, int dim, size_t lane, const float *rows, size_t lanes) {
+    size_t bad = lanes;
+    for (int strip = 0; strip < dim; strip += STRIP) {
+        int end = strip + STRIP < dim ? strip + STRIP : dim;
+        for (size_t i = 0; i < lanes; i++) {
+            bool sound = true;
+            for (int k = strip; k < end; k++) {
+                float value = rows[i * (size_t)dim + (size_t)k];
+                sound &= finite(value);
+                tile[(size_t)k * PB_LANES + lane + i] = value;
+            }
+            if (!sound && i < bad)
+                bad = i;
+        }
+    }
+    return bad;
+}
+
+pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
+                              int64_t *not_finite) {
+    PB_ASSERT(count <= points->capacity && first <= points->capacity - count);
+    const size_t end = first + count;
+    int64_t least = INT64_MAX;
+#pragma omp parallel for num_threads(device->threads) schedule(static) reduction(min : least)
+    for (size_t tile = first / PB_LANES; tile < tiles_of(end); tile++) {
+        size_t begin = tile * PB_LANES < first ? first : tile * PB_LANES;
+        size_t lanes = (end < (tile + 1) * PB_LANES ? end : (tile + 1) * PB_LANES) - begin;
+        size_t bad = fill_tile(points->tiles + tile * tile_floats(points), points->dim, begin % PB_LANES,
+                               rows + (begin - first) * (size_t)points->dim, lanes);
+        if (bad < lanes && (int64_t)(begin + bad) < least)
+            least = (int64_t)(begin + bad);
+    }
+    reset_distances(points, first, count);
+    points->count = end > points->count ? end : points->count;
+    *not_finite = least == INT64_MAX ? -1 : least;
+    return pb_ok();
+}
+
+pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row) {
+    (void)device;
+    PB_ASSERT(index < points->count);
+    const float *lane = points->tiles + index / PB_LANES * tile_floats(points) + index % PB_LANES;
+    for (int k = 0; k < points->dim; k++)
+        host_row[k] = lane[(size_t)k * PB_LANES];
+    return pb_ok();
+}
+
+void pb_cpu_points_clear(pb_device *device, pb_points *points) {
+    (void)device;
+    reset_distances(points, 0, tiles_of(points->count) * PB_LANES);
+    points->count = 0;
+}
+
+pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best) {
+    const pb_cpu_kernels *kernels = kernels_of(device);
+    const size_t tiles = tiles_of(points->count), shares = (size_t)device->threads;
+    uint64_t farthest = 0;
+#pragma omp parallel for num_threads(device->threads) schedule(static) reduction(max : farthest)
+    for (size_t share = 0; share < shares; share++) {
+        size_t first = tiles * share / shares, last = tiles * (share + 1) / shares;
+        size_t begin = first * PB_LANES, end = last * PB_LANES < points->count ? last * PB_LANES : points->count;
+        if (begin >= end)
+            continue;
+        uint64_t packed = kernels->greedy_step(points->tiles + first * tile_floats(points), end - begin, points->dim,
+                                               (uint32_t)begin, centre, points->distance2 + begin);
+        farthest = packed > farthest ? packed : farthest;
+    }
+    *best = farthest;
+    return pb_ok();
+}
+
+/* A search is divided into chunks of queries times slices of tiles; each pair is one piece of work for one thread. */
+typedef struct search {
+    const pb_cpu_kernels *kernels;
+    const pb_points *points;
+    uint32_t first_index;
+    const float *queries;
+    size_t count, chunk_rows, chunks, slices;
+    uint64_t *nearest;
+} search;
+
+enum { PIECES_A_THREAD = 4 }; /* so that the last piece holds up the others by a quarter of a thread's share at most */
+
+static void divide(search *s, int threads) {
+    const size_t tiles = tiles_of(s->points->count), wanted = threads > 1 ? (size_t)threads * PIECES_A_THREAD : 1;
+    s->chunk_rows = pb_cpu_chunk_rows(s->points->dim);
+    s->chunks = (s->count + s->chunk_rows - 1) / s->chunk_rows;
+    s->slices = s->chunks > 0 && s->chunks < wanted ? (wanted + s->chunks - 1) / s->chunks : 1;
+    s->slices = s->slices < tiles ? s->slices : tiles;
+}
+
+static void search_piece(const search *s, size_t piece) {
+    const size_t query = piece % s->chunks * s->chunk_rows, slice = piece / s->chunks;
+    const size_t rows = s->count - query < s->chunk_rows ? s->count - query : s->chunk_rows;
+    const size_t tiles = tiles_of(s->points->count), first = tiles * slice / s->slices, last = tiles * (slice + 1) / s->slices;
+    const size_t begin = first * PB_LANES, end = last * PB_LANES < s->points->count ? last * PB_LANES : s->points->count;
+
+    uint64_t found[PB_ROWS_CHUNK];
+    memset(found, 0xFF, sizeof found); /* PB_NEAREST_NONE */
+    s->kernels->nearest(s->points->tiles + first * tile_floats(s->points), end - begin, s->points->dim,
+                        s->first_index + (uint32_t)begin, s->queries + query * (size_t)s->points->dim, rows, found);
+#pragma omp critical(pb_cpu_nearest_merge)
+    for (size_t i = 0; i < rows; i++)
+        if (found[i] < s->nearest[query + i])
+            s->nearest[query + i] = found[i];
+}
+
+pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
+                         uint64_t *nearest) {
+    PB_ASSERT(points->count <= UINT32_MAX - first_index);
+    search work = {.kernels = kernels_of(device), .points = points, .first_index = first_index, .queries = queries,
+                   .count = count, .nearest = nearest};
+    divide(&work, device->threads);
+    const size_t pieces = work.chunks * work.slices;
+#pragma omp parallel for num_threads(device->threads) schedule(dynamic)
+    for (size_t piece = 0; piece < pieces; piece++)
+        search_piece(&work, piece);
+    return pb_ok();
+}

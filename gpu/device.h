@@ -4,8 +4,8 @@
  * operation has a plain twin in gpu/ref.h that is its specification. A missing operation answers PB_E_UNSUPPORTED; nothing falls
  * back silently. The callers never look behind the table, so a plugin fits in without a change outside gpu/.
  *
- * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may rely on
- * it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
+ * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may rely
+ * on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
  * pb_device_download of them returns.
  * Layout: images [n][side][side][3] bytes; taps [n][side][side][channels] float; features and points [n][dim] float, row-major.
  *
@@ -33,8 +33,9 @@ typedef struct pb_device pb_device;     /* an opened device */
 typedef struct pb_compiled pb_compiled; /* a network in a device's own form */
 typedef struct pb_points pb_points;     /* points in a device's own layout, with their distance to the centres seen so far */
 
-/* Opens a device. threads: CPU threads that it may use, >= 1.
- * Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown name (the known ones are listed), PB_E_UNSUPPORTED when this
+/* Opens a device. name: a kind, or a kind, a colon and which one: "cpu", or "cpu:avx2" to have it keep to those kernels (avx512,
+ * avx2, plain; the same bits, except that networks are oneDNN's choice). threads: CPU threads that it may use, >= 1.
+ * Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when this
  * machine cannot run it, with the reason. */
 PB_CHECKED pb_status pb_device_open(const char *name, int threads, pb_device **device_out);
 
@@ -66,13 +67,13 @@ PB_CHECKED pb_status pb_device_run(pb_device *device, pb_compiled *compiled, con
  *   1. each tap: mean over the 3x3 neighbourhood, stride 1, zeros outside, always divided by 9;
  *   2. bilinear to the first tap's grid (source position (i + 0.5) * in / out - 0.5, clamped at 0 and at the last row);
  *   3. concatenated over channels in tap order.
- * shapes: tap_count shapes. features: device memory, [n * grid * grid][sum of channels] float, patch (row, column) of image i at row
- * (i * grid + row) * grid + column. */
+ * shapes: tap_count shapes. features: device memory, [n * grid * grid][sum of channels] float, patch (row, column) of image i at
+ * row (i * grid + row) * grid + column. */
 PB_CHECKED pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes,
                                               const float *const *taps, int n, float *features);
 
-/* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all in
- * device memory, out not overlapping. */
+/* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all
+ * in device memory, out not overlapping. */
 PB_CHECKED pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
                                        float *out);
 

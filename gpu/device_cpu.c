@@ -1,0 +1,66 @@
+/* The "cpu" device: its memory is host memory, so that copies are copies and results are in place when a call returns. */
+#include "gpu/cpu.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* "cpu" takes the best kernels of this processor, "cpu:avx2" those. oneDNN chooses for itself. */
+static pb_status cpu_open(pb_device *device, const char *which) {
+    const pb_cpu_kernels *kernels = pb_cpu_kernels_choose(which);
+    if (!kernels)
+        return pb_fail(PB_E_UNSUPPORTED, "device cpu:%s: this processor runs no kernels of that name (avx512, avx2, plain)",
+                       which);
+    pb_cpu_state *state;
+    PB_TRY(pb_allocate(&state, 1, sizeof *state, "the cpu device"));
+    state->kernels = kernels;
+    device->state = state;
+    char library[64];
+    pb_cpu_network_library(library, sizeof library);
+    snprintf(device->description, sizeof device->description, "cpu: %s kernels, %s, %d thread%s", kernels->name, library,
+             device->threads, device->threads == 1 ? "" : "s");
+    return pb_ok();
+}
+
+static void cpu_close(pb_device *device) { pb_release(&device->state); }
+
+static pb_status cpu_alloc(pb_device *device, size_t bytes, void **pointer, const char *what) {
+    (void)device;
+    return pb_allocate(pointer, bytes, 1, what);
+}
+
+static void cpu_release(pb_device *device, void *pointer) {
+    (void)device;
+    pb_release(&pointer);
+}
+
+static pb_status cpu_copy(pb_device *device, void *to, const void *from, size_t bytes) {
+    (void)device;
+    if (bytes > 0)
+        memcpy(to, from, bytes);
+    return pb_ok();
+}
+
+const pb_device_table pb_cpu_table = {
+    .version = PB_DEVICE_TABLE_VERSION,
+    .kind = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .compile = pb_cpu_compile,
+    .compiled_free = pb_cpu_compiled_free,
+    .run = pb_cpu_run,
+    .patch_features = pb_cpu_patch_features,
+    .project = pb_cpu_project,
+    .points_create = pb_cpu_points_create,
+    .points_free = pb_cpu_points_free,
+    .points_write = pb_cpu_points_write,
+    .points_read = pb_cpu_points_read,
+    .points_clear = pb_cpu_points_clear,
+    .greedy_step = pb_cpu_greedy_step,
+    .nearest = pb_cpu_nearest,
+};

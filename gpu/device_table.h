@@ -1,5 +1,5 @@
-/* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations; the table
- * repeats their signatures without the device's type of state. A slot that is NULL answers PB_E_UNSUPPORTED.
+/* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations; the
+ * table repeats their signatures without the device's type of state. A slot that is NULL answers PB_E_UNSUPPORTED.
  * pb_compiled and pb_points are defined by each kind of device for itself.
  */
 #ifndef PB_GPU_DEVICE_TABLE_H

@@ -19,8 +19,8 @@ typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATI
 
 /* One convolution with its batch norm folded in:
  *   y = activation(conv(x, weights) + bias [+ output of layer `residual`])
- * Square kernel, square stride, "SAME" padding as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in, 0),
- * floor(total / 2) before, the rest (the odd pixel) after; zeros. groups is 1 or, for a depthwise layer, inputs == outputs. */
+ * Square kernel, square stride, "SAME" padding as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in,
+ * 0), floor(total / 2) before, the rest (the odd pixel) after; zeros. groups is 1 or, for a depthwise layer, inputs == outputs. */
 typedef struct pb_layer {
     char name[64];            /* of its weights, for messages */
     int inputs, outputs;      /* channels */
@@ -57,8 +57,9 @@ PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **tap
 
 /* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup.
  * side: input side in pixels, a positive multiple of 32.
- * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap; PB_E_INPUT for a missing tensor, a wrong
- * shape (found and expected are named) or a value that is not finite. *network is then empty. Not collective. */
+ * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or another side; PB_E_INPUT for a
+ * missing tensor, a wrong shape (found and expected are named) or a value that is not finite; PB_E_SYSTEM when memory is out.
+ * *network is then empty. Not collective. */
 PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, int side, pb_tensor_lookup lookup, void *context,
                                      pb_network *network_out);
 

@@ -1,0 +1,245 @@
+#include "io/archive_private.h"
+
+#include "base/memory.h"
+#include "io/file.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* --- opening ---------------------------------------------------------------------------------------------------- */
+
+pb_status pb_archive_shard_path(const pb_archive *archive, size_t shard, char *path) {
+    return pb_path_join(archive->folder, archive->manifest.summaries[shard].file, path);
+}
+
+/* A missing shard is found now, not hours later when its turn comes. */
+static pb_status check_shard_file(const pb_archive *archive, size_t shard) {
+    char path[PB_PATH_MAX];
+    struct stat facts;
+    PB_TRY(pb_archive_shard_path(archive, shard, path));
+    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode))
+        return pb_fail(PB_E_INPUT, "%s: the manifest lists this shard, but there is no such file", path);
+    return pb_ok();
+}
+
+static pb_status fill_archive(pb_archive *archive, const char *folder) {
+    PB_TRY(pb_path_join("", folder, archive->folder));
+    PB_TRY(pb_manifest_read(folder, &archive->manifest));
+    size_t shards = archive->manifest.shards;
+    PB_TRY(pb_allocate(&archive->first, shards + 1, sizeof *archive->first, "an archive"));
+    PB_TRY(pb_allocate(&archive->columns, shards, sizeof *archive->columns, "an archive"));
+    PB_TRY(pb_allocate(&archive->loaded, shards, sizeof *archive->loaded, "an archive"));
+    for (size_t i = 0; i < shards; i++) {
+        archive->first[i + 1] = archive->first[i] + archive->manifest.summaries[i].images;
+        PB_TRY(check_shard_file(archive, i));
+    }
+    return pb_ok();
+}
+
+pb_status pb_archive_open(const char *folder, pb_archive **archive_out) {
+    PB_TRY(pb_allocate(archive_out, 1, sizeof **archive_out, "an archive"));
+    (*archive_out)->open_shard = NO_SHARD_OPEN;
+    pb_status status = fill_archive(*archive_out, folder);
+    if (pb_failed(&status))
+        pb_archive_close(archive_out);
+    return status;
+}
+
+static void close_shard(pb_archive *archive) {
+    pb_status ignored = pb_h5_close(&archive->h5); /* nothing was written to it */
+    (void)ignored;
+    archive->open_shard = NO_SHARD_OPEN;
+}
+
+void pb_archive_close(pb_archive **archive_inout) {
+    pb_archive *archive = *archive_inout;
+    if (!archive)
+        return;
+    close_shard(archive);
+    for (size_t i = 0; archive->columns && i < archive->manifest.shards; i++)
+        pb_shard_columns_free(&archive->columns[i]);
+    pb_release(&archive->first);
+    pb_release(&archive->columns);
+    pb_release(&archive->loaded);
+    pb_release(&archive->images.bytes);
+    pb_release(&archive->mask.bytes);
+    pb_manifest_free(&archive->manifest);
+    pb_release(archive_inout);
+}
+
+uint64_t pb_archive_images(const pb_archive *archive) { return archive->manifest.images; }
+
+size_t pb_archive_shards(const pb_archive *archive) { return archive->manifest.shards; }
+
+const pb_shard_summary *pb_archive_shard(const pb_archive *archive, size_t shard) {
+    PB_ASSERT(shard < archive->manifest.shards);
+    return &archive->manifest.summaries[shard];
+}
+
+const char *pb_archive_sha256(const pb_archive *archive) { return archive->manifest.sha256; }
+
+/* --- a shard's columns ------------------------------------------------------------------------------------------ */
+
+static pb_status open_shard(pb_archive *archive, size_t shard) {
+    if (archive->open_shard == (int64_t)shard)
+        return pb_ok();
+    close_shard(archive);
+    char path[PB_PATH_MAX];
+    pb_attributes none = {0};
+    PB_TRY(pb_archive_shard_path(archive, shard, path));
+    PB_TRY(pb_h5_open(&archive->h5, path));
+    pb_status status = pb_h5_read_header(&archive->h5, PB_SHARD_FORMAT, PB_SHARD_VERSION, &none);
+    pb_attributes_free(&none);
+    if (pb_failed(&status))
+        close_shard(archive);
+    else
+        archive->open_shard = (int64_t)shard;
+    return status;
+}
+
+static pb_status check_against_manifest(const pb_archive *archive, size_t shard, const pb_shard_columns *columns) {
+    const pb_shard_summary *summary = &archive->manifest.summaries[shard];
+    uint64_t train = 0, defective = 0;
+    uint64_t bytes = columns->offset[columns->images] + columns->mask_offset[columns->images];
+    for (size_t i = 0; i < columns->images; i++) {
+        train += columns->split[i] == PB_SPLIT_TRAIN;
+        defective += columns->label[i] == PB_LABEL_DEFECTIVE;
+    }
+    if (bytes != summary->bytes || train != summary->train || defective != summary->defective)
+        return pb_fail(PB_E_INPUT, "%s: is not the shard that the manifest describes: other bytes or counts", archive->h5.name);
+    return pb_ok();
+}
+
+pb_status pb_archive_load(pb_archive *archive, size_t shard) {
+    PB_TRY(open_shard(archive, shard));
+    if (archive->loaded[shard])
+        return pb_ok();
+    pb_shard_columns *columns = &archive->columns[shard];
+    PB_TRY(pb_shard_columns_read(&archive->h5, archive->manifest.summaries[shard].images, columns));
+    pb_status status = check_against_manifest(archive, shard, columns);
+    if (pb_failed(&status))
+        pb_shard_columns_free(columns);
+    archive->loaded[shard] = !pb_failed(&status);
+    return status;
+}
+
+/* The shard that has image `index`: the last one that does not begin behind it and is not empty. */
+static size_t shard_of(const pb_archive *archive, uint64_t index) {
+    PB_ASSERT(index < archive->manifest.images);
+    size_t low = 0, high = archive->manifest.shards; /* first[low] <= index < first[high] */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (archive->first[middle] <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+pb_status pb_archive_record(pb_archive *archive, uint64_t index, pb_record *record_out) {
+    size_t shard = shard_of(archive, index);
+    if (!archive->loaded[shard])
+        PB_TRY(pb_archive_load(archive, shard));
+    const pb_shard_columns *columns = &archive->columns[shard];
+    size_t i = index - archive->first[shard];
+    *record_out = (pb_record){
+        .path = columns->path[i],
+        .class = columns->class[i],
+        .group = columns->group[i],
+        .split = (pb_split)columns->split[i],
+        .label = columns->label[i],
+        .width = (int)columns->width[i],
+        .height = (int)columns->height[i],
+        .channels = columns->channels[i],
+        .format = (pb_image_format)columns->format[i],
+        .length = columns->offset[i + 1] - columns->offset[i],
+        .mask_length = columns->mask_offset[i + 1] - columns->mask_offset[i],
+    };
+    return pb_ok();
+}
+
+/* --- bytes ------------------------------------------------------------------------------------------------------ */
+
+/* Consecutive images within one shard. */
+typedef struct piece {
+    size_t shard, first, count; /* first: within the shard */
+} piece;
+
+static piece piece_at(const pb_archive *archive, uint64_t index, size_t most) {
+    size_t shard = shard_of(archive, index);
+    uint64_t left = archive->first[shard + 1] - index;
+    return (piece){.shard = shard, .first = index - archive->first[shard], .count = left < most ? left : most};
+}
+
+static pb_status reserve(pb_byte_buffer *buffer, size_t size) {
+    if (size <= buffer->capacity)
+        return pb_ok();
+    pb_release(&buffer->bytes);
+    buffer->capacity = 0;
+    PB_TRY(pb_allocate(&buffer->bytes, size, 1, "encoded images"));
+    buffer->capacity = size;
+    return pb_ok();
+}
+
+static pb_status check_crc(const pb_archive *archive, const char *what, size_t index, const char *path, pb_span span,
+                           uint32_t expected) {
+    if (pb_crc32c(span.bytes, span.size) == expected)
+        return pb_ok();
+    return pb_fail(PB_E_INPUT, "%s: damaged: %s %zu of the shard (%s): its CRC32C does not match", archive->h5.name, what, index,
+                   path);
+}
+
+/* The sum of all pieces must be known before the first is read: spans point into one buffer, which may not move. */
+static pb_status total_size(pb_archive *archive, uint64_t first, size_t count, size_t *size) {
+    *size = 0;
+    for (size_t done = 0; done < count;) {
+        piece now = piece_at(archive, first + done, count - done);
+        if (!archive->loaded[now.shard])
+            PB_TRY(pb_archive_load(archive, now.shard));
+        const uint64_t *offset = archive->columns[now.shard].offset;
+        *size += offset[now.first + now.count] - offset[now.first];
+        done += now.count;
+    }
+    return pb_ok();
+}
+
+static pb_status read_piece(pb_archive *archive, piece now, uint8_t *bytes, pb_span *spans) {
+    PB_TRY(pb_archive_load(archive, now.shard));
+    const pb_shard_columns *columns = &archive->columns[now.shard];
+    const uint64_t *offset = columns->offset + now.first;
+    PB_TRY(pb_h5_read_bytes(&archive->h5, "image", PB_H5_UNCHECKED, offset[0], offset[now.count], bytes));
+    for (size_t i = 0; i < now.count; i++) {
+        spans[i] = (pb_span){.bytes = bytes + (offset[i] - offset[0]), .size = offset[i + 1] - offset[i]};
+        PB_TRY(check_crc(archive, "image", now.first + i, columns->path[now.first + i], spans[i], columns->crc32c[now.first + i]));
+    }
+    return pb_ok();
+}
+
+pb_status pb_archive_read(pb_archive *archive, uint64_t first, size_t count, pb_span *spans) {
+    PB_ASSERT(first <= archive->manifest.images && count <= archive->manifest.images - first);
+    size_t size;
+    PB_TRY(total_size(archive, first, count, &size));
+    PB_TRY(reserve(&archive->images, size));
+    uint8_t *bytes = archive->images.bytes;
+    for (size_t done = 0; done < count;) {
+        piece now = piece_at(archive, first + done, count - done);
+        PB_TRY(read_piece(archive, now, bytes, spans + done));
+        const uint64_t *offset = archive->columns[now.shard].offset;
+        bytes += offset[now.first + now.count] - offset[now.first];
+        done += now.count;
+    }
+    return pb_ok();
+}
+
+pb_status pb_archive_read_mask(pb_archive *archive, uint64_t index, pb_span *span) {
+    piece now = piece_at(archive, index, 1);
+    PB_TRY(pb_archive_load(archive, now.shard));
+    const pb_shard_columns *columns = &archive->columns[now.shard];
+    const uint64_t *offset = columns->mask_offset + now.first;
+    PB_TRY(reserve(&archive->mask, offset[1] - offset[0]));
+    PB_TRY(pb_h5_read_bytes(&archive->h5, "mask", PB_H5_UNCHECKED, offset[0], offset[1], archive->mask.bytes));
+    *span = (pb_span){.bytes = archive->mask.bytes, .size = offset[1] - offset[0]};
+    return check_crc(archive, "mask", now.first, columns->path[now.first], *span, columns->mask_crc32c[now.first]);
+}

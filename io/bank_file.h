@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A bank in host memory. Zeroed it is empty; arrays are owned, released by pb_bank_free. */
+/* A bank in host memory. Zeroed it is empty; arrays, and the strings set by pb_bank_set_path, are owned and released by
+ * pb_bank_free. */
 typedef struct pb_bank {
     size_t rows;
     int dim;                /* values a row */
@@ -21,7 +22,7 @@ typedef struct pb_bank {
     uint32_t *patch_row;    /* [rows] row and column of the patch in the image's grid */
     uint32_t *patch_column;
     float *covering_radius; /* [rows] largest distance of any training patch to the first i + 1 rows, in the space of selection */
-    char **paths;           /* [rows] the image's path in its list */
+    char **paths;           /* [rows] the image's path in its list; NULL: not set, written as "" */
     pb_attributes attributes;
 } pb_bank;
 
@@ -29,12 +30,15 @@ typedef struct pb_bank {
 PB_CHECKED pb_status pb_bank_allocate(pb_bank *bank, size_t rows, int dim);
 void pb_bank_free(pb_bank *bank);
 
-/* Writes the file completely or not at all. */
+/* Makes a copy of `path` the path of row `row`, in place of an older one. Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_bank_set_path(pb_bank *bank, size_t row, const char *path);
+
+/* Writes the file completely or not at all. Errors: PB_E_INPUT (folder missing or not writable), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_bank_write(const char *path, const pb_bank *bank);
 
 /* Opens, checks format and version, and reads attributes, rows and dim; features and provenance only of rows first .. end - 1 (end is cut
  * to the number of rows; first == end reads none): a rank reads its shard alone. *total_rows gets the rows of the file; bank->rows is
- * what was read. Errors: PB_E_INPUT (missing, not a bank, newer version, damaged: HDF5 checksum, value not finite). */
+ * what was read; dim is set even then. Errors, with an empty bank: PB_E_INPUT (missing, not a bank, newer version, damaged: HDF5 checksum, value not finite). */
 PB_CHECKED pb_status pb_bank_read(const char *path, uint64_t first, uint64_t end, pb_bank *bank_out, uint64_t *total_rows);
 
 #endif

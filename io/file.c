@@ -1,0 +1,236 @@
+#include "io/file.h"
+
+#include "base/fault.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+static pb_status read_fully(const char *path, int descriptor, char *bytes, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pb_fault("io.read") ? (errno = EIO, -1) : read(descriptor, bytes + done, size - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return pb_fail_errno(errno, path, "cannot read");
+        if (got == 0)
+            return pb_fail(PB_E_INPUT, "%s: ends after %zu bytes, had %zu when it was opened", path, done, size);
+        done += (size_t)got;
+    }
+    return pb_ok();
+}
+
+static pb_status read_descriptor(const char *path, int descriptor, size_t most, char **bytes, size_t *size) {
+    struct stat facts;
+    if (fstat(descriptor, &facts) != 0)
+        return pb_fail_errno(errno, path, "cannot examine");
+    if (!S_ISREG(facts.st_mode))
+        return pb_fail(PB_E_INPUT, "%s: not a regular file", path);
+    if ((uintmax_t)facts.st_size > most)
+        return pb_fail(PB_E_INPUT, "%s: %jd bytes, more than the %zu allowed here", path, (intmax_t)facts.st_size, most);
+    *size = (size_t)facts.st_size;
+    PB_TRY(pb_allocate(bytes, *size + 1, 1, path));
+    return read_fully(path, descriptor, *bytes, *size);
+}
+
+pb_status pb_file_read(const char *path, size_t most, void *bytes_out, size_t *size_out) {
+    char *bytes = NULL;
+    size_t size = 0;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
+    pb_status status = descriptor < 0 ? pb_fail_errno(errno, path, "cannot open")
+                                      : read_descriptor(path, descriptor, most, &bytes, &size);
+    if (descriptor >= 0)
+        close(descriptor);
+    if (pb_failed(&status)) {
+        pb_release(&bytes);
+        size = 0;
+    }
+    memcpy(bytes_out, &bytes, sizeof bytes); /* void * stands for the address of any object pointer */
+    *size_out = size;
+    return status;
+}
+
+/* --- names ------------------------------------------------------------------------------------------------------ */
+
+pb_status pb_path_join(const char *folder, const char *name, char *joined) {
+    size_t length = strlen(folder);
+    const char *slash = length == 0 || folder[length - 1] == '/' ? "" : "/";
+    int written = name[0] == '/' ? snprintf(joined, PB_PATH_MAX, "%s", name)
+                                 : snprintf(joined, PB_PATH_MAX, "%s%s%s", folder, slash, name);
+    if (written >= PB_PATH_MAX)
+        return pb_fail(PB_E_INPUT, "%.60s...: path of %d bytes, at most %d are possible", joined, written, PB_PATH_MAX - 1);
+    return pb_ok();
+}
+
+/* The folder in which `path` stands. */
+static void parent_folder(const char *path, char folder[PB_PATH_MAX]) {
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(folder, PB_PATH_MAX, ".");
+    else
+        snprintf(folder, PB_PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static bool is_folder(const char *path) {
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+static pb_status create_one(const char *path) {
+    if (pb_fault("io.mkdir"))
+        return pb_fail_errno(ENOSPC, path, "cannot create the folder");
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && is_folder(path)))
+        return pb_ok();
+    if (errno == EEXIST)
+        return pb_fail(PB_E_INPUT, "%s: cannot create the folder: something else stands there", path);
+    return pb_fail_errno(errno, path, "cannot create the folder");
+}
+
+pb_status pb_folder_create(const char *path) {
+    char prefix[PB_PATH_MAX];
+    PB_TRY(pb_path_join("", path, prefix));
+    for (char *slash = strchr(prefix + (prefix[0] == '/'), '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        /* A parent that is there may be one that we could not create (read-only, not ours). */
+        pb_status status = is_folder(prefix) ? pb_ok() : create_one(prefix);
+        if (pb_failed(&status))
+            return status;
+        *slash = '/';
+    }
+    return is_folder(prefix) ? pb_ok() : create_one(prefix);
+}
+
+/* --- complete or not there -------------------------------------------------------------------------------------- */
+
+/* Creating the file is the one honest test of "writable", and it comes before hours of work rather than after. */
+static pb_status create_temporary(const pb_output *output) {
+    if (pb_fault("io.create"))
+        return pb_fail_errno(ENOSPC, output->final, "cannot create");
+    int descriptor = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0 && (errno == EROFS || errno == EPERM))
+        return pb_fail(PB_E_INPUT, "%s: cannot create: %s", output->final, strerror(errno));
+    if (descriptor < 0)
+        return pb_fail_errno(errno, output->final, "cannot create");
+    close(descriptor);
+    return pb_ok();
+}
+
+static pb_status begin(pb_output *output, const char *path) {
+    PB_TRY(pb_path_join("", path, output->final));
+    if (is_folder(path))
+        return pb_fail(PB_E_INPUT, "%s: cannot write: a folder stands there", path);
+    int written = snprintf(output->temporary, PB_PATH_MAX, "%s.part-%ld", path, (long)getpid());
+    if (written >= PB_PATH_MAX)
+        return pb_fail(PB_E_INPUT, "%.60s...: path of %d bytes, at most %d are possible", path, written, PB_PATH_MAX - 1);
+    unlink(output->temporary);
+    return create_temporary(output);
+}
+
+pb_status pb_output_begin(pb_output *output, const char *path) {
+    PB_ASSERT(output->temporary[0] == '\0');
+    pb_status status = begin(output, path);
+    if (pb_failed(&status))
+        output->temporary[0] = '\0';
+    return status;
+}
+
+void pb_output_abandon(pb_output *output) {
+    if (output->temporary[0] != '\0')
+        unlink(output->temporary);
+    output->temporary[0] = '\0';
+}
+
+static pb_status flush_to_disk(const char *path, const char *shown) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return pb_fail_errno(errno, shown, "cannot open to flush it to the disk");
+    int result = pb_fault("io.fsync") ? (errno = EIO, -1) : fsync(descriptor);
+    /* EINVAL: this kind of file system cannot flush a folder; the rename is then as durable as it gets. */
+    pb_status status = result == 0 || errno == EINVAL ? pb_ok() : pb_fail_errno(errno, shown, "cannot flush to the disk");
+    close(descriptor);
+    return status;
+}
+
+static pb_status rename_flushed(pb_output *output) {
+    char folder[PB_PATH_MAX];
+    int result = pb_fault("io.rename") ? (errno = EIO, -1) : rename(output->temporary, output->final);
+    if (result != 0)
+        return pb_fail_errno(errno, output->final, "cannot rename its temporary file to it");
+    output->temporary[0] = '\0';
+    parent_folder(output->final, folder);
+    pb_status status = flush_to_disk(folder, folder);
+    /* A name that may be gone after a power cut is not what was promised; whoever is told "failed" must find nothing. */
+    if (pb_failed(&status))
+        unlink(output->final);
+    return status;
+}
+
+pb_status pb_output_commit(pb_output *output) {
+    PB_ASSERT(output->temporary[0] != '\0');
+    pb_status status = flush_to_disk(output->temporary, output->final);
+    if (!pb_failed(&status))
+        status = rename_flushed(output);
+    pb_output_abandon(output);
+    return status;
+}
+
+static pb_status commit_pair(pb_output *marker, pb_output *companion) {
+    PB_TRY(flush_to_disk(companion->temporary, companion->final));
+    PB_TRY(flush_to_disk(marker->temporary, marker->final));
+    if (unlink(marker->final) != 0 && errno != ENOENT)
+        return pb_fail_errno(errno, marker->final, "cannot replace");
+    PB_TRY(rename_flushed(companion));
+    pb_status status = rename_flushed(marker);
+    if (pb_failed(&status))
+        unlink(companion->final);
+    return status;
+}
+
+pb_status pb_output_commit_pair(pb_output *marker, pb_output *companion) {
+    PB_ASSERT(marker->temporary[0] != '\0' && companion->temporary[0] != '\0');
+    pb_status status = commit_pair(marker, companion);
+    pb_output_abandon(marker);
+    pb_output_abandon(companion);
+    return status;
+}
+
+static pb_status write_fully(int descriptor, const char *shown, const char *bytes, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t put = pb_fault("io.write") ? (errno = ENOSPC, -1) : write(descriptor, bytes + done, size - done);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return pb_fail_errno(errno, shown, "cannot write");
+        done += (size_t)put;
+    }
+    return pb_ok();
+}
+
+static pb_status write_temporary(const pb_output *output, const void *bytes, size_t size) {
+    int descriptor = open(output->temporary, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (descriptor < 0)
+        return pb_fail_errno(errno, output->final, "cannot open for writing");
+    pb_status status = write_fully(descriptor, output->final, bytes, size);
+    int result = close(descriptor); /* some network file systems report a full disk only here */
+    if (pb_fault("io.close"))
+        result = -1, errno = ENOSPC;
+    if (result != 0)
+        pb_keep_first(&status, pb_fail_errno(errno, output->final, "cannot close"));
+    return status;
+}
+
+pb_status pb_file_write(const char *path, const void *bytes, size_t size) {
+    pb_output output = {0};
+    PB_TRY(pb_output_begin(&output, path));
+    pb_status status = write_temporary(&output, bytes, size);
+    if (!pb_failed(&status))
+        status = pb_output_commit(&output);
+    pb_output_abandon(&output);
+    return status;
+}

@@ -2,6 +2,15 @@
  *
  * Nothing half-written ever stands under a final name: an output is written as "<name>.part-<pid>" beside its final place,
  * flushed to the disk, and renamed; a failure removes it. Not collective.
+ *
+ * Fault points (base/fault.h) of this room; each reports once what the operating system would:
+ *   io.read    read(2) of an input file                                              EIO      PB_E_SYSTEM
+ *   io.mkdir   creating a folder                                                     ENOSPC   PB_E_SYSTEM
+ *   io.create  creating a temporary file                                             ENOSPC   PB_E_SYSTEM
+ *   io.write   one write: of a plain file, of an HDF5 dataset or attribute           ENOSPC   PB_E_SYSTEM
+ *   io.close   closing a written plain or HDF5 file                                  ENOSPC   PB_E_SYSTEM
+ *   io.fsync   flushing a temporary file, and then its folder, to the disk           EIO      PB_E_SYSTEM
+ *   io.rename  the rename to the final name                                          EIO      PB_E_SYSTEM
  */
 #ifndef PB_IO_FILE_H
 #define PB_IO_FILE_H
@@ -23,12 +32,19 @@ typedef struct pb_output {
     char temporary[PB_PATH_MAX]; /* the name to write to; "" when there is none */
 } pb_output;
 
-/* Chooses the temporary name beside `path` and removes a stale one of this process. The folder must exist.
- * Errors: PB_E_INPUT when the folder is missing, not writable, or the name too long. */
+/* Chooses the temporary name beside `path`, removes a stale one of this process and creates the file, empty: what cannot be
+ * written is found before the work and not after it. Open it by a call that truncates, not by one that insists on a new
+ * file. The folder must exist. Errors: PB_E_INPUT when the folder is missing, not writable, the name too long, or a folder
+ * stands under it. */
 PB_CHECKED pb_status pb_output_begin(pb_output *output, const char *path);
 
-/* Flushes the closed temporary file and its folder to the disk and renames it. On error it is removed. */
+/* Flushes the closed temporary file to the disk, renames it, and flushes its folder. On error it is removed; an older file
+ * under the final name stays, unless it was the folder that could not be flushed after the rename. */
 PB_CHECKED pb_status pb_output_commit(pb_output *output);
+
+/* Commits two closed temporary files that belong together, or, on error, neither. Whoever finds the marker finds its own
+ * companion, even after a kill at any moment: an older marker goes first, the new one comes last. */
+PB_CHECKED pb_status pb_output_commit_pair(pb_output *marker, pb_output *companion);
 
 /* Removes the temporary file, if any. Safe after commit and on a zeroed output. */
 void pb_output_abandon(pb_output *output);

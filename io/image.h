@@ -1,9 +1,10 @@
 /* image.h: encoded bytes to pixels.
  *
- * JPEG (libjpeg-turbo: baseline and progressive, grey and YCbCr; the accurate integer DCT, the same pixels as Pillow) and PNG (libpng:
- * 8 bits; grey, RGB, palette; alpha is dropped as Pillow's convert("RGB") does). What this build does not take (16 bits, CMYK, other
- * formats) is refused with its name. The format is told by the first bytes, never by the file's name.
- * A file that ends early or is damaged is an error, not a grey half of an image. Not collective, thread safe.
+ * JPEG (libjpeg-turbo: baseline and progressive, grey and YCbCr; the accurate integer DCT, the same pixels as Pillow) and PNG
+ * (libpng: 8 bits; grey, RGB, palette; alpha is dropped as Pillow's convert("RGB") does). What this build does not take (16 bits,
+ * CMYK, other formats) is refused with its name. The format is told by the first bytes, never by the file's name. Orientation
+ * tags, gamma and colour profiles are not applied. A file that ends early or is damaged is an error, not a grey half of an image.
+ * Not collective, thread safe.
  */
 #ifndef PB_IO_IMAGE_H
 #define PB_IO_IMAGE_H
@@ -36,10 +37,10 @@ void pb_image_free(pb_image *image);
 
 enum { PB_BRIGHTNESS_STATS = 4 };
 
-/* What a glance at the grey values alone tells: mean, standard deviation, mean absolute difference of horizontal neighbours, 1st
- * percentile (the smallest value v such that at least 1 % of the pixels are <= v), of the luma
- * (19595 R + 38470 G + 7471 B + 32768) >> 16, which is Pillow's "L". Integers are summed exactly, so the result does
- * not depend on any order. The floor that a detector must beat. */
+/* What a glance at the grey values alone tells: mean, standard deviation (of all pixels, divided by their number), mean absolute
+ * difference of horizontal neighbours (0 when the image is one pixel wide), 1st percentile (the smallest value v such that at
+ * least 1 % of the pixels are <= v), of the luma (19595 R + 38470 G + 7471 B + 32768) >> 16, which is Pillow's "L". Integers are
+ * summed exactly, so the result does not depend on any order. The floor that a detector must beat. */
 void pb_image_brightness(const pb_image *image, double stats[PB_BRIGHTNESS_STATS]);
 
 #endif

@@ -1,14 +1,17 @@
 /* list.h: which images, what is known of them: a CSV list, or the folder layout of MVTec AD.
  *
- * CSV (RFC 4180, UTF-8, first row names the columns, any order, unknown columns are an error):
+ * CSV (RFC 4180; UTF-8 with or without a byte order mark; LF or CR LF; empty lines are passed over; the first row names the
+ * columns, in any order, unknown columns are an error):
  *   path   image file, relative to the list's folder or absolute                            required
  *   split  "train" or "test"                                                                 required
  *   label  0 normal, 1 defective, empty unknown                                              required
  *   class  what kind of object, free text                                                    optional
  *   group  what was made together (a module, a batch); see `patchbank eval --pairs-within`   optional
  *   mask   image file whose non-zero pixels are the defect, of the image's size              optional
- * MVTec AD: ROOT/CLASS/train/good/x.png, ROOT/CLASS/test/DEFECT/x.png, ROOT/CLASS/ground_truth/DEFECT/x_mask.png, for each CLASS, or ROOT
- * itself is one class. group is the defect's name ("good", "scratch"). Sorted by path in byte order.
+ * MVTec AD: ROOT/CLASS/train/good/x.png, ROOT/CLASS/test/DEFECT/x.png, ROOT/CLASS/ground_truth/DEFECT/x_mask.png, for each
+ * CLASS, or ROOT itself is one class. group is the defect's name ("good", "scratch"). Sorted by path in byte order. Hidden files
+ * are passed over, and so are files beside the folders of a root or class; whatever else lies among the images is listed. Where
+ * CLASS/ground_truth exists, every defective image must have its mask; where it does not, none has.
  */
 #ifndef PB_IO_LIST_H
 #define PB_IO_LIST_H
@@ -39,12 +42,15 @@ typedef struct pb_list {
     struct pb_list_text *texts; /* owns the strings */
 } pb_list;
 
-/* Reads a CSV list from memory (so that one rank can read the file and all can parse it). `name` is its path, for messages and for
- * relative paths. Errors: PB_E_INPUT with the line number: a missing column, an unknown split or label, a doubled path, no items.
- * Out: *list, owned by the caller. Not collective. */
+/* Reads a CSV list from memory (so that one rank can read the file and all can parse it). `name` is its path, for messages and
+ * for relative paths. Errors: PB_E_INPUT with the number of the line in which the row begins: not UTF-8, a missing, doubled or
+ * unknown column, a row of another length, an unknown split or label, an empty or doubled path (compared as text), a quote out of
+ * place, no items.
+ * Out: *list, owned by the caller, empty on error. Not collective. */
 PB_CHECKED pb_status pb_list_parse(const char *name, const char *bytes, size_t size, pb_list *list_out);
 
-/* Walks a folder in the layout of MVTec AD and gives it as CSV text, to be handed to pb_list_parse: one way in for both.
+/* Walks a folder in the layout of MVTec AD and gives it as CSV text, to be handed to pb_list_parse: one way in for both. Its
+ * paths are relative to root, so it is parsed under the name "ROOT/". A file name that is not UTF-8 is refused by pb_list_parse.
  * *text is owned by the caller (pb_release). Errors: PB_E_INPUT when the folder has not that layout. Not collective. */
 PB_CHECKED pb_status pb_list_mvtec(const char *root, char **text_out, size_t *size_out);
 

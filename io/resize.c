@@ -1,0 +1,204 @@
+/* The arithmetic of Pillow's Resample.c for 8-bit images, so that the network sees the pixels on which it was trained and
+ * measured: double coefficients, then integers only. Every integer sum is exact, so loops may be ordered for speed. */
+#include "io/resize.h"
+
+#include "base/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FRACTION_BITS = 22, FRACTION_HALF = 1 << (FRACTION_BITS - 1) };
+
+/* For each output position of a window: which input positions it mixes, and with which weights (sum about 1 << 22). */
+typedef struct taps {
+    int count;       /* output positions */
+    int most;        /* weights kept per position, used or not */
+    int *first;      /* [count] first input position */
+    int *used;       /* [count] how many from there, at least 1 */
+    int32_t *weight; /* [count][most] */
+} taps;
+
+/* The part of the output that is wanted; computing no more than the crop saves its margins and changes no pixel of it. */
+typedef struct window {
+    int x, y, width, height;
+} window;
+
+static void free_taps(taps *t) {
+    pb_release(&t->first);
+    pb_release(&t->used);
+    pb_release(&t->weight);
+}
+
+static double triangle(double x) {
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+/* Weights of output position `at`, of which row `i` of the taps is made. The order of the double operations is Pillow's. */
+static void fill_position(taps *t, int i, int at, int length, double scale) {
+    double filter_scale = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / filter_scale;
+    double center = (at + 0.5) * scale;
+    int first = (int)(center - filter_scale + 0.5), end = (int)(center + filter_scale + 0.5);
+    first = first < 0 ? 0 : first;
+    end = end > length ? length : end;
+    double sum = 0.0;
+    for (int x = first; x < end; x++)
+        sum += triangle((x - center + 0.5) * inverse);
+    PB_ASSERT(sum > 0.0 && end - first <= t->most);
+    int32_t *weight = t->weight + (size_t)i * (size_t)t->most;
+    int used = 1; /* zeros at the end are left out: for an unchanged length that leaves one weight, a plain copy */
+    for (int x = first; x < end; x++) {
+        double share = triangle((x - center + 0.5) * inverse) / sum;
+        weight[x - first] = (int32_t)(0.5 + share * (1 << FRACTION_BITS));
+        if (weight[x - first] != 0)
+            used = x - first + 1;
+    }
+    t->first[i] = first;
+    t->used[i] = used;
+}
+
+static pb_status make_taps(taps *t, int length, int out_length, int out_first, int count) {
+    double scale = (double)length / out_length;
+    *t = (taps){.count = count, .most = (int)ceil(scale < 1.0 ? 1.0 : scale) * 2 + 1};
+    pb_status status = pb_allocate(&t->first, (size_t)count, sizeof *t->first, "resizing");
+    if (!pb_failed(&status))
+        status = pb_allocate(&t->used, (size_t)count, sizeof *t->used, "resizing");
+    if (!pb_failed(&status))
+        status = pb_allocate(&t->weight, (size_t)count * (size_t)t->most, sizeof *t->weight, "resizing");
+    if (pb_failed(&status)) {
+        free_taps(t);
+        return status;
+    }
+    for (int i = 0; i < count; i++)
+        fill_position(t, i, out_first + i, length, scale);
+    return pb_ok();
+}
+
+/* Weights are never negative here and their rounded sum exceeds 1 << 22 by less than most / 2, so only the top needs a cut. */
+static uint8_t to_byte(int32_t sum) {
+    int32_t value = sum >> FRACTION_BITS;
+    return value > 255 ? 255 : (uint8_t)value;
+}
+
+static void mix_row_grey(const uint8_t *in, const taps *columns, uint8_t *out) {
+    for (int i = 0; i < columns->count; i++) {
+        const uint8_t *from = in + columns->first[i];
+        const int32_t *weight = columns->weight + (size_t)i * (size_t)columns->most;
+        int32_t sum = FRACTION_HALF;
+        for (int k = 0; k < columns->used[i]; k++)
+            sum += from[k] * weight[k];
+        out[i] = to_byte(sum);
+    }
+}
+
+static void mix_row_rgb(const uint8_t *in, const taps *columns, uint8_t *out) {
+    for (int i = 0; i < columns->count; i++) {
+        const uint8_t *from = in + 3 * (size_t)columns->first[i];
+        const int32_t *weight = columns->weight + (size_t)i * (size_t)columns->most;
+        int32_t red = FRACTION_HALF, green = FRACTION_HALF, blue = FRACTION_HALF;
+        for (int k = 0; k < columns->used[i]; k++, from += 3) {
+            red += from[0] * weight[k];
+            green += from[1] * weight[k];
+            blue += from[2] * weight[k];
+        }
+        out[3 * i] = to_byte(red);
+        out[3 * i + 1] = to_byte(green);
+        out[3 * i + 2] = to_byte(blue);
+    }
+}
+
+/* One output row from `used` input rows of `bytes` bytes; sums[bytes] is scratch. The inner loop runs along the row, so that it
+ * vectorises. */
+static void mix_rows(const uint8_t *restrict in, size_t bytes, const int32_t *restrict weight, int used, int32_t *restrict sums,
+                     uint8_t *restrict out) {
+    for (size_t b = 0; b < bytes; b++)
+        sums[b] = FRACTION_HALF;
+    for (int k = 0; k < used; k++, in += bytes)
+        for (size_t b = 0; b < bytes; b++)
+            sums[b] += in[b] * weight[k];
+    for (size_t b = 0; b < bytes; b++)
+        out[b] = to_byte(sums[b]);
+}
+
+/* One past the last input position that any output position of the window mixes; the first is first[0]. */
+static int end_of(const taps *t) {
+    int end = 0;
+    for (int i = 0; i < t->count; i++)
+        end = t->first[i] + t->used[i] > end ? t->first[i] + t->used[i] : end;
+    return end;
+}
+
+/* Both passes, rows first as in Pillow: the order matters, because the middle is rounded to bytes. */
+static pb_status mix(const uint8_t *pixels, int width, int channels, const taps *columns, const taps *rows, uint8_t *out) {
+    size_t stride = (size_t)width * (size_t)channels, bytes = (size_t)columns->count * (size_t)channels;
+    int first = rows->first[0], end = end_of(rows);
+    uint8_t *middle = NULL;
+    int32_t *sums = NULL;
+    pb_status status = pb_allocate(&middle, (size_t)(end - first), bytes, "the rows of a resized image");
+    if (!pb_failed(&status))
+        status = pb_allocate(&sums, bytes, sizeof *sums, "a row of a resized image");
+    if (pb_failed(&status))
+        goto cleanup;
+    for (int y = first; y < end; y++)
+        (channels == 1 ? mix_row_grey : mix_row_rgb)(pixels + (size_t)y * stride, columns, middle + (size_t)(y - first) * bytes);
+    for (int y = 0; y < rows->count; y++)
+        mix_rows(middle + (size_t)(rows->first[y] - first) * bytes, bytes, rows->weight + (size_t)y * (size_t)rows->most,
+                 rows->used[y], sums, out + (size_t)y * bytes);
+cleanup:
+    pb_release(&middle);
+    pb_release(&sums);
+    return status;
+}
+
+static pb_status resize_window(const uint8_t *pixels, int width, int height, int channels, int out_width, int out_height,
+                               window part, uint8_t *out) {
+    taps columns = {0}, rows = {0};
+    pb_status status = make_taps(&columns, width, out_width, part.x, part.width);
+    if (!pb_failed(&status))
+        status = make_taps(&rows, height, out_height, part.y, part.height);
+    if (!pb_failed(&status))
+        status = mix(pixels, width, channels, &columns, &rows, out);
+    free_taps(&columns);
+    free_taps(&rows);
+    return status;
+}
+
+static bool is_side(int length) { return length >= 1 && length <= PB_IMAGE_SIDE_MAX; }
+
+pb_status pb_resize_bilinear(const uint8_t *pixels, int width, int height, int channels, uint8_t *out, int out_width,
+                             int out_height) {
+    PB_ASSERT(is_side(width) && is_side(height) && is_side(out_width) && is_side(out_height));
+    PB_ASSERT(channels == 1 || channels == 3);
+    window all = {0, 0, out_width, out_height};
+    return resize_window(pixels, width, height, channels, out_width, out_height, all, out);
+}
+
+/* round-half-even(margin / 2), Python's round: halves go to the even neighbour. */
+static int half_even(int margin) {
+    int half = margin / 2;
+    return margin % 2 ? half + half % 2 : half;
+}
+
+/* Backwards, so that no copy overwrites a grey value that is still needed. */
+static void spread_grey(uint8_t *out, size_t pixels) {
+    for (size_t i = pixels; i-- > 0;)
+        out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = out[i];
+}
+
+pb_status pb_image_to_input(const pb_image *image, int side, int crop, uint8_t *out) {
+    PB_ASSERT(image->pixels && crop > 0 && crop <= side && is_side(side));
+    int shorter = image->width <= image->height ? image->width : image->height;
+    int longer = image->width <= image->height ? image->height : image->width;
+    /* int(side * long / short) of Python: its double quotient never rounds up to a whole number, both terms being below 2^53. */
+    int64_t long_side = (int64_t)side * longer / shorter;
+    if (long_side > PB_IMAGE_SIDE_MAX || (size_t)long_side * (size_t)side > PB_IMAGE_PIXELS_MAX)
+        return pb_fail(PB_E_INPUT, "an image of %d x %d pixels is too narrow to be resized to a shorter side of %d", image->width,
+                       image->height, side);
+    int width = image->width <= image->height ? side : (int)long_side;
+    int height = image->width <= image->height ? (int)long_side : side;
+    window middle = {half_even(width - crop), half_even(height - crop), crop, crop};
+    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, width, height, middle, out));
+    if (image->channels == 1)
+        spread_grey(out, (size_t)crop * (size_t)crop);
+    return pb_ok();
+}

@@ -1,0 +1,334 @@
+#include "io/results_file.h"
+
+#include "base/fault.h"
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/h5.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char RESULTS_FORMAT[] = "patchbank-results";
+enum { RESULTS_VERSION = 1, GRID_MAX = 1 << 12 };
+
+/* Strings of the images of one written block, end to end; they live until the file is published. */
+typedef struct text_block {
+    struct text_block *next;
+    char texts[];
+} text_block;
+
+/* The maps go to the file as they come; all else is small and waits here, so that it can be written in image order, with
+ * checksums, and read for the CSV. */
+struct pb_results_writer {
+    pb_output output;
+    pb_h5 h5;
+    uint64_t images;
+    int grid;
+    bool *written; /* [images], as all arrays here */
+    uint64_t *archive_index;
+    float *score;
+    double *brightness;
+    uint32_t *patch, *nearest, *map_crc32c;
+    uint8_t *split;
+    int8_t *label;
+    char **path, **class, **group; /* into texts */
+    text_block *texts;
+};
+
+static pb_h5_column map_column(uint64_t images, int grid) {
+    uint64_t side = (uint64_t)grid;
+    return (pb_h5_column){.name = "map", .type = PB_H5_F32, .rank = 3, .size = {images, side, side}};
+}
+
+/* --- creating and giving up ------------------------------------------------------------------------------------- */
+
+static pb_status allocate_numbers(pb_results_writer *writer) {
+    size_t images = writer->images;
+    PB_TRY(pb_allocate(&writer->written, images, sizeof *writer->written, "results"));
+    PB_TRY(pb_allocate(&writer->archive_index, images, sizeof *writer->archive_index, "results"));
+    PB_TRY(pb_allocate(&writer->score, images, sizeof *writer->score, "results"));
+    PB_TRY(pb_allocate(&writer->brightness, images, sizeof *writer->brightness, "results"));
+    PB_TRY(pb_allocate(&writer->patch, images, sizeof *writer->patch, "results"));
+    PB_TRY(pb_allocate(&writer->nearest, images, sizeof *writer->nearest, "results"));
+    PB_TRY(pb_allocate(&writer->map_crc32c, images, sizeof *writer->map_crc32c, "results"));
+    PB_TRY(pb_allocate(&writer->split, images, sizeof *writer->split, "results"));
+    return pb_allocate(&writer->label, images, sizeof *writer->label, "results");
+}
+
+static pb_status begin_file(pb_results_writer *writer, const char *path, const pb_attributes *attributes) {
+    size_t images = writer->images;
+    pb_h5_column map = map_column(images, writer->grid);
+    PB_TRY(allocate_numbers(writer));
+    PB_TRY(pb_allocate(&writer->path, images, sizeof *writer->path, "results"));
+    PB_TRY(pb_allocate(&writer->class, images, sizeof *writer->class, "results"));
+    PB_TRY(pb_allocate(&writer->group, images, sizeof *writer->group, "results"));
+    PB_TRY(pb_output_begin(&writer->output, path));
+    PB_TRY(pb_h5_create(&writer->h5, &writer->output));
+    PB_TRY(pb_h5_write_header(&writer->h5, RESULTS_FORMAT, RESULTS_VERSION, attributes));
+    return pb_h5_reserve(&writer->h5, &map);
+}
+
+pb_status pb_results_create(const char *path, uint64_t images, int grid, const pb_attributes *attributes,
+                            pb_results_writer **writer_out) {
+    PB_ASSERT(grid > 0 && grid <= GRID_MAX);
+    PB_TRY(pb_allocate(writer_out, 1, sizeof **writer_out, "results"));
+    (*writer_out)->images = images;
+    (*writer_out)->grid = grid;
+    pb_status status = begin_file(*writer_out, path, attributes);
+    if (pb_failed(&status))
+        pb_results_abandon(writer_out);
+    return status;
+}
+
+static void free_arrays(pb_results_writer *writer) {
+    pb_release(&writer->written);
+    pb_release(&writer->archive_index);
+    pb_release(&writer->score);
+    pb_release(&writer->brightness);
+    pb_release(&writer->patch);
+    pb_release(&writer->nearest);
+    pb_release(&writer->map_crc32c);
+    pb_release(&writer->split);
+    pb_release(&writer->label);
+    pb_release(&writer->path);
+    pb_release(&writer->class);
+    pb_release(&writer->group);
+}
+
+void pb_results_abandon(pb_results_writer **writer_inout) {
+    pb_results_writer *writer = *writer_inout;
+    if (!writer)
+        return;
+    pb_status ignored = pb_h5_close(&writer->h5); /* open only where the file is not wanted */
+    (void)ignored;
+    pb_output_abandon(&writer->output);
+    free_arrays(writer);
+    while (writer->texts) {
+        text_block *next = writer->texts->next;
+        pb_release(&writer->texts);
+        writer->texts = next;
+    }
+    pb_release(writer_inout);
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------------- */
+
+static char *put_text(char **end, const char *text) {
+    char *copy = *end;
+    size_t size = strlen(text) + 1;
+    memcpy(copy, text, size);
+    *end += size;
+    return copy;
+}
+
+static pb_status keep_texts(pb_results_writer *writer, uint64_t first, size_t count, const pb_record *records) {
+    size_t bytes = 0;
+    text_block *block;
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(records[i].path) + strlen(records[i].class) + strlen(records[i].group) + 3;
+    PB_TRY(pb_allocate(&block, sizeof *block + bytes, 1, "texts of results"));
+    block->next = writer->texts;
+    writer->texts = block;
+    char *end = block->texts;
+    for (size_t i = 0; i < count; i++) {
+        writer->path[first + i] = put_text(&end, records[i].path);
+        writer->class[first + i] = put_text(&end, records[i].class);
+        writer->group[first + i] = put_text(&end, records[i].group);
+    }
+    return pb_ok();
+}
+
+static void keep_numbers(pb_results_writer *writer, uint64_t first, const pb_result_block *block, const uint64_t *archive_index,
+                         const pb_record *records) {
+    size_t patches = (size_t)writer->grid * (size_t)writer->grid;
+    for (size_t i = 0; i < block->count; i++) {
+        uint64_t at = first + i;
+        PB_ASSERT(!writer->written[at] && block->patch[i] < patches);
+        PB_ASSERT(records[i].label >= PB_LABEL_UNKNOWN && records[i].label <= PB_LABEL_DEFECTIVE);
+        writer->written[at] = true;
+        writer->archive_index[at] = archive_index[i];
+        writer->score[at] = block->score[i];
+        writer->brightness[at] = block->brightness[i];
+        writer->patch[at] = block->patch[i];
+        writer->nearest[at] = block->nearest[i];
+        writer->map_crc32c[at] = pb_crc32c(block->map + i * patches, patches * sizeof *block->map);
+        writer->split[at] = (uint8_t)records[i].split;
+        writer->label[at] = (int8_t)records[i].label;
+    }
+}
+
+pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_result_block *block,
+                           const uint64_t *archive_index, const pb_record *records) {
+    PB_ASSERT(first <= writer->images && block->count <= writer->images - first);
+    pb_h5_column map = map_column(writer->images, writer->grid);
+    keep_numbers(writer, first, block, archive_index, records);
+    PB_TRY(keep_texts(writer, first, block->count, records));
+    return pb_h5_write_items(&writer->h5, &map, first, block->count, block->map);
+}
+
+/* --- scores.csv ------------------------------------------------------------------------------------------------- */
+
+/* A field as RFC 4180 has it: quoted where it must be, quotes doubled. */
+static void put_field(FILE *csv, const char *text) {
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, csv);
+        return;
+    }
+    fputc('"', csv);
+    for (const char *c = text; *c; c++) {
+        if (*c == '"')
+            fputc('"', csv);
+        fputc(*c, csv);
+    }
+    fputc('"', csv);
+}
+
+static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, const char *nearest_path) {
+    static const char *const LABELS[] = {"", "0", "1"}; /* unknown, normal, defective */
+    uint32_t grid = (uint32_t)writer->grid;
+    put_field(csv, writer->path[i]);
+    fputs(writer->split[i] == PB_SPLIT_TRAIN ? ",train," : ",test,", csv);
+    put_field(csv, writer->class[i]);
+    fputc(',', csv);
+    put_field(csv, writer->group[i]);
+    fprintf(csv, ",%s,%.9g,%u,%u,%u,", LABELS[writer->label[i] - PB_LABEL_UNKNOWN], (double)writer->score[i],
+            writer->patch[i] / grid, writer->patch[i] % grid, writer->nearest[i]);
+    put_field(csv, nearest_path);
+    fputs("\r\n", csv);
+}
+
+static pb_status put_rows(FILE *csv, const char *shown, const pb_results_writer *writer, char *const *bank_paths,
+                          size_t bank_rows) {
+    fputs("path,split,class,group,label,score,patch_row,patch_column,nearest_row,nearest_path\r\n", csv);
+    for (uint64_t i = 0; i < writer->images; i++) {
+        PB_ASSERT(writer->nearest[i] < bank_rows);
+        put_row(csv, writer, i, bank_paths[writer->nearest[i]]);
+        if (pb_fault("io.write"))
+            return pb_fail_errno(ENOSPC, shown, "cannot write");
+        if (ferror(csv))
+            return pb_fail_errno(errno, shown, "cannot write");
+    }
+    return pb_ok();
+}
+
+static pb_status write_csv(const pb_output *output, const pb_results_writer *writer, char *const *bank_paths, size_t bank_rows) {
+    FILE *csv = fopen(output->temporary, "w");
+    if (!csv)
+        return pb_fail_errno(errno, output->final, "cannot open for writing");
+    pb_status status = put_rows(csv, output->final, writer, bank_paths, bank_rows);
+    int result = fclose(csv);
+    if (pb_fault("io.close"))
+        result = -1, errno = ENOSPC;
+    if (result != 0)
+        pb_keep_first(&status, pb_fail_errno(errno, output->final, "cannot write"));
+    return status;
+}
+
+/* --- publishing ------------------------------------------------------------------------------------------------- */
+
+static pb_status write_columns(pb_results_writer *writer) {
+    const struct {
+        const char *name;
+        pb_h5_type type;
+        const void *values;
+    } columns[] = {
+        {"archive_index", PB_H5_U64, writer->archive_index}, {"score", PB_H5_F32, writer->score},
+        {"brightness", PB_H5_F64, writer->brightness},       {"patch", PB_H5_U32, writer->patch},
+        {"nearest", PB_H5_U32, writer->nearest},             {"map_crc32c", PB_H5_U32, writer->map_crc32c},
+        {"split", PB_H5_U8, writer->split},                  {"label", PB_H5_I8, writer->label},
+    };
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        pb_h5_column column = pb_h5_vector(columns[i].name, columns[i].type, writer->images);
+        PB_TRY(pb_h5_write(&writer->h5, &column, columns[i].values));
+    }
+    PB_TRY(pb_h5_write_strings(&writer->h5, "path", writer->path, writer->images));
+    PB_TRY(pb_h5_write_strings(&writer->h5, "class", writer->class, writer->images));
+    return pb_h5_write_strings(&writer->h5, "group", writer->group, writer->images);
+}
+
+static pb_status publish(pb_results_writer *writer, pb_output *csv, const char *csv_path, char *const *bank_paths,
+                         size_t bank_rows) {
+    PB_TRY(write_columns(writer));
+    PB_TRY(pb_h5_close(&writer->h5));
+    PB_TRY(pb_output_begin(csv, csv_path));
+    PB_TRY(write_csv(csv, writer, bank_paths, bank_rows));
+    return pb_output_commit_pair(&writer->output, csv);
+}
+
+pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, char *const *bank_paths, size_t bank_rows) {
+    for (uint64_t i = 0; i < (*writer)->images; i++)
+        PB_ASSERT((*writer)->written[i]);
+    pb_output csv = {0};
+    pb_status status = publish(*writer, &csv, csv_path, bank_paths, bank_rows);
+    pb_output_abandon(&csv);
+    pb_results_abandon(writer);
+    return status;
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+static pb_status read_sizes(const pb_h5 *h5, pb_results *results) {
+    pb_h5_column score = pb_h5_vector("score", PB_H5_F32, 0), map = map_column(0, 0);
+    PB_TRY(pb_h5_examine(h5, &score));
+    PB_TRY(pb_h5_examine(h5, &map));
+    if (map.size[0] != score.size[0] || map.size[1] != map.size[2] || map.size[1] < 1 || map.size[1] > GRID_MAX)
+        return pb_fail(PB_E_INPUT, "%s: %ju scores, but maps of %ju x %ju x %ju", h5->name, (uintmax_t)score.size[0],
+                       (uintmax_t)map.size[0], (uintmax_t)map.size[1], (uintmax_t)map.size[2]);
+    results->images = score.size[0];
+    results->grid = (int)map.size[1];
+    return pb_ok();
+}
+
+static pb_status read_numbers(const pb_h5 *h5, pb_results *results) {
+    pb_h5_column score = pb_h5_vector("score", PB_H5_F32, results->images);
+    pb_h5_column brightness = pb_h5_vector("brightness", PB_H5_F64, results->images);
+    pb_h5_column label = pb_h5_vector("label", PB_H5_I8, results->images);
+    PB_TRY(pb_allocate(&results->score, results->images, sizeof *results->score, "scores"));
+    PB_TRY(pb_allocate(&results->brightness, results->images, sizeof *results->brightness, "brightness"));
+    PB_TRY(pb_allocate(&results->label, results->images, sizeof *results->label, "labels"));
+    PB_TRY(pb_h5_read(h5, &score, results->score));
+    PB_TRY(pb_h5_read(h5, &brightness, results->brightness));
+    return pb_h5_read(h5, &label, results->label);
+}
+
+static pb_status check_numbers(const pb_h5 *h5, const pb_results *results) {
+    for (uint64_t i = 0; i < results->images; i++)
+        if (!isfinite(results->score[i]) || !isfinite(results->brightness[i]) || results->label[i] < PB_LABEL_UNKNOWN ||
+            results->label[i] > PB_LABEL_DEFECTIVE)
+            return pb_fail(PB_E_INPUT, "%s: impossible values for image %ju", h5->name, (uintmax_t)i);
+    return pb_ok();
+}
+
+static pb_status read_all(const pb_h5 *h5, pb_results *results) {
+    PB_TRY(pb_h5_read_header(h5, RESULTS_FORMAT, RESULTS_VERSION, &results->attributes));
+    PB_TRY(read_sizes(h5, results));
+    PB_TRY(read_numbers(h5, results));
+    PB_TRY(check_numbers(h5, results));
+    PB_TRY(pb_h5_read_strings(h5, "path", results->images, 0, results->images, &results->paths));
+    PB_TRY(pb_h5_read_strings(h5, "class", results->images, 0, results->images, &results->classes));
+    return pb_h5_read_strings(h5, "group", results->images, 0, results->images, &results->groups);
+}
+
+pb_status pb_results_read(const char *path, pb_results *results_out) {
+    pb_h5 h5 = {0};
+    *results_out = (pb_results){0};
+    PB_TRY(pb_h5_open(&h5, path));
+    pb_status status = read_all(&h5, results_out);
+    pb_keep_first(&status, pb_h5_close(&h5));
+    if (pb_failed(&status))
+        pb_results_free(results_out);
+    return status;
+}
+
+void pb_results_free(pb_results *results) {
+    pb_release(&results->score);
+    pb_release(&results->brightness);
+    pb_release(&results->label);
+    pb_release(&results->paths);
+    pb_release(&results->classes);
+    pb_release(&results->groups);
+    pb_attributes_free(&results->attributes);
+    *results = (pb_results){0};
+}

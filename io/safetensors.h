@@ -1,7 +1,9 @@
 /* safetensors.h: reads weights files: 8 bytes header length, a JSON header, raw tensors. No code runs from a file.
  *
- * Everything in the file is checked before use: header length and JSON, types, shapes, offsets within the file, sizes that agree,
- * no overlap. Format: https://github.com/huggingface/safetensors. Not collective.
+ * Everything in the file is checked before use: header length (at most 16 MiB) and JSON, no doubled names, types, shapes (at most
+ * PB_TENSOR_RANK_MAX dimensions), offsets within the file, sizes that agree, every byte of data in exactly one tensor: no overlap
+ * and, as the format demands, no hole. Values are not looked at. Format: https://github.com/huggingface/safetensors. Not
+ * collective.
  */
 #ifndef PB_IO_SAFETENSORS_H
 #define PB_IO_SAFETENSORS_H
@@ -14,7 +16,8 @@
 
 typedef struct pb_safetensors pb_safetensors;
 
-/* Reads and checks the whole file. Out: *tensors, owned by the caller. Errors: PB_E_INPUT ("x: not a safetensors file: ..."). */
+/* Reads and checks the whole file (at most 4 GiB). Out: *tensors, owned by the caller, NULL on error. Errors: PB_E_INPUT ("x: not
+ * a safetensors file: ..."), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_safetensors_open(const char *path, pb_safetensors **tensors_out);
 
 /* As open, from memory that is copied (one rank reads, all parse). name: for messages. */
@@ -26,8 +29,9 @@ const char *pb_safetensors_sha256(const pb_safetensors *tensors);
 size_t pb_safetensors_count(const pb_safetensors *tensors);
 const char *pb_safetensors_name(const pb_safetensors *tensors, size_t index);
 
-/* A pb_tensor_lookup; context is a pb_safetensors. F32 tensors only; the view lives as long as the object. Errors: PB_E_INPUT naming
- * file and tensor when it is missing or of another type. */
+/* A pb_tensor_lookup; context is a pb_safetensors. F32 tensors only; the view lives as long as the object. Errors: PB_E_INPUT
+ * naming file and tensor when it is missing or of another type. The data are aligned to PB_ALIGNMENT bytes, wherever they were in
+ * the file. Thread safe. */
 pb_status pb_safetensors_lookup(void *context, const char *name, pb_tensor_view *view_out);
 
 #endif

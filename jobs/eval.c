@@ -1,0 +1,209 @@
+/* eval.c: results + labels -> image AUROC, beside the brightness floor, over all images and per class. Rank 0 works alone: the whole of it is
+ * a sort of the image scores. */
+#include "base/log.h"
+#include "base/memory.h"
+#include "coreset/metrics.h"
+#include "io/file.h"
+#include "io/results_file.h"
+#include "jobs/job.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The labelled and scored images of one class (or of all), ready for coreset/metrics.h. */
+typedef struct sample {
+    size_t count;
+    double *score, *brightness;
+    bool *defective;
+    int64_t *group; /* only when the groups are needed */
+    uint64_t defects, unlabelled, unscored;
+} sample;
+
+static void sample_free(sample *chosen) {
+    pb_release(&chosen->score);
+    pb_release(&chosen->brightness);
+    pb_release(&chosen->defective);
+    pb_release(&chosen->group);
+}
+
+static pb_status parse_group(const pb_results *results, size_t i, int64_t *group) {
+    char *end;
+    *group = strtoll(results->groups[i], &end, 10);
+    if (end == results->groups[i] || *end != '\0')
+        return pb_fail(PB_E_INPUT, "%s: group \"%s\" is not a whole number, which --pairs-within needs", results->paths[i],
+                       results->groups[i]);
+    return pb_ok();
+}
+
+static pb_status add(const pb_results *results, size_t i, sample *chosen) {
+    if (results->label[i] == PB_LABEL_UNKNOWN) {
+        chosen->unlabelled++;
+        return pb_ok();
+    }
+    if (isnan(results->score[i])) {
+        chosen->unscored++;
+        return pb_ok();
+    }
+    size_t at = chosen->count++;
+    chosen->score[at] = results->score[i];
+    chosen->brightness[at] = results->brightness[i];
+    chosen->defective[at] = results->label[i] == PB_LABEL_DEFECTIVE;
+    chosen->defects += chosen->defective[at];
+    return chosen->group ? parse_group(results, i, &chosen->group[at]) : pb_ok();
+}
+
+/* class NULL: all images. */
+static pb_status choose(const pb_results *results, const char *class, bool groups, sample *chosen) {
+    size_t images = (size_t)results->images;
+    *chosen = (sample){0};
+    PB_TRY(pb_allocate(&chosen->score, images, sizeof *chosen->score, "scores"));
+    PB_TRY(pb_allocate(&chosen->brightness, images, sizeof *chosen->brightness, "scores"));
+    PB_TRY(pb_allocate(&chosen->defective, images, sizeof *chosen->defective, "labels"));
+    if (groups)
+        PB_TRY(pb_allocate(&chosen->group, images, sizeof *chosen->group, "groups"));
+    for (size_t i = 0; i < images; i++)
+        if (!class || strcmp(class, results->classes[i]) == 0)
+            PB_TRY(add(results, i, chosen));
+    return pb_ok();
+}
+
+static pb_status put_near_pairs(const sample *chosen, int64_t within, json_t *row) {
+    double auroc, floor_auroc;
+    uint64_t pairs;
+    PB_TRY(pb_auroc_near_pairs(chosen->score, chosen->defective, chosen->group, chosen->count, within, &auroc, &pairs));
+    PB_TRY(pb_auroc_near_pairs(chosen->brightness, chosen->defective, chosen->group, chosen->count, within, &floor_auroc,
+                               &pairs));
+    json_object_set_new(row, "near_pairs_within", json_integer(within));
+    json_object_set_new(row, "near_pairs", json_integer((json_int_t)pairs));
+    json_object_set_new(row, "near_pair_auroc", json_real(auroc));
+    json_object_set_new(row, "near_pair_auroc_brightness", json_real(floor_auroc));
+    return pb_ok();
+}
+
+/* One row of the answer: the figures of one class, or of all images when class is NULL. */
+static pb_status measure(const pb_results *results, const char *class, int64_t within, json_t *row) {
+    sample chosen;
+    double auroc = NAN, floor_auroc = NAN;
+    pb_status status = choose(results, class, within >= 0, &chosen);
+    if (!pb_failed(&status))
+        status = pb_auroc(chosen.score, chosen.defective, chosen.count, &auroc);
+    if (!pb_failed(&status))
+        status = pb_auroc(chosen.brightness, chosen.defective, chosen.count, &floor_auroc);
+    if (!pb_failed(&status)) {
+        json_object_set_new(row, "class", class ? json_string(class) : json_null());
+        json_object_set_new(row, "defective", json_integer((json_int_t)chosen.defects));
+        json_object_set_new(row, "normal", json_integer((json_int_t)(chosen.count - chosen.defects)));
+        json_object_set_new(row, "unlabelled", json_integer((json_int_t)chosen.unlabelled));
+        json_object_set_new(row, "unscored", json_integer((json_int_t)chosen.unscored));
+        json_object_set_new(row, "auroc", json_real(auroc));
+        json_object_set_new(row, "auroc_brightness", json_real(floor_auroc));
+        if (within >= 0)
+            status = put_near_pairs(&chosen, within, row);
+    }
+    sample_free(&chosen);
+    return status;
+}
+
+/* Classes in order of first appearance, each once; borrowed. */
+static pb_status list_classes(const pb_results *results, const char ***names_out, size_t *count_out) {
+    const char **names;
+    size_t count = 0;
+    PB_TRY(pb_allocate(&names, (size_t)results->images, sizeof *names, "class names"));
+    for (uint64_t i = 0; i < results->images; i++) {
+        size_t known = 0;
+        while (known < count && strcmp(names[known], results->classes[i]) != 0)
+            known++;
+        if (known == count)
+            names[count++] = results->classes[i];
+    }
+    *names_out = names;
+    *count_out = count;
+    return pb_ok();
+}
+
+/* A class without both kinds of labels has no AUROC; the others' figures are still an answer. */
+static pb_status measure_classes(const pb_results *results, int64_t within, json_t *rows) {
+    const char **names;
+    size_t count;
+    PB_TRY(list_classes(results, &names, &count));
+    pb_status status = pb_ok();
+    for (size_t i = 0; i < count && count > 1 && !pb_failed(&status); i++) {
+        json_t *row = json_object();
+        status = measure(results, names[i], within, row);
+        if (status.code == PB_E_INPUT) {
+            pb_log(PB_LOG_WARN, "class-left-out", "class=\"%s\" reason=\"%s\"", names[i], status.message);
+            json_decref(row);
+            status = pb_ok();
+            continue;
+        }
+        json_array_append_new(rows, row);
+    }
+    pb_release(&names);
+    return status;
+}
+
+static void print_row(const json_t *row) {
+    const char *class = json_string_value(json_object_get(row, "class"));
+    printf("%-16s %9lld %9lld   %.4f  %.4f", class ? class : "all images",
+           (long long)json_integer_value(json_object_get(row, "defective")),
+           (long long)json_integer_value(json_object_get(row, "normal")), json_real_value(json_object_get(row, "auroc")),
+           json_real_value(json_object_get(row, "auroc_brightness")));
+    if (json_object_get(row, "near_pairs"))
+        printf(" %9lld   %.4f  %.4f", (long long)json_integer_value(json_object_get(row, "near_pairs")),
+               json_real_value(json_object_get(row, "near_pair_auroc")),
+               json_real_value(json_object_get(row, "near_pair_auroc_brightness")));
+    printf("\n");
+}
+
+static void print_table(const json_t *answer, int64_t within) {
+    size_t i;
+    json_t *row;
+    printf("#                defective    normal    AUROC   floor");
+    if (within >= 0)
+        printf("     pairs    AUROC   floor of pairs within %" PRId64 " groups", within);
+    printf("\n");
+    print_row(answer);
+    json_array_foreach(json_object_get(answer, "classes"), i, row) print_row(row);
+    printf("# floor: AUROC of brightness statistics alone; a bank that is not clearly above it has seen the light, not the defect\n");
+}
+
+static pb_status write_json(const json_t *answer, const char *path) {
+    char *text = json_dumps(answer, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (!text)
+        return pb_fail(PB_E_SYSTEM, "out of memory for the figures as JSON");
+    pb_status status = pb_ok();
+    if (strcmp(path, "-") == 0)
+        puts(text);
+    else
+        status = pb_file_write(path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+static pb_status evaluate(const pb_job_options *options) {
+    char path[PB_PATH_MAX];
+    pb_results results;
+    PB_TRY(pb_path_join(options->results, "results.h5", path));
+    PB_TRY(pb_results_read(path, &results));
+    json_t *answer = json_object(), *classes = json_array();
+    pb_status status = measure(&results, NULL, options->pairs_within, answer);
+    if (!pb_failed(&status))
+        status = measure_classes(&results, options->pairs_within, classes);
+    json_object_set_new(answer, "classes", classes);
+    bool json_only = options->json && strcmp(options->json, "-") == 0;
+    if (!pb_failed(&status) && !json_only)
+        print_table(answer, options->pairs_within);
+    if (!pb_failed(&status) && options->json)
+        status = write_json(answer, options->json);
+    json_decref(answer);
+    pb_results_free(&results);
+    return pb_prefix(status, options->results);
+}
+
+pb_status pb_job_eval(const pb_job *job) {
+    return pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? evaluate(job->options) : pb_ok());
+}

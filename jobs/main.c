@@ -1,0 +1,147 @@
+/* main.c: the program's edge. The only file that reads argv and the environment, and that decides the exit code.
+ *
+ * The order matters: help and version need no MPI; then MPI starts, so that a wrong option is said once and not once a rank; then
+ * options; then the job. A rank never leaves alone: whatever fails is agreed on first.
+ */
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "jobs/job.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct job_entry {
+    const char *name, *summary;
+    uint32_t bit;
+    pb_status (*run)(const pb_job *job);
+} job_entry;
+
+static const job_entry JOBS[] = {
+#define JOB_ENTRY(name, summary) {#name, summary, PB_JOB_##name, pb_job_##name},
+    PB_JOBS(JOB_ENTRY)
+#undef JOB_ENTRY
+};
+enum { JOB_COUNT = sizeof JOBS / sizeof JOBS[0] };
+
+static void print_exit_codes(FILE *out) {
+    fprintf(out, "\nExit codes:\n");
+#define PRINT_CODE(name, exit_code, meaning, advice) fprintf(out, "  %3d  %s; %s\n", exit_code, meaning, advice);
+    PB_CODES(PRINT_CODE)
+#undef PRINT_CODE
+}
+
+static void print_usage(FILE *out) {
+    fprintf(out, "patchbank: finds defects in images the PatchCore way, on any number of MPI ranks\n\n"
+                 "usage: [mpiexec -n RANKS] patchbank JOB --OPTION VALUE ...\n\nJobs:\n");
+    for (int i = 0; i < JOB_COUNT; i++)
+        fprintf(out, "  %-8s %s\n", JOBS[i].name, JOBS[i].summary);
+    fprintf(out, "\n  patchbank JOB --help   the options of a job\n"
+                 "  patchbank options      all options, as Markdown\n"
+                 "  patchbank --version    version and commit\n");
+    print_exit_codes(out);
+}
+
+static void print_job_help(const job_entry *entry, FILE *out) {
+    size_t rows;
+    const pb_option *table = pb_option_rows(&rows);
+    fprintf(out, "patchbank %s: %s\n\n", entry->name, entry->summary);
+    pb_options_help(table, rows, entry->bit, out);
+    print_exit_codes(out);
+}
+
+static void print_all_options(FILE *out) {
+    size_t rows;
+    const pb_option *table = pb_option_rows(&rows);
+    fprintf(out, "# Options\n\nMade from `jobs/options.def` by `patchbank options`; a test compares.\n");
+    for (int i = 0; i < JOB_COUNT; i++) {
+        fprintf(out, "\n## patchbank %s\n\n%s.\n\n", JOBS[i].name, JOBS[i].summary);
+        pb_options_markdown(table, rows, JOBS[i].bit, out);
+    }
+}
+
+static const job_entry *find_job(const char *name) {
+    for (int i = 0; i < JOB_COUNT; i++)
+        if (strcmp(JOBS[i].name, name) == 0)
+            return &JOBS[i];
+    return NULL;
+}
+
+/* Answers that need no ranks. False: it is a job. */
+static bool answer_at_once(int argc, char **argv) {
+    const char *word = argc > 1 ? argv[1] : "--help";
+    if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0 || strcmp(word, "-h") == 0)
+        print_usage(stdout);
+    else if (strcmp(word, "--version") == 0)
+        printf("patchbank %s (%s)\n", pb_version(), pb_version_commit());
+    else if (strcmp(word, "options") == 0)
+        print_all_options(stdout);
+    else if (argc == 3 && strcmp(argv[2], "--help") == 0 && find_job(word))
+        print_job_help(find_job(word), stdout);
+    else
+        return false;
+    return true;
+}
+
+static pb_log_level level_of(const char *name) {
+    return name[0] == 'd' ? PB_LOG_DEBUG : name[0] == 'i' ? PB_LOG_INFO : name[0] == 'w' ? PB_LOG_WARN : PB_LOG_ERROR;
+}
+
+/* Everything before the job that can go wrong on one rank. argv[1] is the job's name. */
+static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry **entry, pb_job_options *options, bool *help) {
+    size_t rows;
+    const pb_option *table = pb_option_rows(&rows);
+    *entry = find_job(argv[1]);
+    if (!*entry)
+        return pb_fail(PB_E_USAGE, "%s: no such job; patchbank --help lists them", argv[1]);
+    pb_log_setup(pb_comm_rank(comm), (*entry)->name, PB_LOG_INFO);
+    PB_TRY(pb_options_parse(table, rows, (*entry)->bit, argc - 1, argv + 1, options, help));
+    pb_log_setup(pb_comm_rank(comm), (*entry)->name, level_of(options->log_level));
+    pb_comm_watchdog(comm, options->watchdog);
+    return pb_fault_arm(getenv("PATCHBANK_FAULT"), pb_comm_rank(comm));
+}
+
+/* Collective. */
+static pb_status run(pb_comm *comm, int argc, char **argv) {
+    const job_entry *entry = NULL;
+    pb_job_options options;
+    bool help = false;
+    pb_status status = pb_agree(comm, prepare(comm, argc, argv, &entry, &options, &help));
+    if (pb_failed(&status))
+        return status;
+    if (help) {
+        if (pb_comm_rank(comm) == 0)
+            print_job_help(entry, stdout);
+        return status;
+    }
+    pb_job job = {.name = entry->name, .comm = comm, .options = &options};
+    return pb_agree(comm, entry->run(&job));
+}
+
+/* An answer that did not reach its reader (a full disk behind a redirection) is a failure too. */
+static int flush_answers(int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "patchbank: error: standard output cannot be written\n");
+    return code == PB_OK ? PB_E_SYSTEM : code;
+}
+
+int main(int argc, char **argv) {
+    if (answer_at_once(argc, argv))
+        return flush_answers(PB_OK);
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write(2), met like a full disk */
+    pb_comm *comm;
+    pb_status status = pb_comm_create(&argc, &argv, &comm);
+    if (pb_failed(&status)) {
+        pb_log_failure(&status, status.rank);
+        return status.code;
+    }
+    status = run(comm, argc, argv);
+    if (pb_failed(&status) && status.code != PB_E_NO && pb_comm_rank(comm) == 0)
+        pb_log_failure(&status, pb_comm_size(comm) > 1 ? status.rank : -1);
+    int code = flush_answers(status.code);
+    pb_comm_destroy(&comm);
+    return code;
+}

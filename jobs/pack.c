@@ -1,0 +1,153 @@
+/* pack.c: a list of images -> a sharded archive. Ranks write whole shards; rank 0 writes the manifest over them. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/progress.h"
+#include "io/archive.h"
+#include "io/file.h"
+#include "io/list.h"
+#include "jobs/job.h"
+#include "jobs/rejects.h"
+#include "jobs/share.h"
+#include "mpi/partition.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const size_t LIST_BYTES_MAX = (size_t)8 << 30;
+
+/* On rank 0: the list as CSV text, from wherever the user has it. */
+static pb_status read_list(const pb_job_options *options, char **text, size_t *size) {
+    return options->list ? pb_file_read(options->list, LIST_BYTES_MAX, text, size) : pb_list_mvtec(options->mvtec, text, size);
+}
+
+static pb_status check_options(const pb_job_options *options) {
+    if (!options->list == !options->mvtec)
+        return pb_fail(PB_E_USAGE, "give either --list FILE or --mvtec FOLDER");
+    return pb_ok();
+}
+
+/* On rank 0: an archive that is there is never touched. */
+static pb_status prepare_folder(const char *folder) {
+    char manifest[PB_PATH_MAX];
+    PB_TRY(pb_path_join(folder, "manifest.json", manifest));
+    if (access(manifest, F_OK) == 0)
+        return pb_fail(PB_E_INPUT, "%s: already holds an archive; give a new folder or remove it", folder);
+    return pb_folder_create(folder);
+}
+
+/* The name under which the list goes: messages have it, and relative paths start from its folder. */
+static pb_status list_name(const pb_job_options *options, char name[PB_PATH_MAX]) {
+    return options->list ? pb_path_join(".", options->list, name) : pb_path_join(options->mvtec, "list", name);
+}
+
+/* Collective. */
+static pb_status load_list(const pb_job *job, pb_list *list) {
+    const pb_job_options *options = job->options;
+    char *text = NULL, name[PB_PATH_MAX];
+    size_t size = 0;
+    pb_status status = check_options(options);
+    if (!pb_failed(&status))
+        status = list_name(options, name);
+    if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)
+        status = prepare_folder(options->archive);
+    if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)
+        status = read_list(options, &text, &size);
+    status = pb_share_bytes(job->comm, status, &text, &size);
+    if (!pb_failed(&status))
+        status = pb_agree(job->comm, pb_list_parse(name, text, size, list));
+    pb_release(&text);
+    return status;
+}
+
+static void reject(void *context, size_t list_index, const pb_status *why) {
+    (void)list_index; /* the message has the path */
+    pb_rejects_add(context, why);
+}
+
+static pb_status write_mine(const pb_job *job, const pb_list *list, pb_range shards, pb_rejects *rejects,
+                            pb_shard_summary *summaries) {
+    size_t shard_images = (size_t)job->options->shard_images;
+    pb_progress progress;
+    pb_progress_begin(&progress, "pack", pb_range_size(shards), "shards", pb_comm_rank(job->comm) == 0);
+    pb_status status = pb_ok();
+    for (uint64_t shard = shards.first; shard < shards.end && !pb_failed(&status); shard++) {
+        status = pb_shard_write(job->options->archive, list, (size_t)shard, shard_images, reject, rejects,
+                                &summaries[shard - shards.first]);
+        if (!pb_failed(&status))
+            status = pb_rejects_check(rejects);
+        pb_progress_update(&progress, shard + 1 - shards.first);
+    }
+    pb_progress_end(&progress);
+    return status;
+}
+
+/* On rank 0. */
+static pb_status write_manifest(const pb_job_options *options, const pb_shard_summary *summaries, size_t count) {
+    uint64_t images = 0;
+    for (size_t i = 0; i < count; i++)
+        images += summaries[i].images;
+    if (images == 0)
+        return pb_fail(PB_E_INPUT, "%s: no image of the list could be taken", options->list ? options->list : options->mvtec);
+    return pb_manifest_write(options->archive, options->list ? options->list : options->mvtec, (size_t)options->shard_images,
+                             summaries, count);
+}
+
+/* Collective. What failed must not leave shards without a manifest behind. `count` shards of this rank may have been written. */
+static void remove_shards(const pb_job *job, const pb_shard_summary *summaries, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        char path[PB_PATH_MAX];
+        pb_status joined = pb_path_join(job->options->archive, summaries[i].file, path);
+        if (summaries[i].file[0] && !pb_failed(&joined))
+            unlink(path);
+    }
+    pb_comm_barrier(job->comm, "removal of shards");
+    if (pb_comm_rank(job->comm) == 0)
+        rmdir(job->options->archive); /* only if it is empty: other files in it are not ours */
+}
+
+/* Collective. */
+static void report(const pb_job *job, size_t listed, size_t shards, uint64_t rejected, double seconds) {
+    uint64_t bad = pb_comm_sum_u64(job->comm, rejected, "count of bad images");
+    pb_log_once(PB_LOG_INFO, "packed", "archive=\"%s\" listed=%zu rejected=%llu shards=%zu seconds=%.2f images_per_s=%.1f",
+                job->options->archive, listed, (unsigned long long)bad, shards, seconds, (double)listed / seconds);
+}
+
+/* Collective. */
+static pb_status write_archive(const pb_job *job, const pb_list *list) {
+    pb_comm *comm = job->comm;
+    double begun = pb_clock_seconds();
+    size_t count = pb_shard_count(list->count, (size_t)job->options->shard_images), *sizes = NULL;
+    pb_range mine = pb_partition(count, pb_comm_size(comm), pb_comm_rank(comm));
+    pb_rejects rejects = pb_rejects_begin((uint64_t)job->options->max_bad);
+    pb_shard_summary *summaries = NULL, *all = NULL;
+    pb_status status = pb_allocate(&summaries, pb_range_size(mine), sizeof *summaries, "shard summaries");
+    pb_keep_first(&status, pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts"));
+    if (!pb_failed(&status))
+        status = write_mine(job, list, mine, &rejects, summaries);
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status))
+        status = pb_rejects_agree(comm, &rejects);
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, summaries, pb_range_size(mine) * sizeof *summaries, 0, &all, sizes, "shard summaries");
+    if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
+        status = write_manifest(job->options, all, count);
+    status = pb_agree(comm, status);
+    if (pb_failed(&status))
+        remove_shards(job, summaries, summaries ? pb_range_size(mine) : 0);
+    else
+        report(job, list->count, count, rejects.count, pb_clock_seconds() - begun);
+    pb_release(&summaries);
+    pb_release(&sizes);
+    pb_release(&all);
+    return status;
+}
+
+pb_status pb_job_pack(const pb_job *job) {
+    pb_list list = {0};
+    pb_status status = load_list(job, &list);
+    if (!pb_failed(&status))
+        status = write_archive(job, &list);
+    pb_list_free(&list);
+    return status;
+}

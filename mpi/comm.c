@@ -1,0 +1,206 @@
+/* comm.c: the communicator and its collectives. MPI's error handler stays MPI_ERRORS_ARE_FATAL: a failing MPI call means that
+ * peers cannot be reached, and then there is nobody left to agree with. */
+#include "mpi/comm_private.h"
+
+#include "base/memory.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* MPI 3 counts are int; larger messages go in pieces of this many bytes. */
+static const size_t PIECE_BYTES = (size_t)1 << 30;
+
+void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
+    comm->counters.collectives++;
+    comm->counters.bytes_sent += bytes;
+    pb_watchdog_mark(&comm->watchdog, what);
+}
+
+void pb_comm_leave(pb_comm *comm) { pb_watchdog_mark(&comm->watchdog, NULL); }
+
+static void find_neighbours(pb_comm *comm) {
+    MPI_Comm local;
+    MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
+    MPI_Comm_rank(local, &comm->local_rank);
+    MPI_Comm_size(local, &comm->local_size);
+    MPI_Comm_free(&local);
+}
+
+pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
+    *comm_out = NULL;
+    pb_comm *comm;
+    PB_TRY(pb_allocate(&comm, 1, sizeof *comm, "the communicator"));
+    int provided;
+    /* Only the main thread calls MPI; the watchdog thread never does. */
+    MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    PB_ASSERT(provided >= MPI_THREAD_FUNNELED);
+    comm->world = MPI_COMM_WORLD;
+    MPI_Comm_rank(comm->world, &comm->rank);
+    MPI_Comm_size(comm->world, &comm->size);
+    find_neighbours(comm);
+    pb_status status = pb_watchdog_start(&comm->watchdog, comm->rank);
+    status = pb_agree(comm, status);
+    if (pb_failed(&status)) {
+        pb_comm_destroy(&comm);
+        return status;
+    }
+    *comm_out = comm;
+    return status;
+}
+
+void pb_comm_destroy(pb_comm **comm) {
+    if (!*comm)
+        return;
+    pb_comm_enter(*comm, "end of MPI", 0);
+    MPI_Finalize();
+    pb_comm_leave(*comm);
+    pb_watchdog_stop(&(*comm)->watchdog);
+    pb_release(comm);
+}
+
+void pb_comm_watchdog(pb_comm *comm, double limit_s) { pb_watchdog_limit(&comm->watchdog, limit_s); }
+
+int pb_comm_rank(const pb_comm *comm) { return comm->rank; }
+
+int pb_comm_size(const pb_comm *comm) { return comm->size; }
+
+int pb_comm_local_rank(const pb_comm *comm) { return comm->local_rank; }
+
+int pb_comm_local_size(const pb_comm *comm) { return comm->local_size; }
+
+int pb_comm_fair_threads(const pb_comm *comm) {
+    cpu_set_t mine;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int bound = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : (int)online;
+    int threads = bound < online ? bound : bound / comm->local_size;
+    return threads > 0 ? threads : 1;
+}
+
+void pb_comm_barrier(pb_comm *comm, const char *what) {
+    pb_comm_enter(comm, what, 0);
+    MPI_Barrier(comm->world);
+    pb_comm_leave(comm);
+}
+
+static void reduce_in_place(pb_comm *comm, void *value, MPI_Datatype type, MPI_Op op, const char *what) {
+    pb_comm_enter(comm, what, 8);
+    MPI_Allreduce(MPI_IN_PLACE, value, 1, type, op, comm->world);
+    pb_comm_leave(comm);
+}
+
+uint64_t pb_comm_max_u64(pb_comm *comm, uint64_t value, const char *what) {
+    reduce_in_place(comm, &value, MPI_UINT64_T, MPI_MAX, what);
+    return value;
+}
+
+uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what) {
+    reduce_in_place(comm, &value, MPI_UINT64_T, MPI_SUM, what);
+    return value;
+}
+
+uint64_t pb_comm_sum_before_u64(pb_comm *comm, uint64_t value, const char *what) {
+    uint64_t before = 0;
+    pb_comm_enter(comm, what, sizeof value);
+    MPI_Exscan(&value, &before, 1, MPI_UINT64_T, MPI_SUM, comm->world);
+    pb_comm_leave(comm);
+    return comm->rank == 0 ? 0 : before; /* MPI leaves rank 0's result undefined */
+}
+
+double pb_comm_max_real(pb_comm *comm, double value, const char *what) {
+    reduce_in_place(comm, &value, MPI_DOUBLE, MPI_MAX, what);
+    return value;
+}
+
+static int piece_size(size_t bytes, size_t done) {
+    size_t left = bytes - done;
+    return (int)(left < PIECE_BYTES ? left : PIECE_BYTES);
+}
+
+void pb_comm_broadcast(pb_comm *comm, void *buffer, size_t bytes, int root, const char *what) {
+    pb_comm_enter(comm, what, comm->rank == root ? bytes : 0);
+    for (size_t done = 0; done < bytes;) {
+        int piece = piece_size(bytes, done);
+        MPI_Bcast((char *)buffer + done, piece, MPI_BYTE, root, comm->world);
+        done += (size_t)piece;
+    }
+    pb_comm_leave(comm);
+}
+
+enum { GATHER_TAG = 1, EXCHANGE_TAG = 2 };
+
+/* Root takes the parts one after the other: the root's memory and disk are the limit of such a gather, not the latency. */
+static void receive_parts(pb_comm *comm, const void *own, char *gathered, const size_t *sizes) {
+    for (int rank = 0; rank < comm->size; gathered += sizes[rank], rank++) {
+        if (rank == comm->rank) {
+            if (sizes[rank] > 0)
+                memcpy(gathered, own, sizes[rank]);
+            continue;
+        }
+        for (size_t done = 0; done < sizes[rank];) {
+            int piece = piece_size(sizes[rank], done);
+            MPI_Recv(gathered + done, piece, MPI_BYTE, rank, GATHER_TAG, comm->world, MPI_STATUS_IGNORE);
+            done += (size_t)piece;
+        }
+    }
+}
+
+static void send_part(pb_comm *comm, const void *part, size_t bytes, int root) {
+    for (size_t done = 0; done < bytes;) {
+        int piece = piece_size(bytes, done);
+        MPI_Send((const char *)part + done, piece, MPI_BYTE, root, GATHER_TAG, comm->world);
+        done += (size_t)piece;
+    }
+}
+
+static pb_status prepare_root(pb_comm *comm, const size_t *sizes, char **gathered) {
+    size_t sum = 0;
+    for (int rank = 0; rank < comm->size; rank++)
+        sum += sizes[rank];
+    return pb_allocate(gathered, sum, 1, "gathered parts");
+}
+
+pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t bytes, int root, void *gathered_out, size_t *sizes,
+                         const char *what) {
+    char *gathered = NULL;
+    pb_status status = pb_ok();
+    uint64_t mine = bytes;
+    _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes travel as MPI_UINT64_T");
+    pb_comm_enter(comm, what, comm->rank == root ? 0 : bytes);
+    MPI_Gather(&mine, 1, MPI_UINT64_T, sizes, 1, MPI_UINT64_T, root, comm->world);
+    if (comm->rank == root)
+        status = prepare_root(comm, sizes, &gathered);
+    status = pb_agree(comm, status);
+    pb_watchdog_mark(&comm->watchdog, what); /* pb_agree has cleared it */
+    if (!pb_failed(&status)) {
+        if (comm->rank == root)
+            receive_parts(comm, part, gathered, sizes);
+        else
+            send_part(comm, part, bytes, root);
+    }
+    pb_comm_leave(comm);
+    memcpy(gathered_out, &gathered, sizeof gathered);
+    return status;
+}
+
+void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
+                      const char *what) {
+    pb_comm_enter(comm, what, send_bytes);
+    size_t sent = 0, received = 0;
+    /* Both ends cut the same bytes into the same pieces; the side that is done first goes on with MPI_PROC_NULL. */
+    size_t send_pieces = send_bytes / PIECE_BYTES + 1, receive_pieces = receive_bytes / PIECE_BYTES + 1;
+    for (size_t piece = 0; piece < send_pieces || piece < receive_pieces; piece++) {
+        int outgoing = piece < send_pieces ? piece_size(send_bytes, sent) : 0;
+        int incoming = piece < receive_pieces ? piece_size(receive_bytes, received) : 0;
+        MPI_Sendrecv((const char *)send + sent, outgoing, MPI_BYTE, piece < send_pieces ? to : MPI_PROC_NULL, EXCHANGE_TAG,
+                     (char *)receive + received, incoming, MPI_BYTE, piece < receive_pieces ? from : MPI_PROC_NULL, EXCHANGE_TAG,
+                     comm->world, MPI_STATUS_IGNORE);
+        sent += (size_t)outgoing;
+        received += (size_t)incoming;
+    }
+    pb_comm_leave(comm);
+}
+
+pb_comm_counters pb_comm_count(const pb_comm *comm) { return comm->counters; }

@@ -42,9 +42,10 @@ int pb_comm_local_size(const pb_comm *comm);
 int pb_comm_fair_threads(const pb_comm *comm);
 
 /* Collective. The one verdict of all ranks: PB_OK when every rank's status is PB_OK, else the status of the lowest rank among
- * those with the numerically largest code, on every rank alike. *culprit (may be NULL) gets that rank, -1 when all is well.
+ * those with the numerically largest code, on every rank alike; its member `rank` then names that rank (a status that was agreed
+ * on before keeps its rank).
  * Cost: one allreduce of 8 bytes; one broadcast of the status only on failure. */
-PB_CHECKED pb_status pb_agree(pb_comm *comm, pb_status local, int *culprit);
+PB_CHECKED pb_status pb_agree(pb_comm *comm, pb_status local);
 
 /* Collective. Waits for all ranks. `what` names it for the watchdog, here and below ("before publishing the bank"). */
 void pb_comm_barrier(pb_comm *comm, const char *what);
@@ -52,6 +53,8 @@ void pb_comm_barrier(pb_comm *comm, const char *what);
 /* Collective. value becomes the maximum (sum) over the ranks, on all of them. */
 uint64_t pb_comm_max_u64(pb_comm *comm, uint64_t value, const char *what);
 uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what);
+/* Collective. The sum of `value` over the ranks below this one; 0 on rank 0. */
+uint64_t pb_comm_sum_before_u64(pb_comm *comm, uint64_t value, const char *what);
 double pb_comm_max_real(pb_comm *comm, double value, const char *what);
 
 /* Collective. Copies `bytes` bytes (any size, equal on all ranks) from rank root's buffer to everybody's. */

@@ -1,0 +1,225 @@
+/* cpu_kernels_body.h: private to gpu/: the one source of all kernels, included once by each cpu_kernels_SET.c, which sets before
+ *   KERNELS, KERNELS_NAME   the table to define and its name
+ *   vec, WIDTH              a register of WIDTH floats, with load, store, broadcast, sub, multiply_add, min, max and
+ *                           any_not_above(a, b): some lane of a is not > the lane of b; any_above(a, b): some lane is >
+ *   ROWS, PART              rows and vectors whose ROWS * PART sums stay in registers, with PART vectors, a row's value and a
+ *                           difference beside them
+ *   STREAM                  tiles that a greedy step reads side by side
+ *
+ * Bits: a lane does the canonical arithmetic of one point in the canonical order; nothing here adds across lanes or splits k.
+ */
+#include "gpu/cpu_kernels.h"
+#include "gpu/device.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
+#define UNROLL _Pragma("GCC unroll 32")
+
+enum { TILE_VECTORS = PB_LANES / WIDTH, PARTS = TILE_VECTORS / PART, PART_LANES = PART * WIDTH };
+
+_Static_assert(PARTS * PART * WIDTH == PB_LANES, "parts must fill a tile");
+_Static_assert(PB_ROWS_STEP % ROWS == 0, "chunks must be whole groups");
+
+/* The rows of a group of `height`; a short group repeats its last row, whose extra results nobody takes. */
+INLINE void group_rows(const float *rows, int height, int dim, const float *row[ROWS]) {
+    UNROLL for (int r = 0; r < ROWS; r++)
+        row[r] = rows + (size_t)(r < height ? r : height - 1) * (size_t)dim;
+}
+
+/* distance^2 of the points in PART vectors of a tile to a group of rows. */
+INLINE void distances(const float *tile, const float *rows, int height, int dim, vec sums[ROWS][PART]) {
+    const float *row[ROWS];
+    group_rows(rows, height, dim, row);
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int p = 0; p < PART; p++)
+            sums[r][p] = broadcast(0.0f);
+    for (ptrdiff_t k = 0; k < dim; k++, tile += PB_LANES) {
+        vec x[PART];
+        UNROLL for (int p = 0; p < PART; p++)
+            x[p] = load(tile + p * WIDTH);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            vec c = broadcast(row[r][k]);
+            UNROLL for (int p = 0; p < PART; p++) {
+                vec t = sub(x[p], c);
+                sums[r][p] = multiply_add(t, t, sums[r][p]);
+            }
+        }
+    }
+}
+
+/* Products of a group of rows with PART vectors of columns. */
+INLINE void products(const float *tile, const float *rows, int height, int dim, vec sums[ROWS][PART]) {
+    const float *row[ROWS];
+    group_rows(rows, height, dim, row);
+    UNROLL for (int r = 0; r < ROWS; r++)
+        UNROLL for (int p = 0; p < PART; p++)
+            sums[r][p] = broadcast(0.0f);
+    for (ptrdiff_t k = 0; k < dim; k++, tile += PB_LANES) {
+        vec m[PART];
+        UNROLL for (int p = 0; p < PART; p++)
+            m[p] = load(tile + p * WIDTH);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            vec x = broadcast(row[r][k]);
+            UNROLL for (int p = 0; p < PART; p++)
+                sums[r][p] = multiply_add(x, m[p], sums[r][p]);
+        }
+    }
+}
+
+/* The first `lanes` distances belong to points index, index + 1, ...: their packed minimum goes into *nearest. Apart from the
+ * loop, whose registers it would take: while a bank is scanned a query meets a new nearest point about ln(tiles) times. */
+APART void keep_nearest(const float *distance2, size_t lanes, uint32_t index, uint64_t *nearest) {
+    uint64_t least = *nearest;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        uint64_t packed = pb_pack_nearest(distance2[lane], index + (uint32_t)lane);
+        least = packed < least ? packed : least;
+    }
+    *nearest = least;
+}
+
+/* One group of rows against one part of a tile, of whose points `lanes` exist. */
+INLINE void nearest_part(const float *tile, size_t lanes, int dim, uint32_t index, const float *queries, int height,
+                         uint64_t *nearest) {
+    vec sums[ROWS][PART];
+    distances(tile, queries, height, dim, sums);
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        vec least = sums[r][0];
+        UNROLL for (int p = 1; p < PART; p++)
+            least = min(least, sums[r][p]);
+        if (r < height && any_not_above(least, broadcast(pb_packed_distance2(nearest[r])))) {
+            float distance2[PART_LANES];
+            UNROLL for (int p = 0; p < PART; p++)
+                store(distance2 + p * WIDTH, sums[r][p]);
+            keep_nearest(distance2, lanes, index, nearest + r);
+        }
+    }
+}
+
+static void nearest_points(const float *tiles, size_t points, int dim, uint32_t first_index, const float *queries, size_t count,
+                           uint64_t *nearest) {
+    for (size_t first = 0; first < points; first += PB_LANES, tiles += (size_t)PB_LANES * (size_t)dim)
+        for (size_t row = 0; row < count; row += ROWS)
+            for (size_t part = 0; part < PARTS; part++) {
+                size_t begin = first + part * PART_LANES, left = begin < points ? points - begin : 0;
+                nearest_part(tiles + part * PART_LANES, left < PART_LANES ? left : PART_LANES, dim, first_index + (uint32_t)begin,
+                             queries + row * (size_t)dim, count - row < ROWS ? (int)(count - row) : ROWS, nearest + row);
+            }
+}
+
+APART void keep_farthest(const float *distance2, size_t lanes, uint32_t index, uint64_t *farthest) {
+    uint64_t most = *farthest;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        uint64_t packed = pb_pack_farthest(distance2[lane], index + (uint32_t)lane);
+        most = packed > most ? packed : most;
+    }
+    *farthest = most;
+}
+
+/* distance^2 of the points of `count` consecutive tiles to one centre; side by side, because the sums of one tile alone would
+ * wait for each other's latency. count is a constant where this is inlined. */
+INLINE void stream(const float *tiles, int count, int dim, const float *centre, vec sums[][TILE_VECTORS]) {
+    const size_t tile_floats = (size_t)PB_LANES * (size_t)dim;
+    UNROLL for (int t = 0; t < count; t++)
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+            sums[t][v] = broadcast(0.0f);
+    for (int k = 0; k < dim; k++, tiles += PB_LANES) {
+        vec c = broadcast(centre[k]);
+        UNROLL for (int t = 0; t < count; t++)
+            UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+                vec d = sub(load(tiles + (size_t)t * tile_floats + v * WIDTH), c);
+                sums[t][v] = multiply_add(d, d, sums[t][v]);
+            }
+    }
+}
+
+/* Lowers the distances of one tile and keeps the packed maximum over its first `lanes` points. */
+INLINE void lower_tile(float *distance2, const vec sums[TILE_VECTORS], size_t lanes, uint32_t index, uint64_t *farthest) {
+    vec most = broadcast(-1.0f);
+    UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+        vec lower = min(sums[v], load(distance2 + v * WIDTH));
+        store(distance2 + v * WIDTH, lower);
+        most = max(most, lower);
+    }
+    if (*farthest == 0 || any_above(most, broadcast(pb_packed_distance2(*farthest))))
+        keep_farthest(distance2, lanes, index, farthest);
+}
+
+INLINE void step_tiles(const float *tiles, int count, int dim, const float *centre, float *distance2, size_t points,
+                       uint32_t index, uint64_t *farthest) {
+    vec sums[STREAM][TILE_VECTORS];
+    stream(tiles, count, dim, centre, sums);
+    UNROLL for (int t = 0; t < count; t++) {
+        size_t left = points - (size_t)t * PB_LANES;
+        lower_tile(distance2 + t * PB_LANES, sums[t], left < PB_LANES ? left : PB_LANES, index + (uint32_t)t * PB_LANES, farthest);
+    }
+}
+
+static uint64_t greedy_step(const float *tiles, size_t points, int dim, uint32_t first_index, const float *centre,
+                            float *distance2) {
+    const size_t tile_floats = (size_t)PB_LANES * (size_t)dim;
+    uint64_t farthest = 0;
+    size_t first = 0;
+    for (; first + (STREAM - 1) * PB_LANES < points; first += STREAM * PB_LANES, tiles += STREAM * tile_floats)
+        step_tiles(tiles, STREAM, dim, centre, distance2 + first, points - first, first_index + (uint32_t)first, &farthest);
+    for (; first < points; first += PB_LANES, tiles += tile_floats)
+        step_tiles(tiles, 1, dim, centre, distance2 + first, points - first, first_index + (uint32_t)first, &farthest);
+    return farthest;
+}
+
+/* Writes the products of `height` rows with the first `columns` columns of a part. */
+INLINE void store_products(vec sums[ROWS][PART], int height, size_t columns, size_t stride, float *out) {
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        float line[PART_LANES];
+        UNROLL for (int p = 0; p < PART; p++)
+            store(line + p * WIDTH, sums[r][p]);
+        if (r < height)
+            memcpy(out + (size_t)r * stride, line, columns * sizeof *line);
+    }
+}
+
+static void project_rows(const float *tiles, int columns, int dim, const float *rows, size_t count, float *out) {
+    const size_t stride = (size_t)columns;
+    for (size_t first = 0; first < stride; first += PART_LANES) {
+        const float *part = tiles + first / PB_LANES * PB_LANES * (size_t)dim + first % PB_LANES;
+        size_t width = stride - first < PART_LANES ? stride - first : PART_LANES;
+        for (size_t row = 0; row < count; row += ROWS) {
+            int height = count - row < ROWS ? (int)(count - row) : ROWS;
+            vec sums[ROWS][PART];
+            products(part, rows + row * (size_t)dim, height, dim, sums);
+            store_products(sums, height, width, stride, out + row * stride + first);
+        }
+    }
+}
+
+static void mean_row(const float *const rows[3], const float *zeros, int side, int channels, float *restrict out, size_t stride) {
+    for (int x = 0; x < side; x++, out += stride) {
+        const float *near[9];
+        for (int i = 0; i < 9; i++) {
+            const float *row = rows[i / 3];
+            int column = x + i % 3 - 1;
+            near[i] = row && column >= 0 && column < side ? row + (size_t)column * (size_t)channels : zeros;
+        }
+        for (int c = 0; c < channels; c++) {
+            float sum = 0.0f;
+            UNROLL for (int i = 0; i < 9; i++)
+                sum += near[i][c];
+            out[c] = sum * (1.0f / 9);
+        }
+    }
+}
+
+static void blend(const float *a, const float *b, float fraction, size_t count, float *restrict out) {
+    for (size_t i = 0; i < count; i++)
+        out[i] = __builtin_fmaf(fraction, b[i] - a[i], a[i]);
+}
+
+const pb_cpu_kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .nearest = nearest_points,
+    .greedy_step = greedy_step,
+    .project = project_rows,
+    .mean_row = mean_row,
+    .blend = blend,
+};

@@ -1,0 +1,192 @@
+#include "jobs/collect.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A bank row's way back to its patch, as it travels to rank 0. */
+typedef struct origin {
+    uint64_t position; /* row of the bank */
+    uint64_t image;    /* index in the archive */
+    uint32_t row, column;
+} origin;
+
+/* What one rank contributes. */
+typedef struct part {
+    size_t count;
+    uint64_t *patch;   /* [count] local patch index, increasing */
+    origin *origins;   /* [count] */
+    float *features;   /* [count][dim] */
+    char *paths;       /* count texts, each with its 0 */
+    size_t paths_size;
+} part;
+
+static void part_free(part *mine) {
+    pb_release(&mine->patch);
+    pb_release(&mine->origins);
+    pb_release(&mine->features);
+    pb_release(&mine->paths);
+}
+
+typedef struct pick {
+    uint64_t patch, position;
+} pick;
+
+static int by_patch(const void *left, const void *right) {
+    uint64_t a = ((const pick *)left)->patch, b = ((const pick *)right)->patch;
+    return (a > b) - (a < b);
+}
+
+/* The picks of this rank, sorted by patch so that the archive is read forwards. */
+static pb_status find_mine(const pb_collect_input *input, pick **picks_out, size_t *count_out) {
+    uint64_t patches = input->image_count * pb_pipeline_patches(input->pipeline);
+    pick *picks;
+    size_t count = 0;
+    PB_TRY(pb_allocate(&picks, input->picks, sizeof *picks, "picked patches"));
+    for (size_t i = 0; i < input->picks; i++)
+        if (input->picked[i] >= input->first_patch && input->picked[i] - input->first_patch < patches)
+            picks[count++] = (pick){input->picked[i] - input->first_patch, i};
+    qsort(picks, count, sizeof *picks, by_patch);
+    *picks_out = picks;
+    *count_out = count;
+    return pb_ok();
+}
+
+static pb_status describe(const pb_collect_input *input, const pick *picks, size_t count, part *mine) {
+    size_t patches = pb_pipeline_patches(input->pipeline), grid = (size_t)pb_pipeline_grid(input->pipeline);
+    *mine = (part){.count = count};
+    PB_TRY(pb_allocate(&mine->patch, count, sizeof *mine->patch, "picked patches"));
+    PB_TRY(pb_allocate(&mine->origins, count, sizeof *mine->origins, "picked patches"));
+    PB_TRY(pb_allocate(&mine->features, count * (size_t)pb_pipeline_dim(input->pipeline), sizeof(float), "the bank's rows"));
+    for (size_t i = 0; i < count; i++) {
+        size_t inside = (size_t)(picks[i].patch % patches);
+        mine->patch[i] = picks[i].patch;
+        mine->origins[i] = (origin){.position = picks[i].position,
+                                    .image = input->images[picks[i].patch / patches],
+                                    .row = (uint32_t)(inside / grid),
+                                    .column = (uint32_t)(inside % grid)};
+    }
+    return pb_ok();
+}
+
+static pb_status add_paths(const pb_collect_input *input, part *mine) {
+    for (int pass = 0; pass < 2; pass++) { /* measure, then copy */
+        size_t at = 0;
+        for (size_t i = 0; i < mine->count; i++) {
+            pb_record record;
+            PB_TRY(pb_archive_record(input->archive, mine->origins[i].image, &record));
+            size_t length = strlen(record.path) + 1;
+            if (pass == 1)
+                memcpy(mine->paths + at, record.path, length);
+            at += length;
+        }
+        if (pass == 0)
+            PB_TRY(pb_allocate(&mine->paths, at, 1, "paths of the bank's rows"));
+        mine->paths_size = at;
+    }
+    return pb_ok();
+}
+
+/* Extracts a batch of images again and copies the rows of the picks that lie in them; *next is the first pick not yet served. */
+static pb_status extract_batch(const pb_collect_input *input, const size_t *local, const uint64_t *index, size_t count,
+                               part *mine, size_t *next) {
+    pb_rejects rejects = pb_rejects_begin(0);
+    pb_batch batch;
+    PB_TRY(pb_pipeline_run(input->pipeline, index, count, &rejects, &batch));
+    size_t patches = pb_pipeline_patches(input->pipeline), dim = (size_t)pb_pipeline_dim(input->pipeline);
+    for (size_t i = 0; i < count; i++)
+        for (; *next < mine->count && mine->patch[*next] / patches == local[i]; ++*next) {
+            size_t row = i * patches + (size_t)(mine->patch[*next] % patches);
+            PB_TRY(pb_device_download(input->device, mine->features + *next * dim, batch.features + row * dim,
+                                      dim * sizeof(float)));
+        }
+    return pb_ok();
+}
+
+static pb_status extract_rows(const pb_collect_input *input, size_t batch_max, part *mine) {
+    size_t patches = pb_pipeline_patches(input->pipeline), next = 0;
+    size_t *local;
+    uint64_t *index;
+    pb_status status = pb_allocate(&local, batch_max, sizeof *local, "a batch");
+    pb_keep_first(&status, pb_allocate(&index, batch_max, sizeof *index, "a batch"));
+    while (!pb_failed(&status) && next < mine->count) {
+        size_t count = 0;
+        for (size_t i = next; i < mine->count && count < batch_max; i++) {
+            size_t image = (size_t)(mine->patch[i] / patches);
+            if (count > 0 && local[count - 1] == image)
+                continue;
+            local[count] = image;
+            index[count++] = input->images[image];
+        }
+        status = extract_batch(input, local, index, count, mine, &next);
+    }
+    pb_release(&local);
+    pb_release(&index);
+    return status;
+}
+
+static pb_status prepare(const pb_collect_input *input, part *mine) {
+    pick *picks = NULL;
+    size_t count = 0;
+    PB_TRY(find_mine(input, &picks, &count));
+    pb_status status = describe(input, picks, count, mine);
+    pb_release(&picks);
+    if (!pb_failed(&status))
+        status = extract_rows(input, pb_pipeline_batch_max(input->pipeline), mine);
+    return pb_failed(&status) ? status : add_paths(input, mine);
+}
+
+/* On rank 0: puts what the ranks sent at the rows where it belongs. */
+static pb_status assemble(const pb_collect_input *input, const origin *origins, const float *features, const char *paths,
+                          pb_bank *bank) {
+    size_t dim = (size_t)pb_pipeline_dim(input->pipeline);
+    PB_TRY(pb_bank_allocate(bank, input->picks, (int)dim));
+    for (size_t i = 0; i < input->picks; i++) {
+        size_t row = (size_t)origins[i].position;
+        memcpy(bank->features + row * dim, features + i * dim, dim * sizeof(float));
+        bank->image[row] = origins[i].image;
+        bank->patch_row[row] = origins[i].row;
+        bank->patch_column[row] = origins[i].column;
+        bank->covering_radius[row] = input->radius[row];
+        size_t length = strlen(paths) + 1;
+        PB_TRY(pb_allocate(&bank->paths[row], length, 1, "a path"));
+        memcpy(bank->paths[row], paths, length);
+        paths += length;
+    }
+    return pb_ok();
+}
+
+/* Collective. */
+static pb_status gather(const pb_collect_input *input, const part *mine, pb_bank *bank) {
+    pb_comm *comm = input->comm;
+    size_t dim = (size_t)pb_pipeline_dim(input->pipeline), *sizes = NULL;
+    void *origins = NULL, *features = NULL, *paths = NULL;
+    pb_status status = pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts");
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, mine->origins, mine->count * sizeof *mine->origins, 0, &origins, sizes, "bank provenance");
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, mine->features, mine->count * dim * sizeof(float), 0, &features, sizes, "bank rows");
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, mine->paths, mine->paths_size, 0, &paths, sizes, "bank paths");
+    if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
+        status = assemble(input, origins, features, paths, bank);
+    pb_release(&sizes);
+    pb_release(&origins);
+    pb_release(&features);
+    pb_release(&paths);
+    return pb_agree(comm, status);
+}
+
+pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank) {
+    *bank = (pb_bank){0};
+    part mine = {0};
+    pb_status status = pb_agree(input->comm, prepare(input, &mine));
+    if (!pb_failed(&status))
+        status = gather(input, &mine, bank);
+    part_free(&mine);
+    if (pb_failed(&status))
+        pb_bank_free(bank);
+    return status;
+}

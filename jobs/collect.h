@@ -1,0 +1,34 @@
+/* collect.h: private to jobs/: from picked patches to the rows of a memory bank.
+ *
+ * Selection keeps only projections, so the images that own a picked patch are extracted once more for the full features. The result of an
+ * image depends on nothing but the image, so these are the features that were projected.
+ */
+#ifndef PB_JOBS_COLLECT_H
+#define PB_JOBS_COLLECT_H
+
+#include "base/status.h"
+#include "io/bank_file.h"
+#include "jobs/pipeline.h"
+#include "mpi/comm.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pb_collect_input {
+    pb_comm *comm;
+    pb_device *device;
+    pb_archive *archive;
+    pb_pipeline *pipeline;
+    const uint64_t *images; /* [image_count] this rank's training images, archive indices, in the order of its points */
+    size_t image_count;
+    uint64_t first_patch;   /* global index of this rank's first patch */
+    const uint64_t *picked; /* [picks] global patch indices in order of selection; the same on every rank */
+    const float *radius;    /* [picks] */
+    size_t picks;
+} pb_collect_input;
+
+/* Collective. Fills the bank on rank 0, without attributes; it is empty elsewhere. Errors, agreed: those of the pipeline; PB_E_INPUT when
+ * an image has changed since it was selected from. */
+PB_CHECKED pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank);
+
+#endif

@@ -1,0 +1,48 @@
+/* job.h: what a job is, and the one list of them.
+ *
+ * `patchbank JOB --options` runs one job on all ranks. Every job function is collective over job->comm and returns the same status on
+ * every rank; only main.c turns it into an exit code.
+ */
+#ifndef PB_JOBS_JOB_H
+#define PB_JOBS_JOB_H
+
+#include "base/status.h"
+#include "jobs/options_table.h"
+#include "mpi/comm.h"
+
+/* The jobs, in the order of a user's work: name, one line for the help. */
+#define PB_JOBS(X)                                                                              \
+    X(pack, "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")       \
+    X(info, "describe an archive, a memory bank or results")                                    \
+    X(verify, "check every byte of an archive: 0 sound, 1 damaged")                             \
+    X(train, "extract patch features of the training images and select the memory bank")        \
+    X(score, "score images by the distance of their patches to the memory bank")                \
+    X(eval, "image AUROC of scores against labels, beside the brightness floor")
+
+enum {
+#define PB_JOB_NUMBER(name, summary) pb_job_number_##name,
+    PB_JOBS(PB_JOB_NUMBER)
+#undef PB_JOB_NUMBER
+};
+
+/* Bits for the option table. */
+enum {
+#define PB_JOB_BIT(name, summary) PB_JOB_##name = 1 << pb_job_number_##name,
+    PB_JOBS(PB_JOB_BIT)
+#undef PB_JOB_BIT
+    PB_JOB_ALL = 0xFFFF
+};
+
+/* What a job function is given. Everything is borrowed. */
+typedef struct pb_job {
+    const char *name;
+    pb_comm *comm;
+    const pb_job_options *options;
+} pb_job;
+
+/* Collective, each in its own file. */
+#define PB_JOB_FUNCTION(name, summary) pb_status pb_job_##name(const pb_job *job);
+PB_JOBS(PB_JOB_FUNCTION)
+#undef PB_JOB_FUNCTION
+
+#endif

@@ -1,0 +1,79 @@
+#include "jobs/selection.h"
+
+#include "base/memory.h"
+#include "mpi/partition.h"
+
+static const char *const WHICH_NAMES[] = {"train", "test", "all"};
+
+pb_which pb_which_of(const char *name) {
+    return name[0] == 'a' ? PB_WHICH_ALL : name[1] == 'r' ? PB_WHICH_TRAIN : PB_WHICH_TEST;
+}
+
+static uint64_t selected_in_shard(const pb_shard_summary *shard, pb_which which) {
+    switch (which) {
+    case PB_WHICH_TRAIN:
+        return shard->train;
+    case PB_WHICH_TEST:
+        return shard->images - shard->train;
+    case PB_WHICH_ALL:
+        break;
+    }
+    return shard->images;
+}
+
+static bool is_selected(const pb_record *record, pb_which which) {
+    return which == PB_WHICH_ALL || (record->split == PB_SPLIT_TRAIN) == (which == PB_WHICH_TRAIN);
+}
+
+/* Adds the selected images of one shard whose position lies in [range.first, range.end). first_image, first_position: of the shard. */
+static pb_status add_shard(pb_archive *archive, size_t shard, pb_which which, pb_range range, uint64_t first_image,
+                           uint64_t first_position, pb_selection *selection) {
+    uint64_t position = first_position, images = pb_archive_shard(archive, shard)->images;
+    for (uint64_t i = 0; i < images && position < range.end; i++) {
+        pb_record record;
+        PB_TRY(pb_archive_record(archive, first_image + i, &record));
+        if (!is_selected(&record, which))
+            continue;
+        if (position >= range.first && selection->count < pb_range_size(range))
+            selection->index[selection->count++] = first_image + i;
+        position++;
+    }
+    return pb_ok();
+}
+
+static pb_status fill(pb_archive *archive, pb_which which, pb_range range, pb_selection *selection) {
+    uint64_t image = 0, position = 0;
+    for (size_t shard = 0; shard < pb_archive_shards(archive); shard++) {
+        const pb_shard_summary *summary = pb_archive_shard(archive, shard);
+        uint64_t here = selected_in_shard(summary, which);
+        if (position < range.end && position + here > range.first)
+            PB_TRY(add_shard(archive, shard, which, range, image, position, selection));
+        image += summary->images;
+        position += here;
+    }
+    if (selection->count != pb_range_size(range))
+        return pb_fail(PB_E_INPUT, "the archive's shards hold fewer %s images than its manifest says; run patchbank verify",
+                       WHICH_NAMES[which]);
+    return pb_ok();
+}
+
+pb_status pb_selection_make(pb_archive *archive, pb_which which, int ranks, int rank, pb_selection *selection) {
+    *selection = (pb_selection){0};
+    for (size_t shard = 0; shard < pb_archive_shards(archive); shard++)
+        selection->total += selected_in_shard(pb_archive_shard(archive, shard), which);
+    if (selection->total == 0)
+        return pb_fail(PB_E_INPUT, "the archive has no %s images; its list says which images train and which test",
+                       WHICH_NAMES[which]);
+    pb_range range = pb_partition(selection->total, ranks, rank);
+    selection->first = range.first;
+    PB_TRY(pb_allocate(&selection->index, pb_range_size(range), sizeof *selection->index, "image indices"));
+    pb_status status = fill(archive, which, range, selection);
+    if (pb_failed(&status))
+        pb_selection_free(selection);
+    return status;
+}
+
+void pb_selection_free(pb_selection *selection) {
+    pb_release(&selection->index);
+    *selection = (pb_selection){0};
+}

@@ -1,0 +1,22 @@
+/* comm_private.h: private to mpi/: the communicator's inside, and the bracket that every collective stands in. */
+#ifndef PB_MPI_COMM_PRIVATE_H
+#define PB_MPI_COMM_PRIVATE_H
+
+#include "mpi/comm.h"
+#include "mpi/watchdog.h"
+
+#include <mpi.h>
+
+struct pb_comm {
+    MPI_Comm world;
+    int rank, size, local_rank, local_size;
+    pb_watchdog watchdog;
+    pb_comm_counters counters;
+};
+
+/* Every collective runs between these two, so that the watchdog knows what the rank waits for and the counters are true.
+ * bytes: what this rank sends in it. */
+void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes);
+void pb_comm_leave(pb_comm *comm);
+
+#endif

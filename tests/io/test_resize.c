@@ -1,0 +1,128 @@
+#include "io/resize.h"
+
+#include "oracle.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct resize_case {
+    int width, height, channels, out_width, out_height;
+} resize_case;
+
+/* Pairs that a plan over sides does not reach: one long side, one pixel, hardly any change, real sizes. */
+static const resize_case EXTREMES[] = {
+    {4096, 1, 1, 1, 1},   {1, 4096, 3, 1, 1},     {1, 1, 3, 500, 400}, {1, 1, 1, 1, 1},       {3000, 2, 3, 7, 900},
+    {256, 256, 1, 255, 257}, {255, 257, 3, 256, 256}, {300, 300, 1, 224, 224}, {1024, 768, 3, 341, 256}, {9, 9, 3, 9, 9},
+    {9, 700, 1, 9, 64},   {700, 9, 3, 64, 9},
+};
+enum { EXTREME_COUNT = sizeof EXTREMES / sizeof *EXTREMES };
+
+static const int SIDES[] = {1, 2, 3, 5, 8, 17, 64, 101, 300};
+enum { SIDE_COUNT = sizeof SIDES / sizeof *SIDES, CASE_COUNT = 2 * SIDE_COUNT * SIDE_COUNT + EXTREME_COUNT };
+
+/* Every width with every output width, grey and RGB; heights run through the same sides in other orders. */
+static resize_case case_of(int number) {
+    if (number < EXTREME_COUNT)
+        return EXTREMES[number];
+    number -= EXTREME_COUNT;
+    int channels = number % 2 ? 3 : 1, i = number / 2 % SIDE_COUNT, j = number / 2 / SIDE_COUNT;
+    return (resize_case){SIDES[i], SIDES[(4 * i + j) % SIDE_COUNT], channels, SIDES[j], SIDES[(5 * j + i + 2) % SIDE_COUNT]};
+}
+
+Test(resize, bit_for_bit_as_pillow) {
+    char requests[CASE_COUNT * 64] = "";
+    size_t length = 0;
+    for (int n = 0; n < CASE_COUNT; n++) {
+        resize_case c = case_of(n);
+        length += (size_t)snprintf(requests + length, sizeof requests - length, "%d %d %d %d %d %d\n", c.width, c.height,
+                                   c.channels, c.out_width, c.out_height, n);
+    }
+    char *answers = oracle_python("tests/golden/pillow_resize.py", "--serve", requests), *rest = answers;
+    for (int n = 0; n < CASE_COUNT; n++) {
+        resize_case c = case_of(n);
+        uint8_t *in = oracle_formula(c.width, c.height, c.channels, (uint32_t)n);
+        size_t size = (size_t)c.out_width * (size_t)c.out_height * (size_t)c.channels;
+        uint8_t *out = malloc(size);
+        pb_status status = pb_resize_bilinear(in, c.width, c.height, c.channels, out, c.out_width, c.out_height);
+        cr_assert_eq(status.code, PB_OK, "%s", status.message);
+        uint32_t expected = (uint32_t)strtoul(rest, &rest, 16), crc = oracle_crc32(out, size);
+        cr_assert_eq(crc, expected, "%d x %d x %d to %d x %d: %08x, in Pillow %08x", c.width, c.height, c.channels, c.out_width,
+                     c.out_height, crc, expected);
+        free(in);
+        free(out);
+    }
+    cr_assert_str_eq(rest, "\n");
+    free(answers);
+}
+
+/* Same size: nothing may change. Constant images stay constant, at the ends of the range too. */
+Test(resize, keeps_what_needs_no_change) {
+    uint8_t *in = oracle_formula(31, 22, 3, 5), out[31 * 22 * 3], flat[40 * 30];
+    pb_status status = pb_resize_bilinear(in, 31, 22, 3, out, 31, 22);
+    cr_assert_eq(status.code, PB_OK);
+    cr_assert_arr_eq(in, out, sizeof out);
+    free(in);
+    for (int value = 0; value < 256; value += 51) {
+        memset(flat, value, sizeof flat);
+        status = pb_resize_bilinear(flat, 40, 30, 1, out, 23, 37);
+        cr_assert_eq(status.code, PB_OK);
+        for (int i = 0; i < 23 * 37; i++)
+            cr_assert_eq(out[i], value);
+    }
+}
+
+typedef struct input_case {
+    int width, height, channels, side, crop;
+} input_case;
+
+static const input_case INPUTS[] = {
+    {300, 300, 1, 256, 224}, {301, 257, 1, 256, 224}, {240, 275, 3, 256, 224}, {400, 300, 3, 224, 224}, {300, 401, 1, 224, 224},
+    {224, 224, 3, 224, 224}, {500, 224, 3, 224, 224}, {224, 777, 1, 224, 223}, {97, 31, 3, 64, 33},     {31, 97, 3, 64, 32},
+    {1, 1, 3, 9, 4},         {2, 31, 1, 8, 8},        {640, 481, 3, 33, 32},   {481, 640, 1, 35, 32},   {75, 76, 3, 37, 30},
+    {1000, 3, 3, 3, 2},      {1023, 767, 3, 255, 224},
+};
+enum { INPUT_COUNT = sizeof INPUTS / sizeof *INPUTS };
+
+Test(resize, input_is_torchvisions_resize_and_crop) {
+    char requests[INPUT_COUNT * 64] = "";
+    size_t length = 0;
+    for (int n = 0; n < INPUT_COUNT; n++) {
+        input_case c = INPUTS[n];
+        length += (size_t)snprintf(requests + length, sizeof requests - length, "%d %d %d %d %d %d\n", c.width, c.height,
+                                   c.channels, c.side, c.crop, n);
+    }
+    char *answers = oracle_python("tests/io/images.py", "input", requests), *rest = answers;
+    for (int n = 0; n < INPUT_COUNT; n++) {
+        input_case c = INPUTS[n];
+        pb_image image = {.width = c.width, .height = c.height, .channels = c.channels};
+        image.pixels = oracle_formula(c.width, c.height, c.channels, (uint32_t)n);
+        size_t size = (size_t)c.crop * (size_t)c.crop * 3;
+        uint8_t *out = malloc(size);
+        pb_status status = pb_image_to_input(&image, c.side, c.crop, out);
+        cr_assert_eq(status.code, PB_OK, "%s", status.message);
+        uint32_t expected = (uint32_t)strtoul(rest, &rest, 16), crc = oracle_crc32(out, size);
+        cr_assert_eq(crc, expected, "%d x %d x %d, side %d, crop %d: %08x, in Pillow %08x", c.width, c.height, c.channels, c.side,
+                     c.crop, crc, expected);
+        free(image.pixels);
+        free(out);
+    }
+    cr_assert_str_eq(rest, "\n");
+    free(answers);
+}
+
+Test(resize, refuses_too_narrow_images) {
+    static uint8_t pixels[PB_IMAGE_SIDE_MAX], out[224 * 224 * 3];
+    pb_image image = {.width = PB_IMAGE_SIDE_MAX, .height = 1, .channels = 1, .pixels = pixels};
+    pb_status status = pb_image_to_input(&image, 224, 224, out);
+    cr_assert_eq(status.code, PB_E_INPUT);
+    cr_assert_not_null(strstr(status.message, "65535 x 1"), "%s", status.message);
+    image.width = 1;
+    image.height = 293; /* 224 * 293 = 65632 rows; 292 would just do */
+    status = pb_image_to_input(&image, 224, 224, out);
+    cr_assert_eq(status.code, PB_E_INPUT);
+    image.height = 292;
+    status = pb_image_to_input(&image, 224, 224, out);
+    cr_assert_eq(status.code, PB_OK, "%s", status.message);
+}

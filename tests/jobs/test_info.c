@@ -1,0 +1,29 @@
+#include "fixture.h"
+
+TestSuite(info, .init = new_archive, .fini = remove_folder);
+
+Test(info, of_an_archive) {
+    must(patchbank(2, "info --archive archive"), 0);
+    says("24 images in 3 shards");
+    says("width 128 to 160, height 128 to 170 pixels");
+    must(in_folder("%s info --archive archive | grep -E 'train +10 +0 +0'", PB_PROGRAM), 0);
+    must(in_folder("%s info --archive archive | grep -E 'test +6 +6 +2'", PB_PROGRAM), 0);
+}
+
+Test(info, of_a_bank_and_of_results) {
+    must(patchbank(2, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    must(patchbank(2, "info --bank b.h5"), 0);
+    says("random:7");
+    says("option.projection");
+    must(patchbank(2, "score --archive archive --bank b.h5 --weights random:7 --results r"), 0);
+    must(patchbank(2, "info --results r"), 0);
+    says("14 images, patch maps of 12 x 12");
+    says("bank_sha256");
+}
+
+Test(info, wants_one_thing) {
+    must(patchbank(1, "info"), 64);
+    must(patchbank(1, "info --archive a --bank b"), 64);
+    must(patchbank(2, "info --bank list.csv"), 65);
+    says_once("list.csv");
+}

@@ -1,0 +1,42 @@
+#include "fixture.h"
+
+TestSuite(main, .init = new_folder, .fini = remove_folder);
+
+Test(main, help_and_version_need_no_ranks) {
+    must(in_folder("%s --help", PB_PROGRAM), 0);
+    says("Exit codes");
+    must(in_folder("%s --version", PB_PROGRAM), 0);
+    says("patchbank 0.");
+    must(in_folder("%s train --help", PB_PROGRAM), 0);
+    says("--ratio RATIO");
+    says("default 1%");
+}
+
+Test(main, no_such_job_or_option_is_said_once) {
+    must(patchbank(3, "tran --archive x"), 64);
+    says_once("tran: no such job");
+    must(patchbank(3, "train --archiv x"), 64);
+    says_once("--archiv");
+    must(patchbank(3, "train --archive x --bank y --weights z --ratio 2"), 64);
+    says_once("--ratio 2: must be a number from 1e-09 to 1");
+    must(patchbank(2, "train --archive x --bank y"), 64);
+    says_once("--weights FILE is missing");
+    must(patchbank(2, "train --archive x --bank y --weights z surplus"), 64);
+    says_once("surplus");
+    must(patchbank(2, "score --archive x --bank y --weights z --results r --split half"), 64);
+    says_once("train|test|all");
+}
+
+Test(main, options_reference_is_that_of_the_table) {
+    must(in_folder("%s options > OPTIONS.md && cmp OPTIONS.md %s/docs/OPTIONS.md", PB_PROGRAM, PB_SOURCE_DIR), 0);
+}
+
+Test(main, an_answer_that_cannot_be_written_is_a_failure) {
+    must(in_folder("%s --help > /dev/full", PB_PROGRAM), 74);
+    says("standard output");
+}
+
+Test(main, a_misspelt_fault_is_refused) {
+    must(in_folder("PATCHBANK_FAULT='io.write@' %s info --archive x", PB_PROGRAM), 64);
+    says("PATCHBANK_FAULT");
+}

@@ -1,0 +1,81 @@
+#include "fixture.h"
+
+TestSuite(pack, .init = new_images, .fini = remove_folder);
+
+Test(pack, same_bytes_for_any_number_of_ranks) {
+    for (int ranks = 1; ranks <= 4; ranks++)
+        must(patchbank(ranks, "pack --list list.csv --archive a%d --shard-images 5", ranks), 0);
+    for (int ranks = 2; ranks <= 4; ranks++)
+        must(in_folder("diff -r a1 a%d", ranks), 0);
+    must(in_folder("ls a1 | wc -l | grep -x 6"), 0); /* five shards and the manifest */
+}
+
+/* Each of these stops a job with the default --max-bad 0. */
+static void check_bad_image(const char *make, const char *word) {
+    must(in_folder("%s", make), 0);
+    must(patchbank(3, "pack --list list.csv --archive bad --shard-images 5"), 65);
+    says_once(word);
+    says("images/04.png");
+    cr_assert(!exists("bad"), "%s", make);
+}
+
+Test(pack, bad_images) {
+    check_bad_image("rm images/04.png", "No such file");
+    check_bad_image(": > images/04.png", "empty");
+    check_bad_image("echo hello > images/04.png", "not a JPEG or PNG");
+    check_bad_image("head -c 3000 images/05.jpg > images/04.png", "truncated");
+    check_bad_image("head -c 3000 images/06.png > images/04.png", "PNG");
+}
+
+Test(pack, bad_images_within_the_budget_are_left_out) {
+    must(in_folder("echo hello > images/04.png; rm images/17.jpg"), 0);
+    must(patchbank(2, "pack --list list.csv --archive some --shard-images 5 --max-bad 2"), 0);
+    says("images/04.png");
+    says("images/17.jpg");
+    must(patchbank(1, "info --archive some"), 0);
+    says("22 images in 5 shards");
+    must(patchbank(2, "pack --list list.csv --archive none --shard-images 5 --max-bad 1"), 65);
+    says_once("2 bad images, more than --max-bad 1");
+    cr_assert(!exists("none"));
+}
+
+Test(pack, bad_lists) {
+    must(patchbank(2, "pack --archive x"), 64);
+    says_once("--list");
+    must(patchbank(2, "pack --list missing.csv --archive x"), 65);
+    says_once("missing.csv");
+    must(in_folder("printf 'path,split\\na.png,trian\\n' > typo.csv"), 0);
+    must(patchbank(2, "pack --list typo.csv --archive x"), 65);
+    says_once("typo.csv");
+    cr_assert(!exists("x/manifest.json"));
+}
+
+Test(pack, an_archive_that_is_there_is_not_touched) {
+    must(patchbank(1, "pack --list list.csv --archive a"), 0);
+    must(in_folder("cp -a a b"), 0);
+    must(patchbank(2, "pack --list list.csv --archive a"), 65);
+    says_once("already holds an archive");
+    must(in_folder("diff -r a b"), 0);
+}
+
+Test(pack, mvtec_folder) {
+    must(in_folder("mkdir -p m/cup/train/good m/cup/test/good m/cup/test/hole m/cup/ground_truth/hole"), 0);
+    must(in_folder("cp images/00.png m/cup/train/good/000.png; cp images/02.png m/cup/test/good/000.png; "
+                   "cp images/16.png m/cup/test/hole/000.png; cp images/16.png m/cup/ground_truth/hole/000_mask.png"),
+         0);
+    must(patchbank(2, "pack --mvtec m --archive a"), 0);
+    must(patchbank(1, "info --archive a"), 0);
+    says("3 images");
+    says("1 masks");
+}
+
+Test(pack, a_failing_write_leaves_nothing) {
+    static const char *const FAULTS[] = {"io.write@1", "io.close@2", "io.fsync@0", "io.rename@1", "io.create@2"};
+    for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {
+        must(in_folder("PATCHBANK_FAULT=%s %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a --shard-images 5",
+                       FAULTS[i], PB_MPIEXEC, PB_PROGRAM),
+             74);
+        cr_assert_eq(error_lines(), 1, "%s: %s", FAULTS[i], said);
+        cr_assert(!exists("a"), "%s", FAULTS[i]);
+    }
+}

@@ -1,0 +1,88 @@
+#include "fixture.h"
+
+static void new_bank(void) {
+    new_archive();
+    must(patchbank(2, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+}
+
+TestSuite(score, .init = new_bank, .fini = remove_folder);
+
+#define SCORE "score --archive archive --bank b.h5 --weights random:7"
+
+Test(score, same_results_for_any_ranks_batch_and_threads) {
+    for (int ranks = 1; ranks <= 4; ranks++)
+        must(patchbank(ranks, SCORE " --results r%d", ranks), 0);
+    must(patchbank(3, SCORE " --results r5 --batch 2 --threads 2"), 0);
+    for (int other = 2; other <= 5; other++)
+        must(in_folder("diff -r r1 r%d", other), 0);
+    must(in_folder("wc -l < r1/scores.csv | grep -x 15"), 0);
+}
+
+/* An independent search: numpy's distances from the maps' definition, for the images of the training split, which are in the bank's own
+ * archive: every bank row is some patch, so the smallest distance of an image that owns a row is 0. */
+Test(score, a_training_image_has_its_own_patches_at_zero) {
+    must(patchbank(2, SCORE " --results r --split train"), 0);
+    must(in_folder("%s -c \"import h5py; b = h5py.File('b.h5'); r = h5py.File('r/results.h5'); m = r['map'][:]; "
+                   "g = m.shape[1] if m.ndim == 3 else int(m.shape[1] ** 0.5); m = m.reshape(len(m), g, g); "
+                   "own = list(r['archive_index'][:]); "
+                   "assert all(m[own.index(i), y, x] == 0 for i, y, x in zip(b['image'][:], b['patch_row'][:], b['patch_column'][:])); "
+                   "assert (m.reshape(len(m), -1).max(1) == r['score'][:]).all(); assert m.max() > 0\"",
+                   PB_PYTHON),
+         0);
+}
+
+Test(score, split_chooses_the_images) {
+    must(patchbank(2, SCORE " --results r --split all"), 0);
+    must(in_folder("wc -l < r/scores.csv | grep -x 25"), 0);
+}
+
+Test(score, defects_stand_out) {
+    must(patchbank(2, SCORE " --results r"), 0);
+    must(patchbank(1, "eval --results r --json e.json"), 0);
+    must(in_folder("%s -c \"import json; e = json.load(open('e.json')); assert e['auroc'] >= 0.9, e\"", PB_PYTHON), 0);
+}
+
+Test(score, wrong_input) {
+    must(patchbank(3, "score --archive archive --bank b.h5 --weights random:8 --results r"), 65);
+    says_once("was trained with random:7");
+    must(patchbank(3, "score --archive archive --bank missing.h5 --weights random:7 --results r"), 65);
+    says_once("missing.h5");
+    must(patchbank(3, "score --archive archive --bank list.csv --weights random:7 --results r"), 65);
+    says_once("list.csv");
+    must(patchbank(3, "score --archive missing --bank b.h5 --weights random:7 --results r"), 65);
+    must(in_folder("head -c 20000 b.h5 > cut.h5"), 0);
+    must(patchbank(3, "score --archive archive --bank cut.h5 --weights random:7 --results r"), 65);
+    says_once("cut.h5");
+    must(in_folder("head -n 5 list.csv > train.csv"), 0);
+    must(patchbank(1, "pack --list train.csv --archive train-only"), 0);
+    must(patchbank(3, "score --archive train-only --bank b.h5 --weights random:7 --results r"), 65);
+    says_once("no test images");
+    cr_assert(!exists("r/results.h5") && !exists("r/scores.csv"));
+}
+
+Test(score, a_damaged_image_is_in_the_results_without_a_score) {
+    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00001.h5', 'r+'); d = f['bytes']; "
+                   "i = int(f['offset'][4]) + 50; d[i] = d[i] ^ 1\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, SCORE " --results r"), 65);
+    says_once("images/13.jpg");
+    for (int ranks = 1; ranks <= 3; ranks++)
+        must(patchbank(ranks, SCORE " --results r%d --max-bad 1", ranks), 0);
+    must(in_folder("diff -r r1 r2 && diff -r r1 r3"), 0);
+    must(in_folder("grep 'images/13.jpg' r1/scores.csv | grep -i nan"), 0);
+    must(patchbank(1, "eval --results r1 --json -"), 0);
+    says("\"unscored\": 1");
+}
+
+Test(score, a_failing_write_publishes_neither_file) {
+    static const char *const FAULTS[] = {"io.write", "io.close", "io.fsync", "io.rename", "io.create"};
+    for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {
+        must(in_folder("PATCHBANK_FAULT=%s %s -n 3 --map-by :OVERSUBSCRIBE %s " SCORE " --results r", FAULTS[i], PB_MPIEXEC,
+                       PB_PROGRAM),
+             74);
+        cr_assert_eq(error_lines(), 1, "%s: %s", FAULTS[i], said);
+        cr_assert(!exists("r/results.h5") && !exists("r/scores.csv"), "%s", FAULTS[i]);
+        nothing_half_written();
+    }
+}
