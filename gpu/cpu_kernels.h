@@ -1,11 +1,11 @@
 /* cpu_kernels.h: private to gpu/: the inner loops of the "cpu" device, once per instruction set.
  *
- * All sets come from one source (cpu_kernels_body.h) and give the same bits: each lane of a vector does the canonical arithmetic of
- * gpu/device.h for its own point, so the width of the vectors changes nothing. They are single threaded; the callers
+ * All sets come from one source (cpu_kernels_body.h) and give the same bits: each lane of a vector does the canonical arithmetic
+ * of gpu/device.h for its own point, so the width of the vectors changes nothing. They are single threaded; the callers
  * (cpu_points.c, cpu_features.c) divide the work and merge packed results, whose minimum and maximum know no order.
  *
- * Layout. A tile holds PB_LANES points, dimension by dimension: [dim][PB_LANES] float, aligned to PB_ALIGNMENT; tiles follow each other.
- * It is the same for every instruction set. Lanes beyond the last point hold any numbers and are never reported.
+ * Layout. A tile holds PB_LANES points, dimension by dimension: [dim][PB_LANES] float, aligned to PB_ALIGNMENT; tiles follow each
+ * other. It is the same for every instruction set. Lanes beyond the last point hold any numbers and are never reported.
  */
 #ifndef PB_GPU_CPU_KERNELS_H
 #define PB_GPU_CPU_KERNELS_H
@@ -19,8 +19,8 @@ enum {
     PB_ROWS_CHUNK = 240 /* most rows (queries) that pb_cpu_chunk_rows gives */
 };
 
-/* Rows to give to one call: as many as fit in 256 KiB, so that they stay in the second cache beside a tile, and the tiles come from
- * memory once a chunk. A multiple of PB_ROWS_STEP, at most PB_ROWS_CHUNK. */
+/* Rows to give to one call: as many as fit in 256 KiB, so that they stay in the second cache beside a tile, and the tiles come
+ * from memory once a chunk. A multiple of PB_ROWS_STEP, at most PB_ROWS_CHUNK. */
 static inline size_t pb_cpu_chunk_rows(int dim) {
     size_t steps = (256 << 10) / sizeof(float) / PB_ROWS_STEP / (size_t)dim, most = PB_ROWS_CHUNK / PB_ROWS_STEP;
     return (steps == 0 ? 1 : steps < most ? steps : most) * PB_ROWS_STEP;
@@ -42,8 +42,8 @@ typedef struct pb_cpu_kernels {
     /* Projects `count` rows [count][dim] on the columns in tiles (column j is "point" j of them); out: [count][columns]. */
     void (*project)(const float *tiles, int columns, int dim, const float *rows, size_t count, float *out);
 
-    /* Means over 3x3 of one row of a tap. rows: the row above, itself, the one below, [side][channels] each; NULL outside the image.
-     * zeros: [channels] zeros. Pixel x goes to out + x * stride. */
+    /* Means over 3x3 of one row of a tap. rows: the row above, itself, the one below, [side][channels] each; NULL outside the
+     * image. zeros: [channels] zeros. Pixel x goes to out + x * stride. */
     void (*mean_row)(const float *const rows[3], const float *zeros, int side, int channels, float *out, size_t stride);
 
     /* out[i] = fmaf(fraction, b[i] - a[i], a[i]). out may be neither a nor b. */

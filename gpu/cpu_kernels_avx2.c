@@ -7,7 +7,7 @@
 #define KERNELS_NAME "avx2"
 
 /* 6 x 2 sums, two vectors of points, a row's value and a difference: all 16 registers. */
-enum { WIDTH = 8, ROWS = 6, PART = 2, STREAM = 2 };
+enum { WIDTH = 8, ROWS = 6, PART = 2 };
 
 typedef __m256 vec;
 

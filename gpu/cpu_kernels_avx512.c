@@ -8,7 +8,7 @@
 
 /* 8 x 2 sums: 16 chains hide a latency of 4 cycles on two units, a load serves two of them, and 8 rows a power of two apart still
  * fit in one set of an 8-way first cache. */
-enum { WIDTH = 16, ROWS = 8, PART = 2, STREAM = 4 };
+enum { WIDTH = 16, ROWS = 8, PART = 2 };
 
 typedef __m512 vec;
 

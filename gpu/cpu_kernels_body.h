@@ -4,10 +4,10 @@
  *                           any_not_above(a, b): some lane of a is not > the lane of b; any_above(a, b): some lane is >
  *   ROWS, PART              rows and vectors whose ROWS * PART sums stay in registers, with PART vectors, a row's value and a
  *                           difference beside them
- *   STREAM                  tiles that a greedy step reads side by side
  *
  * Bits: a lane does the canonical arithmetic of one point in the canonical order; nothing here adds across lanes or splits k.
  */
+#include "base/memory.h"
 #include "gpu/cpu_kernels.h"
 #include "gpu/device.h"
 
@@ -117,26 +117,25 @@ APART void keep_farthest(const float *distance2, size_t lanes, uint32_t index, u
     *farthest = most;
 }
 
-/* distance^2 of the points of `count` consecutive tiles to one centre; side by side, because the sums of one tile alone would
- * wait for each other's latency. count is a constant where this is inlined. */
-INLINE void stream(const float *tiles, int count, int dim, const float *centre, vec sums[][TILE_VECTORS]) {
-    const size_t tile_floats = (size_t)PB_LANES * (size_t)dim;
-    UNROLL for (int t = 0; t < count; t++)
-        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-            sums[t][v] = broadcast(0.0f);
-    for (int k = 0; k < dim; k++, tiles += PB_LANES) {
-        vec c = broadcast(centre[k]);
-        UNROLL for (int t = 0; t < count; t++)
-            UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
-                vec d = sub(load(tiles + (size_t)t * tile_floats + v * WIDTH), c);
-                sums[t][v] = multiply_add(d, d, sums[t][v]);
-            }
-    }
-}
+/* A pass over the points is bound by memory, and what the hardware prefetches stops at the end of a page. */
+enum { AHEAD = 2048 }; /* floats, 8 KiB: measured best of 2 to 32 KiB, far enough for memory and no loss in the second cache */
 
-/* Lowers the distances of one tile and keeps the packed maximum over its first `lanes` points. */
-INLINE void lower_tile(float *distance2, const vec sums[TILE_VECTORS], size_t lanes, uint32_t index, uint64_t *farthest) {
-    vec most = broadcast(-1.0f);
+/* Lowers the distances of the points of one tile, of which `lanes` exist, and keeps their packed maximum. One tile at a time: its
+ * few chains of sums wait for each other, but already faster than memory delivers. */
+INLINE void step_tile(const float *tile, size_t lanes, int dim, uint32_t index, const float *centre, float *distance2,
+                      uint64_t *farthest) {
+    vec sums[TILE_VECTORS], most = broadcast(-1.0f);
+    UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+        sums[v] = broadcast(0.0f);
+    for (int k = 0; k < dim; k++, tile += PB_LANES) {
+        for (int line = 0; line < PB_LANES; line += PB_ALIGNMENT / (int)sizeof(float))
+            __builtin_prefetch(tile + AHEAD + line);
+        vec c = broadcast(centre[k]);
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+            vec t = sub(load(tile + v * WIDTH), c);
+            sums[v] = multiply_add(t, t, sums[v]);
+        }
+    }
     UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
         vec lower = min(sums[v], load(distance2 + v * WIDTH));
         store(distance2 + v * WIDTH, lower);
@@ -146,25 +145,12 @@ INLINE void lower_tile(float *distance2, const vec sums[TILE_VECTORS], size_t la
         keep_farthest(distance2, lanes, index, farthest);
 }
 
-INLINE void step_tiles(const float *tiles, int count, int dim, const float *centre, float *distance2, size_t points,
-                       uint32_t index, uint64_t *farthest) {
-    vec sums[STREAM][TILE_VECTORS];
-    stream(tiles, count, dim, centre, sums);
-    UNROLL for (int t = 0; t < count; t++) {
-        size_t left = points - (size_t)t * PB_LANES;
-        lower_tile(distance2 + t * PB_LANES, sums[t], left < PB_LANES ? left : PB_LANES, index + (uint32_t)t * PB_LANES, farthest);
-    }
-}
-
 static uint64_t greedy_step(const float *tiles, size_t points, int dim, uint32_t first_index, const float *centre,
                             float *distance2) {
-    const size_t tile_floats = (size_t)PB_LANES * (size_t)dim;
     uint64_t farthest = 0;
-    size_t first = 0;
-    for (; first + (STREAM - 1) * PB_LANES < points; first += STREAM * PB_LANES, tiles += STREAM * tile_floats)
-        step_tiles(tiles, STREAM, dim, centre, distance2 + first, points - first, first_index + (uint32_t)first, &farthest);
-    for (; first < points; first += PB_LANES, tiles += tile_floats)
-        step_tiles(tiles, 1, dim, centre, distance2 + first, points - first, first_index + (uint32_t)first, &farthest);
+    for (size_t first = 0; first < points; first += PB_LANES, tiles += (size_t)PB_LANES * (size_t)dim)
+        step_tile(tiles, points - first < PB_LANES ? points - first : PB_LANES, dim, first_index + (uint32_t)first, centre,
+                  distance2 + first, &farthest);
     return farthest;
 }
 

@@ -1,5 +1,5 @@
-/* The kernels for any processor: a register is one float and fmaf is the C library's, which uses the processor's instruction where
- * there is one and is exact where there is none. */
+/* The kernels for any processor: a register is one float and fmaf is the C library's, which uses the processor's instruction
+ * where there is one and is exact where there is none. */
 #include <math.h>
 #include <stdbool.h>
 
@@ -7,7 +7,7 @@
 #define KERNELS_NAME "plain"
 
 /* Every call of fmaf empties the registers, so that more sums at once would gain nothing. */
-enum { WIDTH = 1, ROWS = 1, PART = 4, STREAM = 1 };
+enum { WIDTH = 1, ROWS = 1, PART = 4 };
 
 typedef float vec;
 

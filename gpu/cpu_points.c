@@ -60,7 +60,8 @@ enum { STRIP = 64 }; /* dimensions moved at a time: 8 KiB of a tile, which stays
 
 static bool finite(float value) { return (pb_float_bits(value) & 0x7F800000u) != 0x7F800000u; }
 
-/* Lays rows [lanes][dim] into the lanes of a tile from `lane` on. Returns the least row with a value that is not finite, or lanes. */
+/* Lays rows [lanes][dim] into the lanes of a tile from `lane` on. Returns the least row with a value that is not finite, or
+ * lanes. */
 static size_t fill_tile(float *tile, int dim, size_t lane, const float *rows, size_t lanes) {
     size_t bad = lanes;
     for (int strip = 0; strip < dim; strip += STRIP) {

@@ -4,8 +4,8 @@
  * operation has a plain twin in gpu/ref.h that is its specification. A missing operation answers PB_E_UNSUPPORTED; nothing falls
  * back silently. The callers never look behind the table, so a plugin fits in without a change outside gpu/.
  *
- * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may rely
- * on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
+ * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may
+ * rely on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
  * pb_device_download of them returns.
  * Layout: images [n][side][side][3] bytes; taps [n][side][side][channels] float; features and points [n][dim] float, row-major.
  *
@@ -35,8 +35,8 @@ typedef struct pb_points pb_points;     /* points in a device's own layout, with
 
 /* Opens a device. name: a kind, or a kind, a colon and which one: "cpu", or "cpu:avx2" to have it keep to those kernels (avx512,
  * avx2, plain; the same bits, except that networks are oneDNN's choice). threads: CPU threads that it may use, >= 1.
- * Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when this
- * machine cannot run it, with the reason. */
+ * Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when
+ * this machine cannot run it, with the reason. */
 PB_CHECKED pb_status pb_device_open(const char *name, int threads, pb_device **device_out);
 
 /* Closes it and sets *device to NULL; everything made on it must have been released. NULL is fine. */

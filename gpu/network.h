@@ -20,7 +20,8 @@ typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATI
 /* One convolution with its batch norm folded in:
  *   y = activation(conv(x, weights) + bias [+ output of layer `residual`])
  * Square kernel, square stride, "SAME" padding as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in,
- * 0), floor(total / 2) before, the rest (the odd pixel) after; zeros. groups is 1 or, for a depthwise layer, inputs == outputs. */
+ * 0), floor(total / 2) before, the rest (the odd pixel) after; zeros. groups is 1 or, for a depthwise layer, inputs ==
+ * outputs. */
 typedef struct pb_layer {
     char name[64];            /* of its weights, for messages */
     int inputs, outputs;      /* channels */

@@ -21,7 +21,8 @@ PB_CHECKED pb_status pb_ref_run(const pb_network *network, const uint8_t *images
  *             s * (1.0f / 9). (From +0 on, adding a zero and leaving it out are the same bits.)
  *   place     output row or column i lies at p / q with the integers p = (2 i + 1) * in - out, q = 2 * out, p clamped to
  *             [0, q * (in - 1)]: low = p / q rounded down, high = min(low + 1, in - 1), fraction = (float)(p % q) / (float)q
- *   blend     fmaf(fraction, high - low, low) of the means, along columns first (in both rows), then of the two results along rows.
+ *   blend     fmaf(fraction, high - low, low) of the means, along columns first (in both rows), then of the two results along
+ *             rows.
  * A tap with the grid's own side is not blended at all: its means are the features. */
 void pb_ref_patch_features(int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n, float *features);
 

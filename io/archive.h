@@ -1,11 +1,11 @@
 /* archive.h: the image archive: a folder of HDF5 shards and a manifest. Format: docs/FORMATS.md.
  *
- * A shard holds the encoded bytes of up to shard_images list entries end to end in one dataset, with offset, length and CRC32C beside it, and
- * one column per fact. Shard s has the entries s * shard_images .. of the list, whoever writes it, so an archive is the
- * same bytes for any number of ranks. The manifest lists the shards with their counts and SHA-256, and is written last: without
- * it there is no archive.
+ * A shard holds the encoded bytes of up to shard_images list entries end to end in one dataset, with offset, length and CRC32C
+ * beside it, and one column per fact. Shard s has the entries s * shard_images .. of the list, whoever writes it, so an archive
+ * is the same bytes for any number of ranks. The manifest lists the shards with their counts and SHA-256, and is written last:
+ * without it there is no archive.
  * Global image index: position among the images that were taken, in list order; all ranks mean the same by it.
- * Not collective: each rank calls for itself; jobs agree.
+ * Not collective: each rank calls for itself; jobs agree. One thread at a time: HDF5 is behind it.
  */
 #ifndef PB_IO_ARCHIVE_H
 #define PB_IO_ARCHIVE_H
@@ -58,7 +58,8 @@ PB_CHECKED pb_status pb_manifest_write(const char *folder, const char *source, s
 
 typedef struct pb_archive pb_archive; /* an opened archive; opens shards as they are needed, keeps one open */
 
-/* Opens by folder and reads the manifest. Errors: PB_E_INPUT (no archive here, damaged or newer manifest, a shard file missing). */
+/* Opens by folder and reads the manifest. Errors: PB_E_INPUT (no archive here, damaged or newer manifest, a shard file
+ * missing). */
 PB_CHECKED pb_status pb_archive_open(const char *folder, pb_archive **archive_out);
 void pb_archive_close(pb_archive **archive);
 
@@ -74,18 +75,19 @@ const char *pb_archive_sha256(const pb_archive *archive);
 PB_CHECKED pb_status pb_archive_record(pb_archive *archive, uint64_t index, pb_record *record_out);
 
 /* The encoded bytes of `count` consecutive images first .., in one read per shard touched. spans[i] points into the archive's
- * buffer, valid until the next call; a CRC32C that does not match is a PB_E_INPUT naming shard, image and path. */
+ * buffer, valid until the next pb_archive_read; a CRC32C that does not match is a PB_E_INPUT naming shard, image and path. */
 typedef struct pb_span {
     const uint8_t *bytes;
     size_t size;
 } pb_span;
 PB_CHECKED pb_status pb_archive_read(pb_archive *archive, uint64_t first, size_t count, pb_span *spans);
 
-/* The encoded bytes of the mask of image `index`, size 0 when it has none; otherwise as pb_archive_read. */
+/* The encoded bytes of the mask of image `index`, size 0 when it has none; otherwise as pb_archive_read, in a buffer of its own:
+ * valid until the next pb_archive_read_mask. */
 PB_CHECKED pb_status pb_archive_read_mask(pb_archive *archive, uint64_t index, pb_span *span);
 
-/* Checks shard `shard` thoroughly: the file's SHA-256, every CRC32C, every image and mask decodes to its recorded size. Each damage
- * is handed to `report` (list_index: the image's index in the archive, or SIZE_MAX for the file). *damaged counts them.
+/* Checks shard `shard` thoroughly: the file's SHA-256, every CRC32C, every image and mask decodes to its recorded size. Each
+ * damage is handed to `report` (list_index: the image's index in the archive, or SIZE_MAX for the file). *damaged counts them.
  * Errors: PB_E_SYSTEM only. */
 PB_CHECKED pb_status pb_archive_verify(pb_archive *archive, size_t shard, pb_rejected report, void *context,
                                        uint64_t *damaged_out);

@@ -211,8 +211,9 @@ static pb_status read_piece(pb_archive *archive, piece now, uint8_t *bytes, pb_s
     const uint64_t *offset = columns->offset + now.first;
     PB_TRY(pb_h5_read_bytes(&archive->h5, "image", PB_H5_UNCHECKED, offset[0], offset[now.count], bytes));
     for (size_t i = 0; i < now.count; i++) {
+        size_t image = now.first + i;
         spans[i] = (pb_span){.bytes = bytes + (offset[i] - offset[0]), .size = offset[i + 1] - offset[i]};
-        PB_TRY(check_crc(archive, "image", now.first + i, columns->path[now.first + i], spans[i], columns->crc32c[now.first + i]));
+        PB_TRY(check_crc(archive, "image", image, columns->path[image], spans[i], columns->crc32c[image]));
     }
     return pb_ok();
 }

@@ -36,9 +36,10 @@ PB_CHECKED pb_status pb_bank_set_path(pb_bank *bank, size_t row, const char *pat
 /* Writes the file completely or not at all. Errors: PB_E_INPUT (folder missing or not writable), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_bank_write(const char *path, const pb_bank *bank);
 
-/* Opens, checks format and version, and reads attributes, rows and dim; features and provenance only of rows first .. end - 1 (end is cut
- * to the number of rows; first == end reads none): a rank reads its shard alone. *total_rows gets the rows of the file; bank->rows is
- * what was read; dim is set even then. Errors, with an empty bank: PB_E_INPUT (missing, not a bank, newer version, damaged: HDF5 checksum, value not finite). */
+/* Opens, checks format and version, and reads attributes, rows and dim; features and provenance only of rows first .. end - 1
+ * (end is cut to the number of rows; first == end reads none): a rank reads its shard alone. *total_rows gets the rows of the
+ * file; bank->rows is what was read; attributes and dim are always there. Errors, with an empty bank: PB_E_INPUT (missing, not a
+ * bank, newer version, damaged: HDF5 checksum, value not finite). */
 PB_CHECKED pb_status pb_bank_read(const char *path, uint64_t first, uint64_t end, pb_bank *bank_out, uint64_t *total_rows);
 
 #endif

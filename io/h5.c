@@ -178,7 +178,7 @@ static pb_status read_text(const pb_h5 *h5, hid_t attribute, hid_t type, const c
     bool scalar = H5Sget_simple_extent_type(space) == H5S_SCALAR;
     H5Sclose(space);
     if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || !scalar)
-        return pb_fail(PB_E_INPUT, "%s: attribute %s is not one text of fixed length", h5->name, name);
+        return pb_fail(PB_E_INPUT, "%s: not a file of patchbank: attribute %s is not one text of fixed length", h5->name, name);
     if (size == 0 || size > h5->size)
         return pb_fail(PB_E_INPUT, "%s: attribute %s claims %zu bytes", h5->name, name, size);
     PB_TRY(pb_allocate(text_out, size + 1, 1, "an attribute"));

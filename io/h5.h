@@ -1,8 +1,8 @@
 /* h5.h: private to io/: the little of HDF5 that our files use, with our statuses. Only this room includes it.
  *
  * A file of ours is a header (text attributes of the root group) and columns. A column is a dataset of 1 to 3 dimensions whose
- * first dimension counts items; a ragged column is a group NAME with NAME/bytes (u8, the items end to end) and NAME/offset (u64, one more
- * than items; item i is bytes offset[i] .. offset[i + 1] - 1); strings are ragged columns without terminating zeros.
+ * first dimension counts items; a ragged column is a group NAME with NAME/bytes (u8, the items end to end) and NAME/offset (u64,
+ * one more than items; item i is bytes offset[i] .. offset[i + 1] - 1); strings are ragged columns without terminating zeros.
  *
  * Why the settings are what they are (h5.c):
  *   same input, same bytes   no times in object headers, format bounds pinned to HDF5 1.10 whatever the library's version
@@ -99,7 +99,8 @@ PB_CHECKED pb_status pb_h5_create_growing(const pb_h5 *h5, const pb_h5_column *c
 /* Appends items; column->size[0] grows by count. */
 PB_CHECKED pb_status pb_h5_append_items(const pb_h5 *h5, pb_h5_column *column, uint64_t count, const void *values);
 
-/* Gives column->size as the file has it; name, type and rank are the caller's expectation. Errors: PB_E_INPUT when they differ. */
+/* Gives column->size as the file has it; name, type and rank are the caller's expectation. Errors: PB_E_INPUT when they
+ * differ. */
 PB_CHECKED pb_status pb_h5_examine(const pb_h5 *h5, pb_h5_column *column);
 
 /* Whether HDF5 compares the Fletcher-32 of each chunk. Not where the caller has a checksum for each item: one damaged byte would
@@ -114,8 +115,8 @@ PB_CHECKED pb_status pb_h5_read(const pb_h5 *h5, const pb_h5_column *column, voi
 
 /* --- ragged columns and strings --------------------------------------------------------------------------------- */
 
-/* A ragged column that grows while its items arrive: memory for one chunk, whatever the total. Zero it first. Never deflated: it is
- * meant for JPEG and PNG files. */
+/* A ragged column that grows while its items arrive: memory for one chunk, whatever the total. Zero it first. Never deflated:
+ * it is meant for JPEG and PNG files. */
 typedef struct pb_h5_ragged {
     const pb_h5 *h5;
     char bytes_name[PB_H5_NAME_MAX], offset_name[PB_H5_NAME_MAX];
@@ -143,8 +144,8 @@ PB_CHECKED pb_status pb_h5_read_bytes(const pb_h5 *h5, const char *name, pb_h5_c
 
 /* A column of strings. NULL counts as "". */
 PB_CHECKED pb_status pb_h5_write_strings(const pb_h5 *h5, const char *name, char *const *strings, size_t count);
-/* Strings first .. first + count - 1 of a column of `items`. Out: *strings, one block with the texts behind the pointers, owned by the
- * caller (pb_release). */
+/* Strings first .. first + count - 1 of a column of `items`. Out: *strings, one block with the texts behind the pointers, owned
+ * by the caller (pb_release). */
 PB_CHECKED pb_status pb_h5_read_strings(const pb_h5 *h5, const char *name, uint64_t items, uint64_t first, uint64_t count,
                                         char ***strings_out);
 

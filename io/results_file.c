@@ -204,7 +204,8 @@ static pb_status put_rows(FILE *csv, const char *shown, const pb_results_writer 
     fputs("path,split,class,group,label,score,patch_row,patch_column,nearest_row,nearest_path\r\n", csv);
     for (uint64_t i = 0; i < writer->images; i++) {
         PB_ASSERT(writer->nearest[i] < bank_rows);
-        put_row(csv, writer, i, bank_paths[writer->nearest[i]]);
+        const char *nearest_path = bank_paths[writer->nearest[i]];
+        put_row(csv, writer, i, nearest_path ? nearest_path : "");
         if (pb_fault("io.write"))
             return pb_fail_errno(ENOSPC, shown, "cannot write");
         if (ferror(csv))

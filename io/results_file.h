@@ -28,12 +28,14 @@ typedef struct pb_results_writer pb_results_writer;
 PB_CHECKED pb_status pb_results_create(const char *path, uint64_t images, int grid, const pb_attributes *attributes,
                                        pb_results_writer **writer_out);
 
-/* Writes the block of images first .. first + block->count - 1 with their records; every image exactly once in all. */
+/* Writes the block of images first .. first + block->count - 1 with their records; every image exactly once in all. After
+ * an error only pb_results_abandon may follow. */
 PB_CHECKED pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_result_block *block,
                                       const uint64_t *archive_index, const pb_record *records);
 
 /* Completes and publishes results.h5 and beside it `csv_path` (path, split, class, group, label, score, patch_row, patch_column,
- * nearest_row, nearest_path), or, on error, neither; the writer is gone in both cases. bank_paths: path of each bank row's image. */
+ * nearest_row, nearest_path), or, on error, neither; the writer is gone in both cases. bank_paths: path of each bank row's
+ * image; NULL counts as "". */
 PB_CHECKED pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, char *const *bank_paths,
                                         size_t bank_rows);
 /* Gives up: removes what was written. NULL is fine. */

@@ -15,7 +15,8 @@ PYTHON=/usr/bin/python3 # Debian's: it has python3-pil, python3-numpy, python3-h
 DATA=build/test-data
 
 # mpiexec as root (a container), and with more ranks than cores.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 
 passed=0
 failed=0
@@ -38,8 +39,8 @@ step() {
     return $status
 }
 
-# suite NAME FILE COMMAND...: runs a suite of tests; FILE gets its counts, "PASSED FAILED SKIPPED". A suite that says it failed but
-# counts no failure, or leaves no counts, is one failure.
+# suite NAME FILE COMMAND...: runs a suite of tests, which leaves its results in FILE. A suite that says it failed but counts no
+# failure, or leaves no results, is one failure.
 suite() {
     local name=$1 file=$2 status=0 counts
     shift 2
@@ -56,7 +57,8 @@ suite() {
 
 # build PRESET [TARGET]: goes on past a source that does not compile, so that the rest is still tested.
 build() {
-    step "configure $1" cmake --preset "$1" && step "build $1" cmake --build --preset "$1" ${2:+--target "$2"} -j "$(nproc)" -- -k 0
+    step "configure $1" cmake --preset "$1" &&
+        step "build $1" cmake --build --preset "$1" ${2:+--target "$2"} -j "$(nproc)" -- -k 0
 }
 
 step install jobs/install.sh test

@@ -68,7 +68,8 @@ class TallyTest(unittest.TestCase):
         self.assertEqual(self.count(), "1 0 0\n")
 
     def test_failing_setup_of_a_class_is_a_failure(self):
-        self.write("test_set_up.py", MIXED.split("    def test_bad")[0] + "    @classmethod\n    def setUpClass(cls): raise OSError()\n")
+        set_up = "    @classmethod\n    def setUpClass(cls): raise OSError()\n"
+        self.write("test_set_up.py", MIXED.split("    def test_bad")[0] + set_up)
         self.assertEqual(self.tally("unittest", self.folder, self.file).returncode, 1)
         self.assertEqual(self.count(), "0 1 0\n")
 

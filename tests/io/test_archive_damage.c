@@ -1,5 +1,5 @@
-/* Checks that io/archive_*.c and io/manifest.c notice damage: decay of single bytes, cut files, files that are well-formed but wrong.
- * Every reading ends in the right bytes or in one line of PB_E_INPUT; verifying finds all of it. */
+/* Checks that io/archive_*.c and io/manifest.c notice damage: decay of single bytes, cut files, files that are well-formed but
+ * wrong. Every reading ends in the right bytes or in one line of PB_E_INPUT; verifying finds all of it. */
 #include "base/random.h"
 #include "io/file.h"
 #include "sample.h"

@@ -1,4 +1,5 @@
-/* Checks io/results_file.c: what h5py and Python's csv read of it, the same bytes in any order of blocks, both files or neither. */
+/* Checks io/results_file.c: what h5py and Python's csv read of it, the same bytes in any order of blocks, both files or
+ * neither. */
 #include "io/file.h"
 #include "io/results_file.h"
 #include "oracle.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """make_images.py FOLDER: a small collection for the tests of the jobs: FOLDER/list.csv and its images.
 
-Waves of one frequency are normal, a blot on them is a defect. 10 training images, 6 normal and 6 defective test images (group 0 .. 11, two by
+Waves of one frequency are normal, a blot of stripes on them is a defect. 10 training images, 6 normal and 6 defective test images (group 0 .. 11, two by
 two of one number), two of unknown label; grey PNG and RGB JPEG of several sizes by turns; two classes. The same bytes every time
 for one version of Pillow and numpy.
 """
@@ -19,10 +19,10 @@ def draw(number, defective):
     width, height = SIZES[number % len(SIZES)]
     random = numpy.random.RandomState(1000 + number)
     y, x = numpy.mgrid[0:height, 0:width]
-    wave = 120 + 40 * numpy.sin(x / 5.0 + number) + 25 * numpy.cos(y / 7.0) + random.normal(0, 3, (height, width))
+    wave = 120 + 40 * numpy.sin(x / 5.0) + 25 * numpy.cos(y / 7.0) + random.normal(0, 3, (height, width))
     if defective:
         cx, cy = random.randint(30, width - 30), random.randint(30, height - 30)
-        wave = numpy.where((x - cx) ** 2 + (y - cy) ** 2 < 144, 250 - wave / 4, wave)
+        wave = numpy.where((x - cx) ** 2 + (y - cy) ** 2 < 144, numpy.where((x + y) % 4 < 2, 255, 0), wave)
     grey = numpy.clip(wave, 0, 255).astype(numpy.uint8)
     if number % 2 == 0:
         return Image.fromarray(grey), "png"

@@ -15,8 +15,8 @@ Test(main, help_and_version_need_no_ranks) {
 Test(main, no_such_job_or_option_is_said_once) {
     must(patchbank(3, "tran --archive x"), 64);
     says_once("tran: no such job");
-    must(patchbank(3, "train --archiv x"), 64);
-    says_once("--archiv");
+    must(patchbank(3, "train --archvie x"), 64);
+    says_once("--archvie");
     must(patchbank(3, "train --archive x --bank y --weights z --ratio 2"), 64);
     says_once("--ratio 2: must be a number from 1e-09 to 1");
     must(patchbank(2, "train --archive x --bank y"), 64);
@@ -32,7 +32,7 @@ Test(main, options_reference_is_that_of_the_table) {
 }
 
 Test(main, an_answer_that_cannot_be_written_is_a_failure) {
-    must(in_folder("%s --help > /dev/full", PB_PROGRAM), 74);
+    must(in_folder("(%s --help > /dev/full)", PB_PROGRAM), 74);
     says("standard output");
 }
 

@@ -23,8 +23,8 @@ Test(pack, bad_images) {
     check_bad_image("rm images/04.png", "No such file");
     check_bad_image(": > images/04.png", "empty");
     check_bad_image("echo hello > images/04.png", "not a JPEG or PNG");
-    check_bad_image("head -c 3000 images/05.jpg > images/04.png", "truncated");
-    check_bad_image("head -c 3000 images/06.png > images/04.png", "PNG");
+    check_bad_image("head -c $(($(stat -c %s images/05.jpg) * 2 / 3)) images/05.jpg > images/04.png", "truncated");
+    check_bad_image("head -c $(($(stat -c %s images/06.png) * 2 / 3)) images/06.png > images/04.png", "PNG");
 }
 
 Test(pack, bad_images_within_the_budget_are_left_out) {

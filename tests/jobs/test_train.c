@@ -50,8 +50,8 @@ Test(train, wrong_input) {
 
 /* One image's bytes are damaged in the archive: an error that names it, or, within the budget, a bank without it. */
 Test(train, a_damaged_image) {
-    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['bytes']; "
-                   "i = int(f['offset'][4]) + 100; d[i] = d[i] ^ 1\"",
+    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
+                   "i = int(f['image/offset'][4]) + 100; d[i] = d[i] ^ 1\"",
                    PB_PYTHON),
          0);
     must(patchbank(3, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 65);

@@ -3,8 +3,8 @@
 #
 #   run.sh WEIGHTS.safetensors [BUILD_FOLDER [ROUNDS [CORE]]]     defaults: build/release, 5, the last core
 #
-# BUILD_FOLDER must be configured. Prints the JSON rows of all rounds, then for batch 1 and 16 the ratio of the medians, and how far the
-# outputs are apart. Needs the network once, for PyPI's onnxruntime, onnx and numpy in BUILD_FOLDER/bench-extract/venv.
+# BUILD_FOLDER must be configured. Prints the JSON rows of all rounds, then for batch 1 and 16 the ratio of the medians, and how
+# far the outputs are apart. Needs the network once, for PyPI's onnxruntime, onnx and numpy in BUILD_FOLDER/bench-extract/venv.
 # Exit status: 0 when all outputs agree.
 set -euo pipefail
 
@@ -27,7 +27,8 @@ fi
 
 : >"$work/rows.jsonl"
 for ((round = 0; round < rounds; round++)); do
-    taskset -c "$core" "$build/tests/bench/bench_extract" "$weights" "$work/images.u8" "$work/ours.f32" | tee -a "$work/rows.jsonl"
+    taskset -c "$core" "$build/tests/bench/bench_extract" "$weights" "$work/images.u8" "$work/ours.f32" |
+        tee -a "$work/rows.jsonl"
     taskset -c "$core" "$python" "$here/bench_onnxruntime.py" run "$work/net.onnx" "$work/images.u8" "$work/theirs.f32" |
         tee -a "$work/rows.jsonl"
 done

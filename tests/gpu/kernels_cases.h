@@ -1,0 +1,215 @@
+/* kernels_cases.h: the tests of one set of kernels, included by test_cpu_kernels_SET.c, which names the set and the suite before:
+ * SET "avx2", SUITE cpu_kernels_avx2. As the kernels have one source, so have their tests: each set against the plain twins of
+ * gpu/ref.h, bit for bit. On a processor that cannot run the set they are skipped.
+ */
+#include "arrays.h"
+#include "gpu/cpu.h"
+#include "gpu/ref.h"
+
+static const size_t SIZES[] = {0, 1, 15, 16, 17, 31, 32, 33, 100, 1000};
+static const int DIMS[] = {1, 2, 3, 31, 128, 152};
+static const size_t COUNTS[] = {0, 1, 5, 6, 7, 8, 9, 24, 25};
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+static const pb_cpu_kernels *set(void) {
+    const pb_cpu_kernels *kernels = pb_cpu_kernels_choose(SET);
+    if (!kernels)
+        cr_skip_test("this processor cannot run " SET);
+    return kernels;
+}
+
+static size_t lanes_of(size_t points) { return (points + PB_LANES - 1) / PB_LANES * PB_LANES; }
+
+/* Rows [n][dim] as tiles. The lanes that are left over hold `padding`. */
+static float *tiled(const float *rows, size_t n, int dim, float padding) {
+    float *tiles = constants(padding, lanes_of(n) * (size_t)dim);
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < dim; k++)
+            tiles[(i / PB_LANES * (size_t)dim + (size_t)k) * PB_LANES + i % PB_LANES] = rows[i * (size_t)dim + (size_t)k];
+    return tiles;
+}
+
+/* What may be left in the lanes beyond the last point: nearest of all to a query of zeros, farthest of all, or nonsense. */
+static const float PADDINGS[] = {0.0f, FLT_MAX, NAN};
+
+static void check_steps(const pb_cpu_kernels *kernels, kind k, size_t n, int dim, float padding) {
+    float *rows = numbers(k, 0, n * (size_t)dim), *tiles = tiled(rows, n, dim, padding);
+    float *actual = constants(INFINITY, lanes_of(n)), *expected = constants(INFINITY, n);
+    size_t pick = n / 2;
+    for (int step = 0; step < 4 && n > 0; step++) {
+        const float *centre = rows + pick * (size_t)dim;
+        uint64_t farthest = pb_ref_greedy_step(rows, n, dim, centre, expected);
+        uint64_t best = kernels->greedy_step(tiles, n, dim, 0, centre, actual);
+        assert_same_bits(actual, expected, n);
+        cr_assert(best == farthest, "%s n %zu dim %d kind %d: %llx, not %llx", SET, n, dim, k, (unsigned long long)best,
+                  (unsigned long long)farthest);
+        pick = pb_farthest_index(best);
+    }
+    if (n == 0)
+        cr_assert_eq(kernels->greedy_step(tiles, 0, dim, 0, rows, actual), 0);
+    pb_release(&rows);
+    pb_release(&tiles);
+    pb_release(&actual);
+    pb_release(&expected);
+}
+
+Test(SUITE, greedy_step_is_the_twins) {
+    const pb_cpu_kernels *kernels = set();
+    for (int k = 0; k < KINDS; k++)
+        for (size_t s = 0; s < LENGTH(SIZES); s++)
+            for (size_t d = 0; d < LENGTH(DIMS); d++)
+                check_steps(kernels, (kind)k, SIZES[s], DIMS[d], PADDINGS[(s + d) % LENGTH(PADDINGS)]);
+}
+
+/* The points of a later part of a whole: indices count from first_index. */
+Test(SUITE, greedy_step_counts_from_first_index) {
+    const pb_cpu_kernels *kernels = set();
+    float *rows = numbers(UNIFORM, 0, 50 * 3), *tiles = tiled(rows, 50, 3, 0.0f);
+    float *lower = constants(INFINITY, lanes_of(50)), *plain = constants(INFINITY, lanes_of(50));
+    uint64_t shifted = kernels->greedy_step(tiles, 50, 3, UINT32_MAX - 60, rows, lower);
+    uint64_t straight = kernels->greedy_step(tiles, 50, 3, 0, rows, plain);
+    cr_assert_eq(pb_farthest_index(shifted), pb_farthest_index(straight) + (UINT32_MAX - 60));
+    cr_assert_eq(shifted >> 32, straight >> 32);
+    pb_release(&rows);
+    pb_release(&tiles);
+    pb_release(&lower);
+    pb_release(&plain);
+}
+
+/* Every later point is farther, and then none is: the maximum is met in every tile, or in the first only. */
+Test(SUITE, greedy_step_finds_the_maximum_wherever_it_is) {
+    const pb_cpu_kernels *kernels = set();
+    enum { N = 200 };
+    for (size_t place = 0; place < N; place++) {
+        float *rows = constants(1.0f, N), zero = 0.0f;
+        rows[place] = 2.0f;
+        rows[N - 1] = place % 2 ? 2.0f : rows[N - 1]; /* a tie with a later one */
+        float *tiles = tiled(rows, N, 1, 0.0f), *distance2 = constants(INFINITY, lanes_of(N));
+        cr_assert_eq(kernels->greedy_step(tiles, N, 1, 0, &zero, distance2), pb_pack_farthest(4.0f, (uint32_t)place));
+        pb_release(&rows);
+        pb_release(&tiles);
+        pb_release(&distance2);
+    }
+    float *rows = numbers(UNIFORM, 0, N);
+    for (size_t i = 0; i < N; i++)
+        rows[i] = (float)i;
+    float *tiles = tiled(rows, N, 1, 0.0f), *distance2 = constants(INFINITY, lanes_of(N));
+    cr_assert_eq(kernels->greedy_step(tiles, N, 1, 0, rows, distance2), pb_pack_farthest(199.0f * 199.0f, 199));
+    cr_assert_eq(kernels->greedy_step(tiles, N, 1, 0, rows + N - 1, distance2), pb_pack_farthest(99.0f * 99.0f, 99));
+    pb_release(&rows);
+    pb_release(&tiles);
+    pb_release(&distance2);
+}
+
+/* Searches in two parts, the later first, so that what is already in nearest counts. */
+static void check_nearest(const pb_cpu_kernels *kernels, kind k, size_t n, int dim, size_t count, float padding) {
+    const uint32_t first_index = UINT32_MAX - 2000;
+    float *rows = numbers(k, 0, n * (size_t)dim), *queries = numbers(k, 1, count * (size_t)dim);
+    if (n > 0 && count > 0) /* one query that is a point */
+        memcpy(queries, rows + (n - 1) * (size_t)dim, (size_t)dim * sizeof *queries);
+    const size_t half = n / 2;
+    float *low = tiled(rows, half, dim, padding), *high = tiled(rows + half * (size_t)dim, n - half, dim, padding);
+    uint64_t *actual = unseen(count), *expected = unseen(count);
+    kernels->nearest(high, n - half, dim, first_index + (uint32_t)half, queries, count, actual);
+    kernels->nearest(low, half, dim, first_index, queries, count, actual);
+    pb_ref_nearest(rows, n, dim, first_index, queries, count, expected);
+    for (size_t q = 0; q < count; q++)
+        cr_assert(actual[q] == expected[q], "%s n %zu dim %d kind %d query %zu of %zu: %llx, not %llx", SET, n, dim, k, q, count,
+                  (unsigned long long)actual[q], (unsigned long long)expected[q]);
+    pb_release(&rows);
+    pb_release(&queries);
+    pb_release(&low);
+    pb_release(&high);
+    pb_release(&actual);
+    pb_release(&expected);
+}
+
+Test(SUITE, nearest_is_the_twins) {
+    const pb_cpu_kernels *kernels = set();
+    for (int k = 0; k < KINDS; k++)
+        for (size_t s = 0; s < LENGTH(SIZES); s++)
+            for (size_t d = 0; d < LENGTH(DIMS); d++)
+                check_nearest(kernels, (kind)k, SIZES[s], DIMS[d], COUNTS[(s + d + (size_t)k) % LENGTH(COUNTS)],
+                              PADDINGS[(s + d) % LENGTH(PADDINGS)]);
+    for (size_t c = 0; c < LENGTH(COUNTS); c++)
+        check_nearest(kernels, TIES, 77, 2, COUNTS[c], 0.0f);
+}
+
+static void check_project(const pb_cpu_kernels *kernels, kind k, size_t n, int dim, int columns) {
+    const size_t width = (size_t)columns;
+    float *rows = numbers(k, 0, n * (size_t)dim), *matrix = numbers(UNIFORM, 1, (size_t)dim * width);
+    float *transposed = numbers(UNIFORM, 2, (size_t)dim * width);
+    for (size_t j = 0; j < width; j++)
+        for (size_t i = 0; i < (size_t)dim; i++)
+            transposed[j * (size_t)dim + i] = matrix[i * width + j];
+    float *tiles = tiled(transposed, width, dim, NAN);
+    float *actual = constants(NAN, n * width + 1), *expected = constants(NAN, n * width + 1); /* one beyond: stays as it is */
+    kernels->project(tiles, columns, dim, rows, n, actual);
+    pb_ref_project(rows, n, dim, matrix, columns, expected);
+    assert_same_bits(actual, expected, n * width + 1);
+    pb_release(&rows);
+    pb_release(&matrix);
+    pb_release(&transposed);
+    pb_release(&tiles);
+    pb_release(&actual);
+    pb_release(&expected);
+}
+
+Test(SUITE, project_is_the_twins) {
+    const pb_cpu_kernels *kernels = set();
+    static const int COLUMNS[] = {1, 15, 16, 17, 31, 32, 33, 128};
+    for (int k = 0; k < KINDS; k++)
+        for (size_t c = 0; c < LENGTH(COLUMNS); c++)
+            for (size_t d = 0; d < LENGTH(DIMS); d++)
+                check_project(kernels, (kind)k, COUNTS[(c + d) % LENGTH(COUNTS)], DIMS[d], COLUMNS[c]);
+    for (size_t i = 0; i < LENGTH(COUNTS); i++)
+        check_project(kernels, UNIFORM, COUNTS[i], 31, 33);
+}
+
+/* The features of a single tap are its means. */
+static void check_means(const pb_cpu_kernels *kernels, kind k, int side, int channels) {
+    const size_t width = (size_t)channels, row_floats = (size_t)side * width;
+    float *tap = numbers(k, 0, (size_t)side * row_floats), *zeros = constants(0.0f, width);
+    float *actual = constants(NAN, (size_t)side * row_floats), *expected = constants(NAN, (size_t)side * row_floats);
+    for (int row = 0; row < side; row++) {
+        const float *rows[3] = {row > 0 ? tap + (size_t)(row - 1) * row_floats : NULL, tap + (size_t)row * row_floats,
+                                row + 1 < side ? tap + (size_t)(row + 1) * row_floats : NULL};
+        kernels->mean_row(rows, zeros, side, channels, actual + (size_t)row * row_floats, width);
+    }
+    const pb_layer_shape shape = {side, channels};
+    const float *const taps[1] = {tap};
+    pb_ref_patch_features(1, &shape, taps, 1, expected);
+    assert_same_bits(actual, expected, (size_t)side * row_floats);
+    pb_release(&tap);
+    pb_release(&zeros);
+    pb_release(&actual);
+    pb_release(&expected);
+}
+
+Test(SUITE, mean_row_is_the_twins) {
+    const pb_cpu_kernels *kernels = set();
+    static const int CHANNELS[] = {1, 3, 15, 16, 17, 40, 112};
+    for (int k = 0; k < KINDS; k++)
+        for (size_t c = 0; c < LENGTH(CHANNELS); c++)
+            for (int side = 1; side <= 5; side++)
+                check_means(kernels, (kind)k, side, CHANNELS[c]);
+}
+
+Test(SUITE, blend_is_one_fused_multiply_add) {
+    const pb_cpu_kernels *kernels = set();
+    for (int k = 0; k < KINDS; k++)
+        for (size_t s = 0; s < LENGTH(SIZES); s++) {
+            float *a = numbers((kind)k, 0, SIZES[s]), *b = numbers((kind)k, 1, SIZES[s]);
+            float *actual = constants(NAN, SIZES[s] + 1), *expected = constants(NAN, SIZES[s] + 1);
+            const float fraction = 1.0f / 3.0f;
+            for (size_t i = 0; i < SIZES[s]; i++)
+                expected[i] = fmaf(fraction, b[i] - a[i], a[i]);
+            kernels->blend(a, b, fraction, SIZES[s], actual);
+            assert_same_bits(actual, expected, SIZES[s] + 1);
+            pb_release(&a);
+            pb_release(&b);
+            pb_release(&actual);
+            pb_release(&expected);
+        }
+}

@@ -1,0 +1,127 @@
+#include "networks.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+void test_must(pb_status status) { cr_assert_eq(status.code, PB_OK, "%s", status.message); }
+
+static void fill(const pb_layer *layer, uint64_t seed, uint32_t substream) {
+    size_t fan = (size_t)(layer->inputs / layer->groups) * (size_t)layer->kernel * (size_t)layer->kernel;
+    float reach = (float)sqrt(6.0 / (double)fan);
+    for (size_t i = 0; i < (size_t)layer->outputs * fan; i++)
+        layer->weights[i] = reach * pb_random_symmetric(seed, PB_STREAM_TEST, 2 * substream, i);
+    for (size_t o = 0; o < (size_t)layer->outputs; o++)
+        layer->bias[o] = pb_random_symmetric(seed, PB_STREAM_TEST, 2 * substream + 1, o);
+}
+
+pb_network test_network(int side, const test_layer *layers, int count, uint64_t seed) {
+    cr_assert_leq(count, PB_TAPS_MAX);
+    pb_network network = {.backbone = "by_hand", .side = side, .mean = {127, 120, 99.5f},
+                          .scale = {1 / 128.0f, 0.017f, 1 / 99.0f}, .layer_count = count, .tap_count = count};
+    test_must(pb_allocate(&network.layers, (size_t)count, sizeof *network.layers, "layers"));
+    for (int l = 0; l < count; l++) {
+        int inputs = layers[l].source < 0 ? 3 : network.layers[layers[l].source].outputs;
+        pb_layer *layer = &network.layers[l];
+        *layer = (pb_layer){.name = "layer", .inputs = inputs, .outputs = layers[l].outputs ? layers[l].outputs : inputs,
+                            .kernel = layers[l].kernel, .stride = layers[l].stride, .groups = layers[l].outputs ? 1 : inputs,
+                            .activation = layers[l].activation, .source = layers[l].source, .residual = layers[l].residual};
+        size_t weights = (size_t)layer->outputs * (size_t)(inputs / layer->groups) * (size_t)(layer->kernel * layer->kernel);
+        test_must(pb_allocate(&layer->weights, weights, sizeof(float), "weights"));
+        test_must(pb_allocate(&layer->bias, (size_t)layer->outputs, sizeof(float), "bias"));
+        fill(layer, seed, (uint32_t)l);
+        network.taps[l] = l;
+    }
+    return network;
+}
+
+uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
+    size_t count = (size_t)n * (size_t)network->side * (size_t)network->side * 3;
+    uint8_t *images;
+    test_must(pb_allocate(&images, count, 1, "images"));
+    for (size_t i = 0; i < count; i++)
+        images[i] = (uint8_t)pb_random_u32(1, PB_STREAM_TEST, 1000 + substream, i);
+    return images;
+}
+
+size_t test_tap_values(const pb_network *network, int t) {
+    pb_layer_shape shape = pb_network_shape(network, network->taps[t]);
+    return (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
+}
+
+void test_taps_allocate(const pb_network *network, int n, float *taps[PB_TAPS_MAX]) {
+    for (int t = 0; t < PB_TAPS_MAX; t++) {
+        taps[t] = NULL;
+        if (t < network->tap_count)
+            test_must(pb_allocate(&taps[t], (size_t)n * test_tap_values(network, t), sizeof(float), "taps"));
+    }
+}
+
+void test_taps_free(float *taps[PB_TAPS_MAX]) {
+    for (int t = 0; t < PB_TAPS_MAX; t++)
+        pb_release(&taps[t]);
+}
+
+/* The derivation. A device adds m = K + 2 terms: K products w x, the bias, the residual. In whatever order, with or without fused
+ * multiply-adds, each term goes through at most m roundings of relative error u = 2^-24, so that the sum is off by at most
+ *   gamma * sum |terms|,   gamma = m u / (1 - m u)                                (N. Higham, Accuracy and Stability, section
+ * 4.2) Its inputs are off by their own bounds e, which adds sum |w| e, and makes the terms larger by as much. Activations do not
+ * enlarge a difference. The twin sums in double and rounds once: u |value|; what double loses is covered by a last factor of
+ * 1.001, and so is the rounding of this computation. */
+typedef struct sums {
+    double size, error; /* sum of |terms| as the device may see them; sum of what its inputs are off by */
+} sums;
+
+static sums add_up(const pb_network *network, int index, const float *input, const float *input_error, int y, int x, int o) {
+    const pb_layer *layer = &network->layers[index];
+    int side = pb_network_shape(network, layer->source).side, out = pb_network_shape(network, index).side;
+    int total = (out - 1) * layer->stride + layer->kernel - side, before = total > 0 ? total / 2 : 0;
+    int channels = layer->inputs / layer->groups, first = layer->groups > 1 ? o : 0;
+    sums sums = {fabs((double)layer->bias[o]), 0};
+    for (int c = 0; c < channels; c++)
+        for (int ky = 0; ky < layer->kernel; ky++)
+            for (int kx = 0; kx < layer->kernel; kx++) {
+                int row = y * layer->stride - before + ky, column = x * layer->stride - before + kx;
+                if (row < 0 || row >= side || column < 0 || column >= side)
+                    continue;
+                size_t at = (size_t)(row * side + column) * (size_t)layer->inputs + (size_t)(first + c);
+                double weight = fabs((double)layer->weights[((o * channels + c) * layer->kernel + ky) * layer->kernel + kx]);
+                double error = input_error ? (double)input_error[at] : 0;
+                sums.size += weight * (fabs((double)input[at]) + error);
+                sums.error += weight * error;
+            }
+    return sums;
+}
+
+static float *normalised(const pb_network *network, const uint8_t *image) {
+    size_t count = (size_t)network->side * (size_t)network->side * 3;
+    float *input;
+    test_must(pb_allocate(&input, count, sizeof *input, "input"));
+    for (size_t i = 0; i < count; i++)
+        input[i] = ((float)image[i] - network->mean[i % 3]) * network->scale[i % 3];
+    return input;
+}
+
+void test_bounds(const pb_network *network, const uint8_t *image, float *const *reference, float *const *bounds) {
+    const double u = 0x1p-24;
+    float *input = normalised(network, image);
+    for (int l = 0; l < network->layer_count; l++) {
+        const pb_layer *layer = &network->layers[l];
+        const float *from = layer->source < 0 ? input : reference[layer->source];
+        const float *from_error = layer->source < 0 ? NULL : bounds[layer->source];
+        double m = layer->inputs / layer->groups * layer->kernel * layer->kernel + 2, gamma = m * u / (1 - m * u);
+        int side = pb_network_shape(network, l).side;
+        for (size_t i = 0; i < test_tap_values(network, l); i++) {
+            int place = (int)(i / (size_t)layer->outputs), o = (int)(i % (size_t)layer->outputs);
+            sums s = add_up(network, l, from, from_error, place / side, place % side, o);
+            if (layer->residual >= 0) {
+                s.size += fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];
+                s.error += (double)bounds[layer->residual][i];
+            }
+            bounds[l][i] = (float)(1.001 * (gamma * s.size + s.error + u * fabs((double)reference[l][i])));
+        }
+    }
+    pb_release(&input);
+}

@@ -1,0 +1,36 @@
+/* networks.h, private to tests/gpu/: small networks made by hand, images, and how far float arithmetic may stray from the plain
+ * twin. Failures end the test.
+ */
+#ifndef PB_TESTS_GPU_NETWORKS_H
+#define PB_TESTS_GPU_NETWORKS_H
+
+#include "gpu/network.h"
+
+typedef struct test_layer {
+    int outputs, kernel, stride; /* outputs 0: depthwise, as many as its inputs */
+    pb_activation activation;
+    int source, residual;
+} test_layer;
+
+/* A network of these layers with random weights of He's variance and random biases, every layer a tap. At most PB_TAPS_MAX
+ * layers. Freed by pb_network_free. */
+pb_network test_network(int side, const test_layer *layers, int count, uint64_t seed);
+
+/* n random images for the network; free with pb_release. */
+uint8_t *test_images(const pb_network *network, int n, uint32_t substream);
+
+/* Memory for the taps of n images; freed by test_taps_free. */
+void test_taps_allocate(const pb_network *network, int n, float *taps[PB_TAPS_MAX]);
+void test_taps_free(float *taps[PB_TAPS_MAX]);
+
+/* Values of tap t of one image. */
+size_t test_tap_values(const pb_network *network, int t);
+
+/* For a network whose layers are all taps, given the taps of one image by pb_ref_run: how far a float computation in any order of
+ * summation can be from each value. bounds: as the taps. See networks.c for the derivation. */
+void test_bounds(const pb_network *network, const uint8_t *image, float *const *reference, float *const *bounds);
+
+/* Ends the test when status is a failure. */
+void test_must(pb_status status);
+
+#endif

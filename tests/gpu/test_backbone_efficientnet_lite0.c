@@ -1,0 +1,93 @@
+/* The table against the published structure, written out a second time in another form: a line a block. */
+#include "gpu/network.h"
+
+#include "networks.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* Of block b: channels in, in the middle and out; kernel; stride; side of the output for 224 pixels; whether it has a residual.
+ * */
+static const struct {
+    int inputs, middle, outputs, kernel, stride, side;
+    bool residual;
+} PUBLISHED[] = {
+    {32, 32, 16, 3, 1, 112, false},  {16, 96, 24, 3, 2, 56, false},    {24, 144, 24, 3, 1, 56, true},
+    {24, 144, 40, 5, 2, 28, false},  {40, 240, 40, 5, 1, 28, true},    {40, 240, 80, 3, 2, 14, false},
+    {80, 480, 80, 3, 1, 14, true},   {80, 480, 80, 3, 1, 14, true},    {80, 480, 112, 5, 1, 14, false},
+    {112, 672, 112, 5, 1, 14, true}, {112, 672, 112, 5, 1, 14, true},  {112, 672, 192, 5, 2, 7, false},
+    {192, 1152, 192, 5, 1, 7, true}, {192, 1152, 192, 5, 1, 7, true},  {192, 1152, 192, 5, 1, 7, true},
+    {192, 1152, 320, 3, 1, 7, false}};
+
+enum { BLOCKS = sizeof PUBLISHED / sizeof *PUBLISHED };
+
+static void check_layer(const pb_network *network, int l, const char *name, pb_layer expected, int side) {
+    const pb_layer *layer = &network->layers[l];
+    cr_assert_str_eq(layer->name, name);
+    cr_assert_eq(layer->inputs, expected.inputs, "%s: %d inputs", name, layer->inputs);
+    cr_assert_eq(layer->outputs, expected.outputs, "%s: %d outputs", name, layer->outputs);
+    cr_assert_eq(layer->kernel, expected.kernel, "%s: kernel %d", name, layer->kernel);
+    cr_assert_eq(layer->stride, expected.stride, "%s: stride %d", name, layer->stride);
+    cr_assert_eq(layer->groups, expected.groups, "%s: %d groups", name, layer->groups);
+    cr_assert_eq(layer->activation, expected.activation, "%s: activation %d", name, (int)layer->activation);
+    cr_assert_eq(layer->source, l - 1, "%s: source %d", name, layer->source);
+    cr_assert_eq(layer->residual, expected.residual, "%s: residual %d", name, layer->residual);
+    pb_layer_shape shape = pb_network_shape(network, l);
+    cr_assert_eq(shape.side, side, "%s: side %d", name, shape.side);
+    cr_assert_eq(shape.channels, expected.outputs);
+}
+
+static void check_block(const pb_network *network, int b, int *l) {
+    char name[64];
+    int entry = *l - 1, before = PUBLISHED[b].stride * PUBLISHED[b].side, middle = PUBLISHED[b].middle;
+    if (PUBLISHED[b].middle != PUBLISHED[b].inputs) {
+        snprintf(name, sizeof name, "_blocks.%d._expand_conv.weight", b);
+        check_layer(network, (*l)++, name, (pb_layer){.inputs = PUBLISHED[b].inputs, .outputs = middle, .kernel = 1, .stride = 1,
+                    .groups = 1, .activation = PB_ACTIVATION_RELU6, .residual = -1}, before);
+    }
+    snprintf(name, sizeof name, "_blocks.%d._depthwise_conv.weight", b);
+    check_layer(network, (*l)++, name, (pb_layer){.inputs = middle, .outputs = middle, .kernel = PUBLISHED[b].kernel,
+                .stride = PUBLISHED[b].stride, .groups = middle, .activation = PB_ACTIVATION_RELU6, .residual = -1},
+                PUBLISHED[b].side);
+    snprintf(name, sizeof name, "_blocks.%d._project_conv.weight", b);
+    check_layer(network, (*l)++, name, (pb_layer){.inputs = middle, .outputs = PUBLISHED[b].outputs, .kernel = 1, .stride = 1,
+                .groups = 1, .activation = PB_ACTIVATION_NONE, .residual = PUBLISHED[b].residual ? entry : -1},
+                PUBLISHED[b].side);
+}
+
+Test(backbone_efficientnet_lite0, layers_are_the_published_ones) {
+    pb_network network;
+    test_must(pb_network_random("efficientnet_lite0", "0,3,15", 224, 1, &network));
+    check_layer(&network, 0, "_conv_stem.weight", (pb_layer){.inputs = 3, .outputs = 32, .kernel = 3, .stride = 2, .groups = 1,
+                .activation = PB_ACTIVATION_RELU6, .residual = -1}, 112);
+    int l = 1, taps[BLOCKS];
+    for (int b = 0; b < BLOCKS; b++) {
+        check_block(&network, b, &l);
+        taps[b] = l - 1;
+    }
+    cr_assert_eq(network.layer_count, l);
+    cr_assert_eq(network.tap_count, 3);
+    cr_assert_eq(network.taps[0], taps[0]);
+    cr_assert_eq(network.taps[1], taps[3]);
+    cr_assert_eq(network.taps[2], taps[15]);
+    pb_network_free(&network);
+}
+
+Test(backbone_efficientnet_lite0, input_is_byte_less_127_over_128) {
+    pb_network network;
+    test_must(pb_network_random("efficientnet_lite0", "0", 224, 1, &network));
+    cr_assert_str_eq(network.backbone, "efficientnet_lite0");
+    for (int c = 0; c < 3; c++) {
+        cr_assert_eq(network.mean[c], 127.0f);
+        cr_assert_eq(network.scale[c], 0.0078125f);
+    }
+    pb_network_free(&network);
+}
+
+Test(backbone_efficientnet_lite0, defaults_are_those_of_patchcore) {
+    const char *taps;
+    int side;
+    test_must(pb_backbone_defaults("efficientnet_lite0", &taps, &side));
+    cr_assert_str_eq(taps, "4,10");
+    cr_assert_eq(side, 224);
+}

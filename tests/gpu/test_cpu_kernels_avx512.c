@@ -1,0 +1,3 @@
+#define SET "avx512"
+#define SUITE cpu_kernels_avx512
+#include "kernels_cases.h"

@@ -1,0 +1,3 @@
+#define SET "plain"
+#define SUITE cpu_kernels_plain
+#include "kernels_cases.h"

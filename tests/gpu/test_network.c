@@ -1,0 +1,344 @@
+#include "gpu/network.h"
+
+#include "base/fault.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "networks.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a store of tensors with chosen defects ---- */
+
+enum { TENSORS_MAX = 400 };
+
+typedef enum defect { DEFECT_NONE, DEFECT_MISSING, DEFECT_SHAPE, DEFECT_RANK, DEFECT_NAN, DEFECT_NEGATIVE, DEFECT_HUGE } defect;
+
+/* Tensors are made when first asked for; their shapes come from the table below and their values from the place in the store. */
+typedef struct store {
+    const char *victim; /* the tensor with the defect */
+    defect defect;
+    int count;
+    struct {
+        char name[64];
+        pb_tensor_view view;
+        float *data;
+    } tensors[TENSORS_MAX];
+} store;
+
+/* The shape of a convolution's weights (rank 4) or of each tensor of its batch norm (rank 1), by name: stem and block 0 to 2. */
+static const struct {
+    const char *name;
+    int rank;
+    int64_t shape[4];
+} KNOWN[] = {
+    {"_conv_stem.weight", 4, {32, 3, 3, 3}},
+    {"_bn0.", 1, {32}},
+    {"_blocks.0._depthwise_conv.weight", 4, {32, 1, 3, 3}},
+    {"_blocks.0._bn1.", 1, {32}},
+    {"_blocks.0._project_conv.weight", 4, {16, 32, 1, 1}},
+    {"_blocks.0._bn2.", 1, {16}},
+    {"_blocks.1._expand_conv.weight", 4, {96, 16, 1, 1}},
+    {"_blocks.1._bn0.", 1, {96}},
+    {"_blocks.1._depthwise_conv.weight", 4, {96, 1, 3, 3}},
+    {"_blocks.1._bn1.", 1, {96}},
+    {"_blocks.1._project_conv.weight", 4, {24, 96, 1, 1}},
+    {"_blocks.1._bn2.", 1, {24}},
+    {"_blocks.2._expand_conv.weight", 4, {144, 24, 1, 1}},
+    {"_blocks.2._bn0.", 1, {144}},
+    {"_blocks.2._depthwise_conv.weight", 4, {144, 1, 3, 3}},
+    {"_blocks.2._bn1.", 1, {144}},
+    {"_blocks.2._project_conv.weight", 4, {24, 144, 1, 1}},
+    {"_blocks.2._bn2.", 1, {24}},
+};
+
+enum { KNOWN_COUNT = sizeof KNOWN / sizeof *KNOWN, LAYERS_TO_BLOCK_2 = 9 };
+
+static int find_known(const char *name) {
+    static const char *const PARTS[] = {"weight", "bias", "running_mean", "running_var"};
+    for (int k = 0; k < KNOWN_COUNT; k++)
+        for (size_t p = 0; p < 4; p++) {
+            char full[64];
+            snprintf(full, sizeof full, "%s%s", KNOWN[k].name, KNOWN[k].rank == 1 ? PARTS[p] : "");
+            if (strcmp(full, name) == 0)
+                return k;
+        }
+    return -1;
+}
+
+/* Values in (-1, 1), variances in (0, 2). */
+static void make_tensor(store *s, const char *name, int known) {
+    cr_assert_lt(s->count, TENSORS_MAX);
+    int t = s->count++, rank = KNOWN[known].rank;
+    size_t count = 1;
+    for (int d = 0; d < rank; d++)
+        count *= (size_t)KNOWN[known].shape[d];
+    snprintf(s->tensors[t].name, sizeof s->tensors[t].name, "%s", name);
+    test_must(pb_allocate(&s->tensors[t].data, count, sizeof(float), "a tensor"));
+    for (size_t i = 0; i < count; i++)
+        s->tensors[t].data[i] = pb_random_symmetric(3, PB_STREAM_TEST, (uint32_t)t, i) + (strstr(name, "running_var") ? 1 : 0);
+    s->tensors[t].view = (pb_tensor_view){.data = s->tensors[t].data, .rank = rank};
+    memcpy(s->tensors[t].view.shape, KNOWN[known].shape, sizeof KNOWN[known].shape);
+}
+
+static const pb_tensor_view *tensor(store *s, const char *name) {
+    for (int t = 0; t < s->count; t++)
+        if (strcmp(s->tensors[t].name, name) == 0)
+            return &s->tensors[t].view;
+    int known = find_known(name);
+    cr_assert_geq(known, 0, "asked for %s, which no network of this kind has", name);
+    make_tensor(s, name, known);
+    return &s->tensors[s->count - 1].view;
+}
+
+static void damage(store *s, pb_tensor_view *view) {
+    float *data = s->tensors[s->count - 1].data;
+    switch (s->defect) {
+    case DEFECT_NONE:
+    case DEFECT_MISSING:
+        break;
+    case DEFECT_SHAPE:
+        view->shape[view->rank - 1] += 2;
+        break;
+    case DEFECT_RANK:
+        view->shape[view->rank++] = 1;
+        break;
+    case DEFECT_NAN:
+        data[5] = NAN;
+        break;
+    case DEFECT_NEGATIVE:
+        data[5] = -0.5f;
+        break;
+    case DEFECT_HUGE:
+        for (int64_t i = 0; i < view->shape[0]; i++)
+            data[i] = 3.4e38f;
+        break;
+    }
+}
+
+static pb_status look_up(void *context, const char *name, pb_tensor_view *view) {
+    store *s = context;
+    bool victim = s->victim && strcmp(s->victim, name) == 0;
+    if (victim && s->defect == DEFECT_MISSING)
+        return pb_fail(PB_E_INPUT, "store: no tensor %s", name);
+    *view = *tensor(s, name);
+    if (victim)
+        damage(s, view);
+    return pb_ok();
+}
+
+static void release_store(store *s) {
+    for (int t = 0; t < s->count; t++)
+        pb_release(&s->tensors[t].data);
+    *s = (store){0};
+}
+
+/* ---- loading ---- */
+
+/* Each channel of each layer, at a random input x: the batch norm of the convolution, unfolded and in double, is the folded
+ * layer. The folded numbers were rounded once, so they differ by 2^-24 of the sum of the sizes of the terms; twice that is
+ * allowed. */
+static void check_folding(store *s, const pb_layer *layer, const char *norm) {
+    const float *weights = tensor(s, layer->name)->data;
+    const float *part[4];
+    static const char *const PARTS[] = {"running_mean", "running_var", "weight", "bias"};
+    for (int p = 0; p < 4; p++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", norm, PARTS[p]);
+        part[p] = tensor(s, name)->data;
+    }
+    int fan = layer->inputs / layer->groups * layer->kernel * layer->kernel;
+    for (int o = 0; o < layer->outputs; o++) {
+        double plain = 0, folded = layer->bias[o], size = fabs(folded);
+        for (int i = 0; i < fan; i++) {
+            double x = pb_random_symmetric(4, PB_STREAM_TEST, (uint32_t)o, (uint64_t)i);
+            plain += weights[o * fan + i] * x;
+            folded += layer->weights[o * fan + i] * x;
+            size += fabs(layer->weights[o * fan + i] * x);
+        }
+        double expected = (plain - part[0][o]) / sqrt(part[1][o] + 1e-3) * part[2][o] + part[3][o];
+        cr_assert(fabs(folded - expected) <= 0x1p-23 * size, "%s channel %d: %.9g, expected %.9g", layer->name, o, folded,
+                  expected);
+    }
+}
+
+Test(network, batch_norm_is_folded_in) {
+    static const char *const NORMS[] = {"_bn0.", "_blocks.0._bn1.", "_blocks.0._bn2.", "_blocks.1._bn0.", "_blocks.1._bn1.",
+                                        "_blocks.1._bn2.", "_blocks.2._bn0.", "_blocks.2._bn1.", "_blocks.2._bn2."};
+    store s = {0};
+    pb_network network;
+    test_must(pb_network_load("efficientnet_lite0", "1,2", 64, look_up, &s, &network));
+    cr_assert_eq(network.layer_count, LAYERS_TO_BLOCK_2);
+    for (int l = 0; l < LAYERS_TO_BLOCK_2; l++)
+        check_folding(&s, &network.layers[l], NORMS[l]);
+    cr_assert_eq(network.tap_count, 2);
+    cr_assert_eq(network.taps[0], 5);
+    cr_assert_eq(network.taps[1], 8);
+    cr_assert_eq(s.count, LAYERS_TO_BLOCK_2 * 5, "%d tensors were asked for", s.count);
+    pb_network_free(&network);
+    release_store(&s);
+}
+
+static void expect_failure(pb_status status, const pb_network *network, pb_code code, const char *const words[3]) {
+    cr_assert_eq(status.code, code, "%s", status.message);
+    for (int w = 0; w < 3 && words[w]; w++)
+        cr_assert_not_null(strstr(status.message, words[w]), "\"%s\" is not in \"%s\"", words[w], status.message);
+    cr_assert_null(network->layers);
+    cr_assert_eq(network->layer_count, 0);
+    cr_assert_eq(network->tap_count, 0);
+}
+
+Test(network, bad_tensors_are_named) {
+    static const struct {
+        const char *victim;
+        defect defect;
+        const char *words[3];
+    } CASES[] = {
+        {"_conv_stem.weight", DEFECT_MISSING, {"no tensor _conv_stem.weight"}},
+        {"_blocks.2._bn2.running_var", DEFECT_MISSING, {"no tensor _blocks.2._bn2.running_var"}},
+        {"_blocks.1._expand_conv.weight", DEFECT_SHAPE,
+         {"_blocks.1._expand_conv.weight", "found shape [96, 16, 1, 3]", "expected [96, 16, 1, 1]"}},
+        {"_blocks.1._bn0.bias", DEFECT_SHAPE, {"_blocks.1._bn0.bias", "found shape [98]", "expected [96]"}},
+        {"_blocks.1._bn0.bias", DEFECT_RANK, {"_blocks.1._bn0.bias", "found shape [96, 1]", "expected [96]"}},
+        {"_blocks.0._depthwise_conv.weight", DEFECT_NAN, {"_blocks.0._depthwise_conv.weight", "value 5 is not finite"}},
+        {"_bn0.running_mean", DEFECT_NAN, {"_bn0.running_mean", "value 5 is not finite"}},
+        {"_blocks.0._bn1.running_var", DEFECT_NEGATIVE, {"_blocks.0._depthwise_conv.weight", "channel 5", "variance -0.5"}},
+        {"_bn0.weight", DEFECT_HUGE, {"_conv_stem.weight", "channel", "not finite with its batch norm _bn0"}},
+    };
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        store s = {.victim = CASES[c].victim, .defect = CASES[c].defect};
+        pb_network network;
+        pb_status status = pb_network_load("efficientnet_lite0", "2", 64, look_up, &s, &network);
+        expect_failure(status, &network, PB_E_INPUT, CASES[c].words);
+        release_store(&s);
+    }
+}
+
+Test(network, bad_requests_are_usage_errors) {
+    static const struct {
+        const char *backbone, *taps;
+        int side;
+        const char *words[3];
+    } CASES[] = {
+        {"resnet18", "2", 64, {"resnet18", "efficientnet_lite0"}},
+        {"", "2", 64, {"efficientnet_lite0"}},
+        {"efficientnet_lite0", "", 64, {"taps \"\"", "0 to 15"}},
+        {"efficientnet_lite0", "16", 64, {"taps \"16\"", "0 to 15"}},
+        {"efficientnet_lite0", "99999999999999999999", 64, {"taps \"99999999999999999999\""}},
+        {"efficientnet_lite0", "-1", 64, {"taps \"-1\""}},
+        {"efficientnet_lite0", "4,4", 64, {"taps \"4,4\"", "increasing"}},
+        {"efficientnet_lite0", "10,4", 64, {"taps \"10,4\"", "increasing"}},
+        {"efficientnet_lite0", "4,", 64, {"taps \"4,\""}},
+        {"efficientnet_lite0", ",4", 64, {"taps \",4\""}},
+        {"efficientnet_lite0", "4 10", 64, {"taps \"4 10\""}},
+        {"efficientnet_lite0", "4x", 64, {"taps \"4x\""}},
+        {"efficientnet_lite0", "0,1,2,3,4,5,6,7,8", 64, {"at most 8"}},
+        {"efficientnet_lite0", "4", 0, {"side 0", "multiple of 32"}},
+        {"efficientnet_lite0", "4", -32, {"side -32", "multiple of 32"}},
+        {"efficientnet_lite0", "4", 100, {"side 100", "multiple of 32"}},
+    };
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        pb_network network;
+        pb_status status = pb_network_random(CASES[c].backbone, CASES[c].taps, CASES[c].side, 1, &network);
+        expect_failure(status, &network, PB_E_USAGE, CASES[c].words);
+    }
+    const char *taps = "untouched";
+    int side;
+    pb_status status = pb_backbone_defaults("resnet18", &taps, &side);
+    cr_assert_eq(status.code, PB_E_USAGE);
+    cr_assert_not_null(strstr(status.message, "efficientnet_lite0"));
+}
+
+Test(network, names_end_with_null) {
+    const char *const *names = pb_backbone_names();
+    cr_assert_str_eq(names[0], "efficientnet_lite0");
+    cr_assert_null(names[1]);
+}
+
+Test(network, eight_taps_are_possible) {
+    pb_network network;
+    test_must(pb_network_random("efficientnet_lite0", "0,1,2,3,4,5,6,7", 32, 1, &network));
+    cr_assert_eq(network.tap_count, PB_TAPS_MAX);
+    for (int t = 1; t < PB_TAPS_MAX; t++)
+        cr_assert_eq(network.taps[t], network.taps[t - 1] + 3);
+    pb_network_free(&network);
+}
+
+Test(network, shapes_follow_the_side) {
+    static const int SIDES[] = {32, 64, 96, 224, 256, 512};
+    for (size_t s = 0; s < sizeof SIDES / sizeof *SIDES; s++) {
+        pb_network network;
+        test_must(pb_network_random("efficientnet_lite0", "4,10", SIDES[s], 1, &network));
+        pb_layer_shape image = pb_network_shape(&network, -1), four = pb_network_shape(&network, network.taps[0]),
+                       ten = pb_network_shape(&network, network.taps[1]);
+        cr_assert(image.side == SIDES[s] && image.channels == 3);
+        cr_assert(four.side == SIDES[s] / 8 && four.channels == 40);
+        cr_assert(ten.side == SIDES[s] / 16 && ten.channels == 112);
+        pb_network_free(&network);
+    }
+}
+
+/* ---- random weights ---- */
+
+/* Mean square of n uniform numbers of variance v: its standard deviation is v * sqrt(0.8 / n). Six of them are allowed, and never
+ * more than the range gives. */
+static void check_he(const pb_layer *layer) {
+    size_t fan = (size_t)(layer->inputs / layer->groups * layer->kernel * layer->kernel), n = (size_t)layer->outputs * fan;
+    double sum = 0, squares = 0, v = 2.0 / (double)fan, reach = sqrt(3 * v);
+    for (size_t i = 0; i < n; i++) {
+        double w = layer->weights[i];
+        cr_assert(fabs(w) <= reach * (1 + 1e-6), "%s: %g", layer->name, w);
+        sum += w;
+        squares += w * w;
+    }
+    cr_assert(fabs(squares / (double)n - v) <= 6 * v * sqrt(0.8 / (double)n), "%s: mean square %g, expected %g", layer->name,
+              squares / (double)n, v);
+    cr_assert(fabs(sum / (double)n) <= 6 * sqrt(v / (double)n), "%s: mean %g", layer->name, sum / (double)n);
+    for (int o = 0; o < layer->outputs; o++)
+        cr_assert_eq(layer->bias[o], 0.0f);
+}
+
+Test(network, random_weights_have_hes_variance) {
+    pb_network network;
+    test_must(pb_network_random("efficientnet_lite0", "15", 32, 7, &network));
+    for (int l = 0; l < network.layer_count; l++)
+        check_he(&network.layers[l]);
+    pb_network_free(&network);
+}
+
+Test(network, random_weights_depend_on_seed_and_layer_alone) {
+    pb_network a, b, other;
+    test_must(pb_network_random("efficientnet_lite0", "4", 32, 7, &a));
+    test_must(pb_network_random("efficientnet_lite0", "2,6", 64, 7, &b));
+    test_must(pb_network_random("efficientnet_lite0", "4", 32, 8, &other));
+    for (int l = 0; l < a.layer_count; l++) {
+        size_t count = (size_t)a.layers[l].outputs * (size_t)(a.layers[l].inputs / a.layers[l].groups), same = 0;
+        cr_assert_arr_eq(a.layers[l].weights, b.layers[l].weights, count * sizeof(float));
+        for (size_t i = 0; i < count; i++)
+            same += a.layers[l].weights[i] == other.layers[l].weights[i];
+        cr_assert_leq(same, 2, "%zu of %zu weights are the same under another seed", same, count);
+    }
+    pb_network_free(&a);
+    pb_network_free(&b);
+    pb_network_free(&other);
+}
+
+/* ---- memory ---- */
+
+/* Every allocation is refused in turn: 1 for the list of layers, 2 a layer. */
+Test(network, memory_that_is_refused_leaves_nothing) {
+    static const char *const NO_WORDS[3] = {NULL};
+    for (int hit = 1; hit <= 1 + 2 * LAYERS_TO_BLOCK_2; hit++) {
+        char fault[32];
+        snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
+        test_must(pb_fault_arm(fault, 0));
+        pb_network network;
+        pb_status status = pb_network_random("efficientnet_lite0", "2", 32, 1, &network);
+        expect_failure(status, &network, PB_E_SYSTEM, NO_WORDS);
+    }
+    pb_network network = {0};
+    pb_network_free(&network);
+}
