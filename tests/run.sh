@@ -57,7 +57,7 @@ suite() {
 
 # build PRESET [TARGET]: goes on past a source that does not compile, so that the rest is still tested.
 build() {
-    step "configure $1" cmake --preset "$1" &&
+    step "configure $1" cmake --preset "$1" -DPB_TESTS=ON &&
         step "build $1" cmake --build --preset "$1" ${2:+--target "$2"} -j "$(nproc)" -- -k 0
 }
 

@@ -6,8 +6,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-/* Of block b: channels in, in the middle and out; kernel; stride; side of the output for 224 pixels; whether it has a residual.
- * */
+/* Of block b: channels in, in the middle and out; kernel; stride; side of the output for 224 pixels; if it has a residual. */
 static const struct {
     int inputs, middle, outputs, kernel, stride, side;
     bool residual;

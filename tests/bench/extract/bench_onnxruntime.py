@@ -6,7 +6,8 @@ Usage:  bench_onnxruntime.py images IMAGES.u8            makes the 16 images tha
         bench_onnxruntime.py compare ROWS.jsonl OURS.f32 THEIRS.f32
 
 `run` prints one JSON line a row, like bench_extract: batch 1 and batch 16, median and best of the repetitions, warm. What is
-timed is the session's run alone, from normalised float images in memory to its outputs in memory. OUTPUTS.f32: tap after tap, NHWC.
+timed is the session's run alone, from normalised float images in memory to its outputs in memory. OUTPUTS.f32: tap after tap,
+NHWC.
 `compare` prints for each batch size the median of the rows' medians and the best of all repetitions (where others use the
 machine it says more), their ratios, ours over theirs, and the largest difference of the outputs; exit status 1 when that is over
 1e-4 of the largest value of a tap.
