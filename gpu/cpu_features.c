@@ -81,7 +81,6 @@ static int blended_row(const patches *p, const float *tap, pb_layer_shape shape,
 /* One tap's part of the features of rows first .. last - 1 of one image. out: the first of these rows, this tap's channels. */
 static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, int first, int last, scratch *s, float *out) {
     const size_t channels = (size_t)shape.channels;
-    s->row[0] = s->row[1] = -1;
     for (int row = first; row < last; row++, out += (size_t)p->grid * p->dim) {
         if (shape.side == p->grid) {
             mean_row(p, tap, shape, row, s, out, p->dim);
@@ -101,10 +100,10 @@ static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, i
 enum { BAND = 8 };
 
 static void band(const patches *p, size_t image, int first, float *memory) {
-    scratch s = scratch_at(p, memory);
     const int last = first + BAND < p->grid ? first + BAND : p->grid;
     float *out = p->features + (image * (size_t)p->grid + (size_t)first) * (size_t)p->grid * p->dim;
     for (int t = 0; t < p->tap_count; t++) {
+        scratch s = scratch_at(p, memory); /* no tap finds the rows of another */
         pb_layer_shape shape = p->shapes[t];
         const float *tap = p->taps[t] + image * (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
         tap_band(p, tap, shape, first, last, &s, out);

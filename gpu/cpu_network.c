@@ -84,12 +84,15 @@ static dnnl_status_t append_post_ops(dnnl_post_ops_t post_ops, const pb_layer *l
     return status;
 }
 
-/* The scratchpad is the caller's: oneDNN's own would be shared by threads that run the same primitive. */
+/* The scratchpad is the caller's: oneDNN's own would be shared by threads that run the same primitive. Float32 is meant strictly,
+ * whatever ONEDNN_DEFAULT_FPMATH_MODE says in the environment. */
 static dnnl_status_t make_attributes(const pb_layer *layer, const dnnl_memory_desc_t *output, dnnl_primitive_attr_t *attributes) {
     dnnl_post_ops_t post_ops = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_fpmath_mode(*attributes, dnnl_fpmath_mode_strict);
     if (status == dnnl_success)
         status = dnnl_post_ops_create(&post_ops);
     if (status == dnnl_success)

@@ -13,7 +13,7 @@ struct pb_points {
     size_t capacity, count;
     int dim;
     float *tiles;     /* [tile][dim][PB_LANES] */
-    float *distance2; /* [tile][PB_LANES]; past count: +infinity or the leavings of a kernel, reset by the next write */
+    float *distance2; /* [tile][PB_LANES]; a write sets those of its points to +infinity, past count they mean nothing */
 };
 
 static size_t tiles_of(size_t points) { return (points + PB_LANES - 1) / PB_LANES; }
@@ -21,11 +21,6 @@ static size_t tiles_of(size_t points) { return (points + PB_LANES - 1) / PB_LANE
 static size_t tile_floats(const pb_points *points) { return (size_t)points->dim * PB_LANES; }
 
 static const pb_cpu_kernels *kernels_of(const pb_device *device) { return ((const pb_cpu_state *)device->state)->kernels; }
-
-static void reset_distances(pb_points *points, size_t first, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        points->distance2[first + i] = __builtin_inff();
-}
 
 pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out) {
     (void)device;
@@ -42,7 +37,6 @@ pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_p
         pb_cpu_points_free(device, points);
         return status;
     }
-    reset_distances(points, 0, lanes);
     *points_out = points;
     return status;
 }
@@ -94,7 +88,8 @@ pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first
         if (bad < lanes && (int64_t)(begin + bad) < least)
             least = (int64_t)(begin + bad);
     }
-    reset_distances(points, first, count);
+    for (size_t i = first; i < end; i++)
+        points->distance2[i] = __builtin_inff();
     points->count = end > points->count ? end : points->count;
     *not_finite = least == INT64_MAX ? -1 : least;
     return pb_ok();
@@ -111,8 +106,7 @@ pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t 
 
 void pb_cpu_points_clear(pb_device *device, pb_points *points) {
     (void)device;
-    reset_distances(points, 0, tiles_of(points->count) * PB_LANES);
-    points->count = 0;
+    points->count = 0; /* whatever is written next resets its own distances */
 }
 
 pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best) {

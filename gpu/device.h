@@ -83,8 +83,9 @@ PB_CHECKED pb_status pb_device_points_create(pb_device *device, size_t capacity,
 void pb_device_points_free(pb_device *device, pb_points **points);
 
 /* Stores rows [count][dim] (device memory) as points first .. first + count - 1 and resets their distances; the number of points
- * becomes the largest first + count seen. *not_finite is the least index of a point with a NaN or infinite value among those
- * written, or -1; such a point makes later results undefined, so the caller must stop. */
+ * becomes the largest first + count seen, and whoever leaves gaps must fill them before the next greedy step or search.
+ * *not_finite is the least index of a point with a NaN or infinite value among those written, or -1; such a point makes later
+ * results undefined, so the caller must stop. */
 PB_CHECKED pb_status pb_device_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                                             int64_t *not_finite);
 

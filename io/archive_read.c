@@ -173,8 +173,9 @@ static piece piece_at(const pb_archive *archive, uint64_t index, size_t most) {
     return (piece){.shard = shard, .first = index - archive->first[shard], .count = left < most ? left : most};
 }
 
+/* After it the buffer is never NULL, so that an empty span too can be handed to memcpy. */
 static pb_status reserve(pb_byte_buffer *buffer, size_t size) {
-    if (size <= buffer->capacity)
+    if (buffer->bytes && size <= buffer->capacity)
         return pb_ok();
     pb_release(&buffer->bytes);
     buffer->capacity = 0;

@@ -29,7 +29,7 @@ struct pb_results_writer {
     bool *written; /* [images], as all arrays here */
     uint64_t *archive_index;
     float *score;
-    double *brightness;
+    double (*brightness)[PB_BRIGHTNESS_STATS];
     uint32_t *patch, *nearest, *map_crc32c;
     uint8_t *split;
     int8_t *label;
@@ -40,6 +40,10 @@ struct pb_results_writer {
 static pb_h5_column map_column(uint64_t images, int grid) {
     uint64_t side = (uint64_t)grid;
     return (pb_h5_column){.name = "map", .type = PB_H5_F32, .rank = 3, .size = {images, side, side}};
+}
+
+static pb_h5_column brightness_column(uint64_t images) {
+    return pb_h5_matrix("brightness", PB_H5_F64, images, PB_BRIGHTNESS_STATS);
 }
 
 /* --- creating and giving up ------------------------------------------------------------------------------------- */
@@ -150,7 +154,7 @@ static void keep_numbers(pb_results_writer *writer, uint64_t first, const pb_res
         writer->written[at] = true;
         writer->archive_index[at] = archive_index[i];
         writer->score[at] = block->score[i];
-        writer->brightness[at] = block->brightness[i];
+        memcpy(writer->brightness[at], block->brightness[i], sizeof writer->brightness[at]);
         writer->patch[at] = block->patch[i];
         writer->nearest[at] = block->nearest[i];
         writer->map_crc32c[at] = pb_crc32c(block->map + i * patches, patches * sizeof *block->map);
@@ -193,8 +197,13 @@ static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, cons
     put_field(csv, writer->class[i]);
     fputc(',', csv);
     put_field(csv, writer->group[i]);
-    fprintf(csv, ",%s,%.9g,%u,%u,%u,", LABELS[writer->label[i] - PB_LABEL_UNKNOWN], (double)writer->score[i],
-            writer->patch[i] / grid, writer->patch[i] % grid, writer->nearest[i]);
+    fprintf(csv, ",%s,", LABELS[writer->label[i] - PB_LABEL_UNKNOWN]);
+    if (writer->nearest[i] == PB_RESULT_UNSCORED) {
+        fputs(",,,,\r\n", csv);
+        return;
+    }
+    fprintf(csv, "%.9g,%u,%u,%u,", (double)writer->score[i], writer->patch[i] / grid, writer->patch[i] % grid,
+            writer->nearest[i]);
     put_field(csv, nearest_path);
     fputs("\r\n", csv);
 }
@@ -203,8 +212,9 @@ static pb_status put_rows(FILE *csv, const char *shown, const pb_results_writer 
                           size_t bank_rows) {
     fputs("path,split,class,group,label,score,patch_row,patch_column,nearest_row,nearest_path\r\n", csv);
     for (uint64_t i = 0; i < writer->images; i++) {
-        PB_ASSERT(writer->nearest[i] < bank_rows);
-        const char *nearest_path = bank_paths[writer->nearest[i]];
+        bool scored = writer->nearest[i] != PB_RESULT_UNSCORED;
+        PB_ASSERT(!scored || writer->nearest[i] < bank_rows);
+        const char *nearest_path = scored ? bank_paths[writer->nearest[i]] : NULL;
         put_row(csv, writer, i, nearest_path ? nearest_path : "");
         if (pb_fault("io.write"))
             return pb_fail_errno(ENOSPC, shown, "cannot write");
@@ -236,14 +246,16 @@ static pb_status write_columns(pb_results_writer *writer) {
         const void *values;
     } columns[] = {
         {"archive_index", PB_H5_U64, writer->archive_index}, {"score", PB_H5_F32, writer->score},
-        {"brightness", PB_H5_F64, writer->brightness},       {"patch", PB_H5_U32, writer->patch},
-        {"nearest", PB_H5_U32, writer->nearest},             {"map_crc32c", PB_H5_U32, writer->map_crc32c},
+        {"patch", PB_H5_U32, writer->patch},                 {"nearest", PB_H5_U32, writer->nearest},
+        {"map_crc32c", PB_H5_U32, writer->map_crc32c},
         {"split", PB_H5_U8, writer->split},                  {"label", PB_H5_I8, writer->label},
     };
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
         pb_h5_column column = pb_h5_vector(columns[i].name, columns[i].type, writer->images);
         PB_TRY(pb_h5_write(&writer->h5, &column, columns[i].values));
     }
+    pb_h5_column brightness = brightness_column(writer->images);
+    PB_TRY(pb_h5_write(&writer->h5, &brightness, writer->brightness));
     PB_TRY(pb_h5_write_strings(&writer->h5, "path", writer->path, writer->images));
     PB_TRY(pb_h5_write_strings(&writer->h5, "class", writer->class, writer->images));
     return pb_h5_write_strings(&writer->h5, "group", writer->group, writer->images);
@@ -284,20 +296,31 @@ static pb_status read_sizes(const pb_h5 *h5, pb_results *results) {
 
 static pb_status read_numbers(const pb_h5 *h5, pb_results *results) {
     pb_h5_column score = pb_h5_vector("score", PB_H5_F32, results->images);
-    pb_h5_column brightness = pb_h5_vector("brightness", PB_H5_F64, results->images);
+    pb_h5_column brightness = brightness_column(results->images);
+    pb_h5_column nearest = pb_h5_vector("nearest", PB_H5_U32, results->images);
     pb_h5_column label = pb_h5_vector("label", PB_H5_I8, results->images);
     PB_TRY(pb_allocate(&results->score, results->images, sizeof *results->score, "scores"));
     PB_TRY(pb_allocate(&results->brightness, results->images, sizeof *results->brightness, "brightness"));
+    PB_TRY(pb_allocate(&results->nearest, results->images, sizeof *results->nearest, "nearest rows"));
     PB_TRY(pb_allocate(&results->label, results->images, sizeof *results->label, "labels"));
     PB_TRY(pb_h5_read(h5, &score, results->score));
     PB_TRY(pb_h5_read(h5, &brightness, results->brightness));
+    PB_TRY(pb_h5_read(h5, &nearest, results->nearest));
     return pb_h5_read(h5, &label, results->label);
+}
+
+/* Scored and finite, or unscored and NaN. */
+static bool is_possible(const pb_results *results, uint64_t i) {
+    bool scored = results->nearest[i] != PB_RESULT_UNSCORED;
+    bool fits = scored ? isfinite(results->score[i]) : isnan(results->score[i]);
+    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
+        fits = fits && (scored ? isfinite(results->brightness[i][k]) : isnan(results->brightness[i][k]));
+    return fits && results->label[i] >= PB_LABEL_UNKNOWN && results->label[i] <= PB_LABEL_DEFECTIVE;
 }
 
 static pb_status check_numbers(const pb_h5 *h5, const pb_results *results) {
     for (uint64_t i = 0; i < results->images; i++)
-        if (!isfinite(results->score[i]) || !isfinite(results->brightness[i]) || results->label[i] < PB_LABEL_UNKNOWN ||
-            results->label[i] > PB_LABEL_DEFECTIVE)
+        if (!is_possible(results, i))
             return pb_fail(PB_E_INPUT, "%s: impossible values for image %ju", h5->name, (uintmax_t)i);
     return pb_ok();
 }
@@ -326,6 +349,7 @@ pb_status pb_results_read(const char *path, pb_results *results_out) {
 void pb_results_free(pb_results *results) {
     pb_release(&results->score);
     pb_release(&results->brightness);
+    pb_release(&results->nearest);
     pb_release(&results->label);
     pb_release(&results->paths);
     pb_release(&results->classes);

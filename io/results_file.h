@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Marks an image that was asked for but could not be read: nearest is this, score and map are NaN, and so are the statistics. */
+#define PB_RESULT_UNSCORED UINT32_MAX
+
 /* Results of `count` consecutive images in host memory. Arrays are borrowed when written, owned when read. */
 typedef struct pb_result_block {
     size_t count;
@@ -19,7 +22,7 @@ typedef struct pb_result_block {
     float *map;           /* [count][grid * grid] distance of each patch to its nearest bank row */
     uint32_t *patch;      /* [count] the patch with the largest distance, row * grid + column (smallest on a tie) */
     uint32_t *nearest;    /* [count] the bank row nearest to that patch */
-    double *brightness;   /* [count] brightness floor score (docs/ARCHITECTURE.md), from grey statistics alone */
+    double (*brightness)[PB_BRIGHTNESS_STATS]; /* [count] grey statistics of the image (io/image.h): the floor that eval shows */
 } pb_result_block;
 
 typedef struct pb_results_writer pb_results_writer;
@@ -46,7 +49,8 @@ typedef struct pb_results {
     uint64_t images;
     int grid;
     float *score;
-    double *brightness;
+    double (*brightness)[PB_BRIGHTNESS_STATS];
+    uint32_t *nearest; /* PB_RESULT_UNSCORED: score and brightness are NaN, otherwise they are finite */
     int8_t *label;
     char **paths, **classes, **groups;
     pb_attributes attributes;

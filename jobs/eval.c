@@ -17,7 +17,8 @@
 /* The labelled and scored images of one class (or of all), ready for coreset/metrics.h. */
 typedef struct sample {
     size_t count;
-    double *score, *brightness;
+    double *score;
+    double *brightness[PB_BRIGHTNESS_STATS];
     bool *defective;
     int64_t *group; /* only when the groups are needed */
     uint64_t defects, unlabelled, unscored;
@@ -25,7 +26,8 @@ typedef struct sample {
 
 static void sample_free(sample *chosen) {
     pb_release(&chosen->score);
-    pb_release(&chosen->brightness);
+    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
+        pb_release(&chosen->brightness[k]);
     pb_release(&chosen->defective);
     pb_release(&chosen->group);
 }
@@ -50,7 +52,8 @@ static pb_status add(const pb_results *results, size_t i, sample *chosen) {
     }
     size_t at = chosen->count++;
     chosen->score[at] = results->score[i];
-    chosen->brightness[at] = results->brightness[i];
+    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
+        chosen->brightness[k][at] = results->brightness[i][k];
     chosen->defective[at] = results->label[i] == PB_LABEL_DEFECTIVE;
     chosen->defects += chosen->defective[at];
     return chosen->group ? parse_group(results, i, &chosen->group[at]) : pb_ok();
@@ -61,7 +64,8 @@ static pb_status choose(const pb_results *results, const char *class, bool group
     size_t images = (size_t)results->images;
     *chosen = (sample){0};
     PB_TRY(pb_allocate(&chosen->score, images, sizeof *chosen->score, "scores"));
-    PB_TRY(pb_allocate(&chosen->brightness, images, sizeof *chosen->brightness, "scores"));
+    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
+        PB_TRY(pb_allocate(&chosen->brightness[k], images, sizeof *chosen->brightness[k], "scores"));
     PB_TRY(pb_allocate(&chosen->defective, images, sizeof *chosen->defective, "labels"));
     if (groups)
         PB_TRY(pb_allocate(&chosen->group, images, sizeof *chosen->group, "groups"));
@@ -71,12 +75,29 @@ static pb_status choose(const pb_results *results, const char *class, bool group
     return pb_ok();
 }
 
+/* The AUROC of one score: over all pairs, or, for within >= 0, over near pairs, which *pairs then counts. */
+static pb_status auroc_of(const sample *chosen, const double *score, int64_t within, double *auroc, uint64_t *pairs) {
+    return within < 0 ? pb_auroc(score, chosen->defective, chosen->count, auroc)
+                      : pb_auroc_near_pairs(score, chosen->defective, chosen->group, chosen->count, within, auroc, pairs);
+}
+
+/* The floor: the best that a single grey statistic achieves when statistic and direction are chosen with the labels in hand. */
+static pb_status floor_of(const sample *chosen, int64_t within, double *floor_auroc) {
+    uint64_t pairs;
+    *floor_auroc = 0;
+    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++) {
+        double auroc;
+        PB_TRY(auroc_of(chosen, chosen->brightness[k], within, &auroc, &pairs));
+        *floor_auroc = fmax(*floor_auroc, fmax(auroc, 1 - auroc));
+    }
+    return pb_ok();
+}
+
 static pb_status put_near_pairs(const sample *chosen, int64_t within, json_t *row) {
     double auroc, floor_auroc;
     uint64_t pairs;
-    PB_TRY(pb_auroc_near_pairs(chosen->score, chosen->defective, chosen->group, chosen->count, within, &auroc, &pairs));
-    PB_TRY(pb_auroc_near_pairs(chosen->brightness, chosen->defective, chosen->group, chosen->count, within, &floor_auroc,
-                               &pairs));
+    PB_TRY(auroc_of(chosen, chosen->score, within, &auroc, &pairs));
+    PB_TRY(floor_of(chosen, within, &floor_auroc));
     json_object_set_new(row, "near_pairs_within", json_integer(within));
     json_object_set_new(row, "near_pairs", json_integer((json_int_t)pairs));
     json_object_set_new(row, "near_pair_auroc", json_real(auroc));
@@ -90,9 +111,9 @@ static pb_status measure(const pb_results *results, const char *class, int64_t w
     double auroc = NAN, floor_auroc = NAN;
     pb_status status = choose(results, class, within >= 0, &chosen);
     if (!pb_failed(&status))
-        status = pb_auroc(chosen.score, chosen.defective, chosen.count, &auroc);
+        status = auroc_of(&chosen, chosen.score, -1, &auroc, NULL);
     if (!pb_failed(&status))
-        status = pb_auroc(chosen.brightness, chosen.defective, chosen.count, &floor_auroc);
+        status = floor_of(&chosen, -1, &floor_auroc);
     if (!pb_failed(&status)) {
         json_object_set_new(row, "class", class ? json_string(class) : json_null());
         json_object_set_new(row, "defective", json_integer((json_int_t)chosen.defects));
@@ -168,7 +189,8 @@ static void print_table(const json_t *answer, int64_t within) {
     printf("\n");
     print_row(answer);
     json_array_foreach(json_object_get(answer, "classes"), i, row) print_row(row);
-    printf("# floor: AUROC of brightness statistics alone; a bank that is not clearly above it has seen the light, not the defect\n");
+    printf("# floor: the best that one brightness statistic achieves, chosen with the labels in hand; a bank that is not clearly\n"
+           "# above it has seen the light, not the defect\n");
 }
 
 static pb_status write_json(const json_t *answer, const char *path) {

@@ -6,7 +6,6 @@
 #include "io/bank_file.h"
 #include "io/file.h"
 #include "io/results_file.h"
-#include "jobs/brightness.h"
 #include "jobs/provenance.h"
 #include "jobs/setup.h"
 #include "mpi/partition.h"
@@ -17,7 +16,7 @@
 /* What one image's scoring says beside its map, as it travels to rank 0. */
 typedef struct verdict {
     uint64_t index;    /* in the archive */
-    double brightness; /* floor score */
+    double brightness[PB_BRIGHTNESS_STATS];
     float score;
     uint32_t patch, nearest;
 } verdict;
@@ -29,7 +28,6 @@ typedef struct scoring {
     uint64_t bank_rows;
     pb_setup setup;
     pb_search *search;
-    pb_brightness_model brightness;
     pb_rejects rejects;
     pb_results_writer *writer; /* rank 0 */
     float *distance;           /* [batch * patches] */
@@ -69,7 +67,7 @@ static pb_status read_shard(scoring *s) {
     PB_TRY(pb_bank_read(file, mine.first, mine.end, &s->bank, &rows));
     if (rows != s->bank_rows)
         return pb_fail(PB_E_INPUT, "%s: changed while it was read", file);
-    return pb_brightness_load(&s->bank.attributes, file, &s->brightness);
+    return pb_ok();
 }
 
 /* Features must be made as the bank's were: the bank says how. */
@@ -192,7 +190,10 @@ static pb_status create_results(scoring *s) {
 /* An image that could not be read is in the results all the same, without a score: NaN, and no nearest row. */
 static void mark_unscored(scoring *s, const uint64_t *index, size_t count) {
     for (size_t i = 0; i < count; i++)
-        s->verdicts[i] = (verdict){.index = index[i], .brightness = NAN, .score = NAN, .nearest = UINT32_MAX};
+        s->verdicts[i] = (verdict){.index = index[i],
+                                   .brightness = {NAN, NAN, NAN, NAN},
+                                   .score = NAN,
+                                   .nearest = PB_RESULT_UNSCORED};
     for (size_t i = 0; i < count * patches(s); i++)
         s->maps[i] = NAN;
 }
@@ -206,11 +207,9 @@ static void score_image(scoring *s, const pb_batch *batch, size_t i) {
             worst = patch;
     size_t slot = batch->slot[i];
     memcpy(s->maps + slot * patches(s), map, patches(s) * sizeof *map);
-    s->verdicts[slot] = (verdict){.index = batch->index[i],
-                                  .brightness = pb_brightness_score(&s->brightness, batch->brightness[i]),
-                                  .score = map[worst],
-                                  .patch = (uint32_t)worst,
-                                  .nearest = nearest[worst]};
+    s->verdicts[slot] = (verdict){
+        .index = batch->index[i], .score = map[worst], .patch = (uint32_t)worst, .nearest = nearest[worst]};
+    memcpy(s->verdicts[slot].brightness, batch->brightness[i], sizeof batch->brightness[i]);
 }
 
 /* On rank 0: writes what one rank sent. */
@@ -228,7 +227,7 @@ static pb_status write_part(scoring *s, uint64_t first, const verdict *verdicts,
         block.score[i] = verdicts[i].score;
         block.patch[i] = verdicts[i].patch;
         block.nearest[i] = verdicts[i].nearest;
-        block.brightness[i] = verdicts[i].brightness;
+        memcpy(block.brightness[i], verdicts[i].brightness, sizeof block.brightness[i]);
         index[i] = verdicts[i].index;
         status = pb_archive_record(s->setup.archive, index[i], &records[i]);
     }

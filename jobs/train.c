@@ -6,7 +6,6 @@
 #include "coreset/greedy.h"
 #include "coreset/projection.h"
 #include "io/file.h"
-#include "jobs/brightness.h"
 #include "jobs/collect.h"
 #include "jobs/provenance.h"
 #include "jobs/setup.h"
@@ -22,7 +21,6 @@ typedef struct training {
     pb_rejects rejects;
     uint64_t *images;  /* [image_count] the images that were good, archive indices */
     size_t image_count;
-    double (*brightness)[PB_BRIGHTNESS_STATS]; /* [image_count] */
     uint64_t first_patch, total_images, total_patches;
     uint64_t *picked;  /* [picks] */
     float *radius;     /* [picks] */
@@ -35,7 +33,6 @@ static void training_free(training *t) {
     pb_projection_free(&t->projection);
     pb_setup_close(&t->setup);
     pb_release(&t->images);
-    pb_release(&t->brightness);
     pb_release(&t->picked);
     pb_release(&t->radius);
 }
@@ -46,7 +43,6 @@ static pb_status allocate(training *t) {
     const pb_job_options *options = t->job->options;
     size_t count = t->setup.selection.count;
     PB_TRY(pb_allocate(&t->images, count, sizeof *t->images, "image indices"));
-    PB_TRY(pb_allocate(&t->brightness, count, sizeof *t->brightness, "brightness statistics"));
     PB_TRY(pb_projection_create(t->setup.device, (uint64_t)options->seed, pb_pipeline_dim(t->setup.pipeline),
                                 (int)options->projection, &t->projection));
     return pb_device_points_create(t->setup.device, count * patches(t), pb_projection_dim(t->projection), &t->points);
@@ -70,7 +66,6 @@ static pb_status keep_batch(training *t, const pb_batch *batch) {
     if (not_finite >= 0)
         return name_patch(t, batch, (size_t)not_finite - first);
     memcpy(t->images + t->image_count, batch->index, batch->count * sizeof *batch->index);
-    memcpy(t->brightness + t->image_count, batch->brightness, batch->count * sizeof *batch->brightness);
     t->image_count += batch->count;
     return pb_ok();
 }
@@ -155,7 +150,7 @@ static pb_status select_coreset(training *t) {
 }
 
 /* What the bank says of its making; on rank 0. */
-static pb_status describe(const training *t, const pb_brightness_model *brightness, pb_attributes *attributes) {
+static pb_status describe(const training *t, pb_attributes *attributes) {
     PB_TRY(pb_provenance(t->job, attributes));
     PB_TRY(pb_attributes_set(attributes, "taps", t->setup.taps));
     PB_TRY(pb_attributes_set(attributes, "weights", t->setup.weights));
@@ -164,15 +159,13 @@ static pb_status describe(const training *t, const pb_brightness_model *brightne
     PB_TRY(pb_attributes_set_u64(attributes, "training_images", t->total_images));
     PB_TRY(pb_attributes_set_u64(attributes, "training_patches", t->total_patches));
     PB_TRY(pb_attributes_set_u64(attributes, "selection_dim", (uint64_t)pb_projection_dim(t->projection)));
-    PB_TRY(pb_attributes_set_u64(attributes, "selection_start", 0));
-    return pb_brightness_store(brightness, attributes);
+    return pb_attributes_set_u64(attributes, "selection_start", 0);
 }
 
 /* Collective. */
 static pb_status write_bank(training *t) {
     pb_comm *comm = t->job->comm;
     double begun = pb_clock_seconds();
-    pb_brightness_model brightness;
     pb_bank bank = {0};
     pb_collect_input input = {.comm = comm,
                               .device = t->setup.device,
@@ -184,11 +177,9 @@ static pb_status write_bank(training *t) {
                               .picked = t->picked,
                               .radius = t->radius,
                               .picks = t->picks};
-    pb_status status = pb_brightness_fit(comm, t->brightness, t->image_count, &brightness);
-    if (!pb_failed(&status))
-        status = pb_collect_bank(&input, &bank);
+    pb_status status = pb_collect_bank(&input, &bank);
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
-        status = describe(t, &brightness, &bank.attributes);
+        status = describe(t, &bank.attributes);
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
         status = pb_bank_write(t->job->options->bank, &bank);
     pb_bank_free(&bank);

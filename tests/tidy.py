@@ -181,10 +181,10 @@ def read_rooms(tree):
 
 
 class Repository:
-    def __init__(self, root, tested_elsewhere=TESTED_ELSEWHERE):
+    def __init__(self, root, tested_elsewhere=None):
         self.tree = read_tree(root)
         self.rooms = read_rooms(self.tree)
-        self.tested_elsewhere = tested_elsewhere
+        self.tested_elsewhere = TESTED_ELSEWHERE if tested_elsewhere is None else tested_elsewhere
 
     def texts(self):
         return self.tree.values()

@@ -24,6 +24,7 @@ static const shapes CASES[] = {
     {3, {{7, 3}, {5, 2}, {7, 17}}},     /* a scale that is no whole number; a tap with the grid's side behind one without */
     {2, {{4, 3}, {9, 8}}},              /* a tap finer than the grid */
     {2, {{9, 1}, {1, 2}}},              /* one pixel for the whole grid */
+    {3, {{8, 3}, {2, 16}, {2, 5}}},     /* two taps of one side, whose rows must not be confused */
     {1, {{1, 1}}},
 };
 

@@ -121,7 +121,8 @@ Test(cpu_points, names_the_least_point_that_is_not_finite) {
         size_t point;
         int k;
         float value;
-    } BAD[] = {{199, 0, INFINITY}, {150, 129, NAN}, {150, 3, -INFINITY}, {33, 64, -NAN}, {32, 129, NAN}, {0, 0, INFINITY}};
+    } BAD[] = {{199, 0, INFINITY}, {150, 129, NAN}, {150, 3, -INFINITY}, {33, 64, -NAN}, {32, 129, NAN}, {31, 5, NAN},
+               {0, 0, INFINITY}};
     for (size_t t = 0; t < LENGTH(THREADS); t++) {
         pb_device *device = opened("cpu", THREADS[t]);
         pb_points *points;

@@ -145,7 +145,7 @@ def check_results(path, csv_path, images, grid, bank_rows):
     same("score", column(file, "score", "<f4", (images,)), score)
     same("patch", column(file, "patch", "<u4", (images,)), patch)
     same("nearest", column(file, "nearest", "<u4", (images,)), nearest)
-    same("brightness", column(file, "brightness", "<f8", (images,)), index / 9)
+    same("brightness", column(file, "brightness", "<f8", (images, 4)), (index / 9)[:, None] + numpy.arange(4))
     same("archive_index", column(file, "archive_index", "<u8", (images,)), 2 * index + 1)
     same("split", column(file, "split", "u1", (images,)), index % 2)
     same("label", column(file, "label", "i1", (images,)), labels)

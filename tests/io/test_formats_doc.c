@@ -41,7 +41,7 @@ static void write_results(const char *path, const char *csv_path) {
     enum { IMAGES = 5, GRID = 3 };
     float score[IMAGES] = {0.5f, 3.25f, 2.0f, 0.25f, 7.0f}, map[IMAGES * GRID * GRID] = {0};
     uint32_t patch[IMAGES] = {0, 8, 5, 1, 3}, nearest[IMAGES] = {0, 1, 1, 0, 0};
-    double brightness[IMAGES] = {0};
+    double brightness[IMAGES][PB_BRIGHTNESS_STATS] = {{0}};
     uint64_t index[IMAGES] = {0, 1, 2, 3, 4};
     char names[IMAGES][16], *bank_paths[2] = {names[0], names[1]};
     pb_record records[IMAGES];

@@ -33,7 +33,7 @@ TestSuite(results_file, .init = make_folder, .fini = remove_folder);
 static pb_status write_block(pb_results_writer *writer, uint64_t first, size_t count) {
     float score[IMAGES], map[IMAGES * PATCHES];
     uint32_t patch[IMAGES], nearest[IMAGES];
-    double brightness[IMAGES];
+    double brightness[IMAGES][PB_BRIGHTNESS_STATS];
     uint64_t archive_index[IMAGES];
     char path[IMAGES][32], group[IMAGES][16];
     pb_record records[IMAGES];
@@ -41,7 +41,8 @@ static pb_status write_block(pb_results_writer *writer, uint64_t first, size_t c
     for (size_t k = 0; k < count; k++) {
         uint64_t i = first + k;
         score[k] = (float)((double)i / 7.0);
-        brightness[k] = (double)i / 9.0;
+        for (int s = 0; s < PB_BRIGHTNESS_STATS; s++)
+            brightness[k][s] = (double)i / 9.0 + s;
         patch[k] = (uint32_t)(i * 5 % PATCHES);
         nearest[k] = (uint32_t)(i * 11 % BANK_ROWS);
         archive_index[k] = 2 * i + 1;
@@ -140,7 +141,8 @@ Test(results_file, reads_what_eval_needs) {
         char group[16];
         snprintf(group, sizeof group, "m%d", (int)(i / 2));
         cr_assert_eq(results.score[i], (float)((double)i / 7.0));
-        cr_assert_eq(results.brightness[i], (double)i / 9.0);
+        for (int s = 0; s < PB_BRIGHTNESS_STATS; s++)
+            cr_assert_eq(results.brightness[i][s], (double)i / 9.0 + s);
         cr_assert_eq(results.label[i], (int)(i % 3) - 1);
         cr_assert_str_eq(results.classes[i], i % 4 == 0 ? "bolt\nnut" : "");
         cr_assert_str_eq(results.groups[i], group);

@@ -3,8 +3,9 @@
 #
 #   run.sh WEIGHTS.safetensors [BUILD_FOLDER [ROUNDS [CORE]]]     defaults: build/release, 5, the last core
 #
-# BUILD_FOLDER must be configured. Prints the JSON rows of all rounds, then for batch 1 and 16 the ratio of the medians, and how
-# far the outputs are apart. Needs the network once, for PyPI's onnxruntime, onnx and numpy in BUILD_FOLDER/bench-extract/venv.
+# BUILD_FOLDER must be configured (preset release). Prints the JSON rows of all rounds, then for batch 1 and 16 the ratio of the
+# medians, and how far the outputs are apart. Needs the network once, for PyPI's onnxruntime, onnx and numpy in
+# BUILD_FOLDER/bench-extract/venv.
 # Exit status: 0 when all outputs agree.
 set -euo pipefail
 
