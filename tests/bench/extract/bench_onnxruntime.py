@@ -5,12 +5,11 @@ Usage:  bench_onnxruntime.py images IMAGES.u8            makes the 16 images tha
         bench_onnxruntime.py run NET.onnx IMAGES.u8 OUTPUTS.f32
         bench_onnxruntime.py compare ROWS.jsonl OURS.f32 THEIRS.f32
 
-`run` prints one JSON line a row, like bench_extract: batch 1 and batch 16, median and best of the repetitions, warm. What is
-timed is the session's run alone, from normalised float images in memory to its outputs in memory. OUTPUTS.f32: tap after tap,
-NHWC.
-`compare` prints for each batch size the median of the rows' medians and the best of all repetitions (where others use the
-machine it says more), their ratios, ours over theirs, and the largest difference of the outputs; exit status 1 when that is over
-1e-4 of the largest value of a tap.
+`run` prints one JSON line a row, like bench_extract: batch 1 and batch 16, median and best of the repetitions, warm, in seconds
+that the process had a processor (all runs on its one thread). What is timed is the session's run alone, from normalised float
+images in memory to its outputs in memory. OUTPUTS.f32: tap after tap, NHWC.
+`compare` prints for each batch size the median of the rows' medians and the best of all repetitions, their ratios, ours over
+theirs, and the largest difference of the outputs; exit status 1 when that is over 1e-4 of the largest value of a tap.
 Needs PyPI's onnxruntime and numpy.
 """
 
@@ -57,9 +56,9 @@ def run(net, images_path, outputs_path):
         for _ in range(3):
             session.run(None, part)
         for _ in range(repeats):
-            begun = time.perf_counter()
+            begun = time.process_time()
             outputs = session.run(None, part)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.process_time() - begun)
         print(json.dumps({"bench": "extract", "program": "onnxruntime", "what": "network", "version": onnxruntime.__version__,
                           "cpu": cpu_model(), "threads": 1, "batch": batch, "repeats": repeats,
                           "images_per_s": round(batch / statistics.median(seconds), 1),
