@@ -1,7 +1,7 @@
 /* greedy.h: the coreset: greedy minimax facility location (farthest-first traversal), exact, over the ranks.
  *
- * Starting from a given patch, again and again the patch farthest from all picked ones (T. F. Gonzalez, "Clustering to minimize the
- * maximum intercluster distance", TCS 38, 1985: the covering radius is at most twice the optimum; PatchCore, algorithm 1).
+ * Starting from a given patch, again and again the patch farthest from all picked ones (T. F. Gonzalez, "Clustering to minimize
+ * the maximum intercluster distance", TCS 38, 1985: the covering radius is at most twice the optimum; PatchCore, algorithm 1).
  * This file holds the textbook loop: one pass over the points and one all-reduce of a packed 64-bit maximum per pick. Ties go to
  * the smallest global index. Distances are canonical (gpu/device.h), so the picks are the same for any ranks and devices.
  */

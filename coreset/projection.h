@@ -24,8 +24,8 @@ void pb_projection_free(pb_projection **projection);
 /* Values a projected row has. */
 int pb_projection_dim(const pb_projection *projection);
 
-/* Projects rows [n][dim] in device memory. *projected: device memory of the projection (valid until its next call), or rows itself for
- * the identity. */
+/* Projects rows [n][dim] in device memory. *projected: device memory of the projection (valid until its next call), or rows
+ * itself for the identity. */
 PB_CHECKED pb_status pb_projection_apply(pb_projection *projection, const float *rows, size_t n, const float **projected);
 
 #endif

@@ -16,16 +16,16 @@
 
 typedef struct pb_search pb_search;
 
-/* Collective. shard: host memory, [rows of this rank's range of total_rows][dim], copied. Errors, agreed: the device's; PB_E_INPUT when
- * a value is not finite. Out: *search, owned by the caller, NULL on error. */
+/* Collective. shard: host memory, [rows of this rank's range of total_rows][dim], copied. Errors, agreed: the device's;
+ * PB_E_INPUT when a value is not finite. Out: *search, owned by the caller, NULL on error. */
 PB_CHECKED pb_status pb_search_create(pb_comm *comm, pb_device *device, const float *shard, uint64_t total_rows, int dim,
                                       pb_search **search_out);
 void pb_search_free(pb_search **search);
 
 /* Collective: every rank calls it equally often, with any number of queries of its own (0 too).
- * queries: device memory, [count][dim]. Out, host memory of the caller: distance[count] (not squared, sqrtf of the canonical one) and
- * row[count] (global row of the bank). Errors, agreed: the device's.
- * Cost a rank: (size - 1) shards sent and received, count * total_rows distances. */
+ * queries: device memory, [count][dim]. Out, host memory of the caller: distance[count] (not squared, sqrtf of the canonical one)
+ * and row[count] (global row of the bank). Errors, agreed: the device's. Cost a rank: (size - 1) shards sent and received, count
+ * * total_rows distances. */
 PB_CHECKED pb_status pb_search_nearest(pb_search *search, const float *queries, size_t count, float *distance, uint32_t *row);
 
 #endif

@@ -63,6 +63,7 @@ typedef struct pb_archive pb_archive; /* an opened archive; opens shards as they
 PB_CHECKED pb_status pb_archive_open(const char *folder, pb_archive **archive_out);
 void pb_archive_close(pb_archive **archive);
 
+/* Images in all shards; shards; what the manifest says of shard `shard` (belongs to the archive). */
 uint64_t pb_archive_images(const pb_archive *archive);
 size_t pb_archive_shards(const pb_archive *archive);
 const pb_shard_summary *pb_archive_shard(const pb_archive *archive, size_t shard);

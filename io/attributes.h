@@ -1,5 +1,5 @@
 /* attributes.h: the facts that every output file carries: what made it, from what, with which options. Name and text pairs, in
- * order, written as HDF5 string attributes of the root group and shown by `patchbank info`. */
+ * order, written as HDF5 string attributes of the root group and shown by `patchbank info`. Not collective. */
 #ifndef PB_IO_ATTRIBUTES_H
 #define PB_IO_ATTRIBUTES_H
 

@@ -54,6 +54,7 @@ PB_CHECKED pb_status pb_list_parse(const char *name, const char *bytes, size_t s
  * *text is owned by the caller (pb_release). Errors: PB_E_INPUT when the folder has not that layout. Not collective. */
 PB_CHECKED pb_status pb_list_mvtec(const char *root, char **text_out, size_t *size_out);
 
+/* Frees everything and empties the list. */
 void pb_list_free(pb_list *list);
 
 #endif

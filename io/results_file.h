@@ -56,6 +56,7 @@ typedef struct pb_results {
     pb_attributes attributes;
 } pb_results;
 
+/* Reads and checks a whole file but its maps. Errors: PB_E_INPUT (missing, not results, newer version, damaged). */
 PB_CHECKED pb_status pb_results_read(const char *path, pb_results *results_out);
 void pb_results_free(pb_results *results);
 

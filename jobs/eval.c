@@ -1,5 +1,5 @@
-/* eval.c: results + labels -> image AUROC, beside the brightness floor, over all images and per class. Rank 0 works alone: the whole of it is
- * a sort of the image scores. */
+/* eval.c: results + labels -> image AUROC, beside the brightness floor, over all images and per class. Rank 0 works alone: the
+ * whole of it is a sort of the image scores. */
 #include "base/log.h"
 #include "base/memory.h"
 #include "coreset/metrics.h"
@@ -189,8 +189,9 @@ static void print_table(const json_t *answer, int64_t within) {
     printf("\n");
     print_row(answer);
     json_array_foreach(json_object_get(answer, "classes"), i, row) print_row(row);
-    printf("# floor: the best that one brightness statistic achieves, chosen with the labels in hand; a bank that is not clearly\n"
-           "# above it has seen the light, not the defect\n");
+    printf(
+        "# floor: the best that one brightness statistic achieves, chosen with the labels in hand; a bank that is not clearly\n"
+        "# above it has seen the light, not the defect\n");
 }
 
 static pb_status write_json(const json_t *answer, const char *path) {

@@ -1,4 +1,4 @@
-/* options_table.h: the options of all jobs as one struct, made from options.def. */
+/* options_table.h: the options of all jobs as one struct, made from options.def. Nothing here is collective. */
 #ifndef PB_JOBS_OPTIONS_TABLE_H
 #define PB_JOBS_OPTIONS_TABLE_H
 

@@ -119,7 +119,8 @@ static pb_status take_all(pb_pipeline *pipeline, const uint64_t *index, size_t c
     return pb_ok();
 }
 
-/* Closes the gaps that bad images left. Returns how many are good. A failure of the machine (no memory) is not the image's fault. */
+/* Closes the gaps that bad images left. Returns how many are good. A failure of the machine (no memory) is not the image's fault.
+ */
 static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects, size_t *good_out) {
     size_t good = 0;
     for (size_t i = 0; i < count; i++) {

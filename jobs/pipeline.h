@@ -1,7 +1,7 @@
 /* pipeline.h: private to jobs/: from images in an archive to patch features on the device. What train and score share.
  *
- * A batch goes through: one read of the encoded bytes, decoding and resizing on threads, the network and the neighbourhood averaging on
- * the device. A bad image (wrong checksum, does not decode) is left out and counted; the rest of its batch goes on.
+ * A batch goes through: one read of the encoded bytes, decoding and resizing on threads, the network and the neighbourhood
+ * averaging on the device. A bad image (wrong checksum, does not decode) is left out and counted; the rest of its batch goes on.
  * Not collective; one rank's object.
  */
 #ifndef PB_JOBS_PIPELINE_H
@@ -43,8 +43,8 @@ typedef struct pb_batch {
     const float *features;    /* device memory, [count * patches][dim] */
 } pb_batch;
 
-/* Runs `count` <= batch images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when this rank alone is
- * over the budget of rejects. */
+/* Runs `count` <= batch images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when this rank alone
+ * is over the budget of rejects. */
 PB_CHECKED pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects,
                                      pb_batch *batch);
 

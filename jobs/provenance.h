@@ -5,8 +5,8 @@
 #include "io/attributes.h"
 #include "jobs/job.h"
 
-/* Adds name, version and commit of the program, and "option.NAME" for every recorded option of the job. Nothing that depends on the
- * machine, the time or the number of ranks. Not collective. */
+/* Adds name, version and commit of the program, and "option.NAME" for every recorded option of the job. Nothing that depends on
+ * the machine, the time or the number of ranks. Not collective. */
 PB_CHECKED pb_status pb_provenance(const pb_job *job, pb_attributes *attributes);
 
 /* Adds a number, exactly. */

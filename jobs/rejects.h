@@ -1,5 +1,5 @@
-/* rejects.h: private to jobs/: bad items of a long job. Each is logged with its reason and counted; only more than --max-bad of them,
- * over all ranks, are an error. */
+/* rejects.h: private to jobs/: bad items of a long job. Each is logged with its reason and counted; only more than --max-bad of
+ * them, over all ranks, are an error. */
 #ifndef PB_JOBS_REJECTS_H
 #define PB_JOBS_REJECTS_H
 

@@ -242,7 +242,8 @@ static pb_status write_part(scoring *s, uint64_t first, const verdict *verdicts,
     return status;
 }
 
-/* Collective. Sends `count` images' results, the ones at `begin` of this rank's share, to rank 0, which writes those of all ranks. */
+/* Collective. Sends `count` images' results, the ones at `begin` of this rank's share, to rank 0, which writes those of all
+ * ranks. */
 static pb_status hand_in(scoring *s, size_t begin, size_t count) {
     pb_comm *comm = s->job->comm;
     verdict *verdicts = NULL;

@@ -25,7 +25,8 @@ static bool is_selected(const pb_record *record, pb_which which) {
     return which == PB_WHICH_ALL || (record->split == PB_SPLIT_TRAIN) == (which == PB_WHICH_TRAIN);
 }
 
-/* Adds the selected images of one shard whose position lies in [range.first, range.end). first_image, first_position: of the shard. */
+/* Adds the selected images of one shard whose position lies in [range.first, range.end). first_image, first_position: of the
+ * shard. */
 static pb_status add_shard(pb_archive *archive, size_t shard, pb_which which, pb_range range, uint64_t first_image,
                            uint64_t first_position, pb_selection *selection) {
     uint64_t position = first_position, images = pb_archive_shard(archive, shard)->images;

@@ -21,8 +21,9 @@ typedef struct pb_selection {
     uint64_t *index;/* [count] their indices in the archive, increasing; owned */
 } pb_selection;
 
-/* Not collective. Finds the images of the split and this rank's range of them (mpi/partition.h). Reads the manifest and the columns of only
- * those shards in which the range lies. Errors: PB_E_INPUT when the archive has no such image, or a shard is damaged. */
+/* Not collective. Finds the images of the split and this rank's range of them (mpi/partition.h). Reads the manifest and the
+ * columns of only those shards in which the range lies. Errors: PB_E_INPUT when the archive has no such image, or a shard is
+ * damaged. */
 PB_CHECKED pb_status pb_selection_make(pb_archive *archive, pb_which which, int ranks, int rank, pb_selection *selection);
 void pb_selection_free(pb_selection *selection);
 

@@ -57,9 +57,9 @@ pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_s
     if (pb_failed(&status))
         pb_setup_close(setup);
     else
-        pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s dim=%d", pb_comm_size(job->comm),
-                    pb_device_description(setup->device), (unsigned long long)setup->selection.total, request->backbone,
-                    setup->taps, pb_pipeline_dim(setup->pipeline));
+        pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s dim=%d",
+                    pb_comm_size(job->comm), pb_device_description(setup->device), (unsigned long long)setup->selection.total,
+                    request->backbone, setup->taps, pb_pipeline_dim(setup->pipeline));
     return status;
 }
 

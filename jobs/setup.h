@@ -26,7 +26,8 @@ typedef struct pb_setup {
     int threads;
 } pb_setup;
 
-/* Collective. Opens archive, weights, device and pipeline as the job's options and the request say. Errors, agreed; the setup is then empty. */
+/* Collective. Opens archive, weights, device and pipeline as the job's options and the request say. Errors, agreed; the setup is
+ * then empty. */
 PB_CHECKED pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_setup *setup);
 void pb_setup_close(pb_setup *setup);
 

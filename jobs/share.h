@@ -7,11 +7,12 @@
 
 #include <stddef.h>
 
-/* Collective. Rank 0 has `*size` bytes in *bytes (or failed with `read`); afterwards every rank has its own copy, owned by the caller
- * (pb_release), or, agreed, none. Elsewhere *bytes and *size are only written. */
+/* Collective. Rank 0 has `*size` bytes in *bytes (or failed with `read`); afterwards every rank has its own copy, owned by the
+ * caller (pb_release), or, agreed, none. Elsewhere *bytes and *size are only written. */
 PB_CHECKED pb_status pb_share_bytes(pb_comm *comm, pb_status read, void *bytes_inout, size_t *size);
 
-/* Collective. The bytes of file `path`, of at most `most` bytes, on every rank, followed by one 0 byte. Errors, agreed: pb_file_read's. */
+/* Collective. The bytes of file `path`, of at most `most` bytes, on every rank, followed by one 0 byte. Errors, agreed:
+ * pb_file_read's. */
 PB_CHECKED pb_status pb_read_for_all(pb_comm *comm, const char *path, size_t most, void *bytes_out, size_t *size_out);
 
 #endif

@@ -6,8 +6,8 @@
  * The rule of this project: no early return between a local failure and the next collective. A rank that fails finishes its
  * local work, enters pb_agree with its status, and all ranks leave together with the same one.
  *
- * "Collective" below: every rank of the communicator calls it, in the same order. An MPI error means that a peer cannot be reached;
- * MPI's own error handler then ends the job.
+ * "Collective" below: every rank of the communicator calls it, in the same order. An MPI error means that a peer cannot be
+ * reached; MPI's own error handler then ends the job.
  */
 #ifndef PB_MPI_COMM_H
 #define PB_MPI_COMM_H
@@ -67,8 +67,8 @@ void pb_comm_broadcast(pb_comm *comm, void *buffer, size_t bytes, int root, cons
 PB_CHECKED pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t bytes, int root, void *gathered_out, size_t *sizes,
                                     const char *what);
 
-/* Collective. Sends send_bytes bytes to rank `to` while receiving exactly receive_bytes bytes from rank `from` (any sizes; both ends
- * must know them); the buffers do not overlap. For rings. */
+/* Collective. Sends send_bytes bytes to rank `to` while receiving exactly receive_bytes bytes from rank `from` (any sizes; both
+ * ends must know them); the buffers do not overlap. For rings. */
 void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
                       const char *what);
 

@@ -1,7 +1,7 @@
 /* partition.h: who works on which images (bank rows, shards): contiguous global ranges.
  *
- * With n items over p ranks the first n % p ranks have one more: rank r has items first(r) .. first(r + 1) - 1. No result may depend
- * on it, only speed. Plain arithmetic: not collective, no errors; a rank may have nothing (n < p).
+ * With n items over p ranks the first n % p ranks have one more: rank r has items first(r) .. first(r + 1) - 1. No result may
+ * depend on it, only speed. Plain arithmetic: not collective, no errors; a rank may have nothing (n < p).
  */
 #ifndef PB_MPI_PARTITION_H
 #define PB_MPI_PARTITION_H

@@ -10,8 +10,8 @@
 
 static const long LOOK_PERIOD_NS = 250000000;
 
-/* Not MPI_Abort: that call may itself wait for the lock of the library in which the main thread is stuck. A process that ends with a
- * code other than 0 is enough for mpiexec and srun to end the rest. */
+/* Not MPI_Abort: that call may itself wait for the lock of the library in which the main thread is stuck. A process that ends
+ * with a code other than 0 is enough for mpiexec and srun to end the rest. */
 static _Noreturn void end_job(const char *what, double seconds, double limit_s, int rank) {
     char host[256] = "unknown host";
     gethostname(host, sizeof host - 1);

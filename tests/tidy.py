@@ -53,7 +53,6 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
      ("jobs/collect.c", "jobs/pipeline.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c")),
-    ("tests/jobs/test_score.c", "the floor is a column of the results", ("jobs/brightness.c",)),
 )
 
 

@@ -1,5 +1,5 @@
-/* Cases of coreset/ for any number of ranks; started by tests/coreset/test_greedy.c and test_search.c. Every rank makes all the data from the
- * counter-based generator and compares with an oracle of its own. */
+/* Cases of coreset/ for any number of ranks; started by tests/coreset/test_greedy.c and test_search.c. Every rank makes all the
+ * data from the counter-based generator and compares with an oracle of its own. */
 #include "cases.h"
 
 #include "base/memory.h"
@@ -79,8 +79,8 @@ static void greedy_plain(pb_comm *comm) {
     compare_with_plain(comm, 501, 1, 60, 250);
 }
 
-/* Independent of the canonical arithmetic: each pick's distance to the earlier picks, in double, is the largest of all points', within
- * what float can be off by: (dim + 3) roundings of at most 2^-24 relative each. */
+/* Independent of the canonical arithmetic: each pick's distance to the earlier picks, in double, is the largest of all points',
+ * within what float can be off by: (dim + 3) roundings of at most 2^-24 relative each. */
 static void greedy_double(pb_comm *comm) {
     enum { N = 700, DIM = 9, PICKS = 80 };
     static double distance[N];

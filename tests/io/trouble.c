@@ -39,8 +39,8 @@ char *trouble_names(const char *folder) {
 }
 
 #ifdef __SANITIZE_ADDRESS__
-/* Asked by LeakSanitizer at exit. It stops all threads that it knows of, and a child of a forked test knows of threads that it has
- * not: it can wait for them for ever. Leaks are looked for in the tests' own processes. */
+/* Asked by LeakSanitizer at exit. It stops all threads that it knows of, and a child of a forked test knows of threads that it
+ * has not: it can wait for them for ever. Leaks are looked for in the tests' own processes. */
 static bool in_child;
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return in_child; }

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """make_images.py FOLDER: a small collection for the tests of the jobs: FOLDER/list.csv and its images.
 
-Waves of one frequency are normal, a blot of stripes on them is a defect. 10 training images, 6 normal and 6 defective test images (group 0 .. 11, two by
-two of one number), two of unknown label; grey PNG and RGB JPEG of several sizes by turns; two classes. The same bytes every time
-for one version of Pillow and numpy.
+Waves of one frequency are normal, a blot of stripes on them is a defect. 10 training images (group 100); 6 normal, 6 defective
+and 2 unlabelled test images (groups 0 to 5 by turns); grey PNG and RGB JPEG of several sizes by turns; two classes. The same
+bytes every time for one version of Pillow and numpy.
 """
 import csv
 import os
@@ -40,7 +40,8 @@ def main():
         image, ending = draw(number, defective)
         path = "images/%02d.%s" % (number, ending)
         image.save(os.path.join(folder, path))
-        rows.append([path, split, label, "plate" if number % 3 else "ring, large", str((number - 10) % 6 if number >= 10 else 100)])
+        kind = "plate" if number % 3 else "ring, large"
+        rows.append([path, split, label, kind, str((number - 10) % 6 if number >= 10 else 100)])
     with open(os.path.join(folder, "list.csv"), "w", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(["path", "split", "label", "class", "group"])

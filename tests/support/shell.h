@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-/* Runs a printf-formatted shell command; standard output and standard error end up in output (cut at size - 1 bytes). Returns the exit
- * code, or 128 + signal. */
+/* Runs a printf-formatted shell command; standard output and standard error end up in output (cut at size - 1 bytes). Returns the
+ * exit code, or 128 + signal. */
 __attribute__((format(printf, 3, 4))) static inline int shell(char *output, size_t size, const char *format, ...) {
     char command[8192];
     va_list arguments;

@@ -1,5 +1,5 @@
-/* dump_features.c: ARCHIVE WEIGHTS OUTPUT [DIMS]: the projected patch features of an archive's training images, as `train` selects from
- * them, as raw float32 [points][DIMS] for the benchmark and its peers. Prints the number of points. */
+/* dump_features.c: ARCHIVE WEIGHTS OUTPUT [DIMS]: the projected patch features of an archive's training images, as `train`
+ * selects from them, as raw float32 [points][DIMS] for the benchmark and its peers. Prints the number of points. */
 #include "base/memory.h"
 #include "coreset/projection.h"
 #include "gpu/extractor.h"
