@@ -31,6 +31,12 @@ def put(name, index, value):
     replace(name, data)
 
 
+def grow_images():
+    """One byte more of the last image, and its offset says so."""
+    reshape("image/bytes", longer)
+    put("image/offset", -1, file["image/offset"][-1] + 1)
+
+
 def external(name):
     other = path + ".raw"
     numpy.zeros(1000, "u1").tofile(other)
@@ -77,7 +83,9 @@ KINDS = {
     "two-dimensional": lambda name: reshape(name, lambda a: a.reshape(1, -1)),
     "missing": lambda name: file.__delitem__(name),
     "first": lambda name, value: put(name, 0, value),
+    "second": lambda name, value: put(name, 1, value),
     "last": lambda name, value: put(name, -1, value),
+    "grown": grow_images,
     "external": external,
     "linked": linked,
     "virtual": virtual,

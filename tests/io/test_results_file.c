@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { IMAGES = 23, GRID = 4, PATCHES = GRID * GRID, BANK_ROWS = 9 };
 
@@ -115,6 +116,7 @@ Test(results_file, order_of_blocks_does_not_show) {
     size_t h5_size = 0, csv_size = 0;
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         size_t size;
+        sleep(i == 1); /* a time in the file would show */
         sample_assert_ok(trouble_child(write_in_order, &orders[i], -1, i % 2 ? 0x55 : 0xAA));
         uint8_t *h5 = oracle_read(h5_path, &size);
         cr_assert(!first_h5 || (size == h5_size && memcmp(h5, first_h5, size) == 0), "order %zu", i);
@@ -164,6 +166,38 @@ Test(results_file, no_images) {
     cr_assert_eq(results.images, 0);
     cr_assert_eq(results.grid, GRID);
     pb_results_free(&results);
+}
+
+/* Two images, the second of which could not be read. nearest_of_second: PB_RESULT_UNSCORED, or something else with its NaN. */
+static void write_unscored(uint32_t nearest_of_second) {
+    float score[2] = {1.5f, NAN}, map[2 * PATCHES] = {0};
+    uint32_t patch[2] = {6, 0}, nearest[2] = {1, nearest_of_second};
+    double brightness[2][PB_BRIGHTNESS_STATS] = {{1, 2, 3, 4}, {NAN, NAN, NAN, NAN}};
+    uint64_t index[2] = {0, 1};
+    pb_record records[2] = {{.path = "a", .class = "", .group = "", .label = PB_LABEL_UNKNOWN},
+                            {.path = "b", .class = "c", .group = "g", .split = PB_SPLIT_TEST, .label = PB_LABEL_DEFECTIVE}};
+    pb_result_block block = {2, score, map, patch, nearest, brightness};
+    pb_results_writer *writer;
+    for (int p = 0; p < PATCHES; p++)
+        map[PATCHES + p] = NAN;
+    sample_assert_ok(pb_results_create(h5_path, 2, GRID, NULL, &writer));
+    sample_assert_ok(pb_results_write(writer, 0, &block, index, records));
+    sample_assert_ok(publish(&writer));
+}
+
+Test(results_file, image_that_could_not_be_read) {
+    size_t size;
+    pb_results results;
+    write_unscored(PB_RESULT_UNSCORED);
+    char *csv = (char *)oracle_read(csv_path, &size);
+    cr_assert_str_eq(strchr(csv, '\n'), "\na,train,,,,1.5,1,2,1,bank/1.png\r\nb,test,c,g,1,,,,,\r\n");
+    free(csv);
+    sample_assert_ok(pb_results_read(h5_path, &results));
+    cr_assert(results.score[0] == 1.5f && results.nearest[0] == 1 && results.brightness[0][3] == 4.0);
+    cr_assert(isnan(results.score[1]) && results.nearest[1] == PB_RESULT_UNSCORED && isnan(results.brightness[1][0]));
+    pb_results_free(&results);
+    write_unscored(0); /* a score that is no number, of an image that was read */
+    sample_assert_failed(pb_results_read(h5_path, &results), PB_E_INPUT, "impossible values for image 1");
 }
 
 Test(results_file, abandoned_leaves_nothing) {
