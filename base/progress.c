@@ -35,6 +35,8 @@ static void show_on_terminal(const pb_progress *progress, double rate, const cha
         fprintf(stderr, "/%llu %s, %.1f/s, %s left", total, progress->unit, rate, left);
     else
         fprintf(stderr, " %s, %.1f/s", progress->unit, rate);
+    if (progress->note[0])
+        fprintf(stderr, ", %s", progress->note);
     pb_log_progress_shown(true);
 }
 
@@ -47,8 +49,9 @@ static void show(const pb_progress *progress, double now) {
     if (progress->terminal)
         show_on_terminal(progress, rate, left_text);
     else
-        pb_log(PB_LOG_INFO, "progress", "step=%s done=%llu total=%llu unit=%s per_s=%.1f left=%s", progress->step,
-               (unsigned long long)progress->done, (unsigned long long)progress->total, progress->unit, rate, left_text);
+        pb_log(PB_LOG_INFO, "progress", "step=%s done=%llu total=%llu unit=%s per_s=%.1f left=%s %s", progress->step,
+               (unsigned long long)progress->done, (unsigned long long)progress->total, progress->unit, rate, left_text,
+               progress->note);
 }
 
 void pb_progress_update(pb_progress *progress, uint64_t done) {

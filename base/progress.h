@@ -17,6 +17,7 @@ typedef struct pb_progress {
     uint64_t total, done; /* items */
     double begun, shown;  /* pb_clock_seconds of the start and of the last output */
     bool visible, terminal;
+    char note[48];        /* shown after the counts, "radius=21.7"; "" for none */
 } pb_progress;
 
 /* Begins a step of `total` items (0: unknown). `visible` is true on rank 0. */

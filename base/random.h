@@ -15,6 +15,7 @@
 typedef enum pb_random_stream {
     PB_STREAM_PROJECTION = 1, /* signs of the random projection before the coreset */
     PB_STREAM_WEIGHTS = 2,    /* random network weights, the floor that real weights must beat */
+    PB_STREAM_CORESET = 4,   /* order of a random coreset */
     PB_STREAM_TEST = 3        /* generated data of tests and benchmarks */
 } pb_random_stream;
 

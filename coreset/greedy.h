@@ -1,46 +1,63 @@
-/* greedy.h: the coreset: greedy minimax facility location (farthest-first traversal), exact, over the ranks.
+/* greedy.h: the coreset: exact greedy minimax facility location (farthest-first traversal) over the ranks, in rounds.
  *
  * Starting from a given patch, again and again the patch farthest from all picked ones (T. F. Gonzalez, "Clustering to minimize
  * the maximum intercluster distance", TCS 38, 1985: the covering radius is at most twice the optimum; PatchCore, algorithm 1).
- * This file holds the textbook loop: one pass over the points and one all-reduce of a packed 64-bit maximum per pick. Ties go to
- * the smallest global index. Distances are canonical (gpu/device.h), so the picks are the same for any ranks and devices.
+ *
+ * The textbook loop (coreset/greedy_step.h) looks at every point for every pick. Here a round lowers a floor; each rank brings up
+ * to date only its points whose bounds reach the floor (gpu/cover.h); those that still do are the candidates, and nothing else
+ * can be picked before all of them have fallen below the floor. So every rank gathers all candidates and makes the same picks
+ * among them, without a further message, until none is left above the floor. Rounds grow with the logarithm of the number of
+ * picks. How far the floor is lowered decides only the cost. It is computed from counts and agreed values with IEEE operations
+ * alone, so that all ranks have the same floor.
  */
 #ifndef PB_CORESET_GREEDY_H
 #define PB_CORESET_GREEDY_H
 
-#include "base/status.h"
-#include "gpu/device.h"
+#include "coreset/coreset.h"
+#include "gpu/cover.h"
 #include "mpi/comm.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Called on every rank after each pick with the number of picks made and the covering radius so far; for progress. */
-typedef void (*pb_greedy_report)(void *context, size_t picks, float covering_radius);
+/* Called on every rank after each round, with what has been picked so far (the last radius is still NaN), for progress and
+ * checkpoints. */
+typedef void (*pb_greedy_report)(void *context, const pb_coreset *so_far);
 
 typedef struct pb_greedy_input {
-    pb_points *points;     /* this rank's points on `device`, their distances are used up */
-    uint64_t count;        /* how many */
-    uint64_t first;        /* global index of the first; the ranks' ranges follow each other in rank order */
-    uint64_t total;        /* over all ranks, < 2^32 - 1 */
+    pb_cover *cover; /* this rank's points on `device`, placed, without centres; used up */
+    uint64_t count;  /* how many points */
+    uint64_t first;  /* global index of the first; the ranks' ranges follow each other in rank order */
+    uint64_t total;  /* over all ranks, < 2^32 - 1 */
     int dim;
-    uint64_t start;        /* global index of the first pick */
-    size_t picks;          /* how many to make, 1 .. total */
-    pb_greedy_report report;
+    uint64_t start;          /* global index of the first pick */
+    size_t picks;            /* how many to make, 1 .. total */
+    size_t candidates_most;  /* candidates that are gathered in one round, >= number of ranks; bounds the memory of a round to
+                              * about candidates_most * (dim + 20) * 4 bytes on every rank */
+    pb_greedy_report report; /* may be NULL */
     void *context;
 } pb_greedy_input;
 
-/* Collective over comm. Selects up to input->picks points. All members but points, count and first must be equal on all ranks.
- * Out, on every rank alike: *made, how many were picked; picked[*made], global indices in order; radius[*made]: after pick i the
- * largest distance (not squared) of any point to the picked ones. picked and radius: host memory of the caller, room for
- * input->picks. Selection ends early, with *made < picks, once the radius is 0: every point then equals a picked one, and a
- * repeated row would change no score.
- * Errors: those of the device, agreed: the same on every rank. Cost a pick: four allreduces of 8 bytes (two agree on success, one
- * finds the owner, one the farthest patch) and one broadcast of dim floats. */
-PB_CHECKED pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_input *input, uint64_t *picked,
-                                      float *radius, size_t *made);
+/* What a selection cost. */
+typedef struct pb_greedy_cost {
+    uint64_t rounds, candidates_most, candidates_sum; /* rounds; most candidates in one, and all together */
+    uint64_t capped;                                  /* rounds with more candidates than input->candidates_most */
+} pb_greedy_cost;
 
-/* How many points a ratio stands for: floor(ratio * total), at least 1 and at most total. */
-size_t pb_coreset_size(double ratio, uint64_t total);
+/* Collective over comm. Selects up to input->picks points. All members but cover, count and first must be equal on all ranks.
+ * coreset: owned by the caller, with room for input->picks. If it holds picks on entry (the first ones of an interrupted
+ * selection from the same points; equal on all ranks), selection goes on after them. On return it holds all picks and all radii,
+ * on every rank alike, the same bits as the textbook loop for any number of ranks, device, threads and interruptions. Selection
+ * ends early, with fewer than input->picks, once the radius is 0: every point then equals a picked one, and a repeated row would
+ * change no score. cost may be NULL. Errors, the same on every rank: those of the device. Cost: three collectives a round, one of
+ * which gathers the candidates. */
+PB_CHECKED pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_input *input, pb_coreset *coreset,
+                                      pb_greedy_cost *cost);
+
+/* Collective over comm. The covering radius of all points by the first `count` picks of `coreset`, for coresets that were not
+ * made by pb_greedy_select: *radius, exact, on every rank. input->cover as above, without centres; picks, start, report are not
+ * looked at. */
+PB_CHECKED pb_status pb_greedy_radius(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
+                                      size_t count, float *radius);
 
 #endif

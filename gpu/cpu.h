@@ -39,4 +39,23 @@ pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *
 pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
                          uint64_t *nearest);
 
+/* cpu_cover.c: a cover, its points and centres */
+pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover);
+void pb_cpu_cover_free(pb_device *device, pb_cover *cover);
+pb_status pb_cpu_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
+                             int64_t *not_finite);
+void pb_cpu_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index);
+pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+pb_status pb_cpu_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count);
+
+/* cpu_cover_rounds.c */
+pb_status pb_cpu_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most);
+pb_status pb_cpu_cover_settle(pb_device *device, pb_cover *cover, size_t *count);
+pb_status pb_cpu_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key);
+pb_status pb_cpu_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count);
+pb_status pb_cpu_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows);
+pb_status pb_cpu_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
+                              uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next);
+pb_status pb_cpu_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
+
 #endif

@@ -34,6 +34,9 @@ typedef struct pb_cpu_kernels {
     void (*nearest)(const float *tiles, size_t points, int dim, uint32_t first_index, const float *queries, size_t count,
                     uint64_t *nearest);
 
+    /* Canonical distance^2 of two rows. One chain of additions: for single pairs, not for scans. */
+    float (*distance2)(const float *a, const float *b, int dim);
+
     /* One greedy step over points 0 .. points - 1 of tiles. distance2: [tiles * PB_LANES], in and out, aligned to PB_ALIGNMENT.
      * Returns the packed maximum with indices counted from first_index; 0 when points is 0. */
     uint64_t (*greedy_step)(const float *tiles, size_t points, int dim, uint32_t first_index, const float *centre,

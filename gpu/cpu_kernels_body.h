@@ -108,6 +108,15 @@ static void nearest_points(const float *tiles, size_t points, int dim, uint32_t 
             }
 }
 
+static float distance2(const float *a, const float *b, int dim) {
+    float sum = 0.0f;
+    for (int k = 0; k < dim; k++) {
+        float t = a[k] - b[k];
+        sum = __builtin_fmaf(t, t, sum);
+    }
+    return sum;
+}
+
 APART void keep_farthest(const float *distance2, size_t lanes, uint32_t index, uint64_t *farthest) {
     uint64_t most = *farthest;
     for (size_t lane = 0; lane < lanes; lane++) {
@@ -204,6 +213,7 @@ static void blend(const float *a, const float *b, float fraction, size_t count, 
 const pb_cpu_kernels KERNELS = {
     .name = KERNELS_NAME,
     .nearest = nearest_points,
+    .distance2 = distance2,
     .greedy_step = greedy_step,
     .project = project_rows,
     .mean_row = mean_row,

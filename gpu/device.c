@@ -57,23 +57,16 @@ void pb_device_close(pb_device **device) {
 
 const char *pb_device_description(const pb_device *device) { return device->description; }
 
-static pb_status unsupported(const pb_device *device, const char *operation) {
+pb_status pb_device_unsupported(const pb_device *device, const char *operation) {
     return pb_fail(PB_E_UNSUPPORTED, "device %s: has no operation %s", device->table->kind, operation);
 }
-
-/* Ends the calling function with PB_E_UNSUPPORTED when the device's kind leaves the slot empty. */
-#define NEED(device, slot)                     \
-    do {                                       \
-        if (!(device)->table->slot)            \
-            return unsupported(device, #slot); \
-    } while (0)
 
 /* pointer is the address of any object pointer, which void ** could not be: see base/memory.c. */
 static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
 
 pb_status pb_device_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what) {
     store(pointer_out, NULL);
-    NEED(device, alloc);
+    PB_NEED(device, alloc);
     void *memory = NULL;
     PB_TRY(device->table->alloc(device, bytes, &memory, what));
     store(pointer_out, memory);
@@ -91,20 +84,20 @@ void pb_device_release(pb_device *device, void *pointer_inout) {
 
 pb_status pb_device_upload(pb_device *device, void *to_device, const void *from_host, size_t bytes) {
     PB_ASSERT(bytes == 0 || (to_device && from_host));
-    NEED(device, upload);
+    PB_NEED(device, upload);
     return device->table->upload(device, to_device, from_host, bytes);
 }
 
 pb_status pb_device_download(pb_device *device, void *to_host, const void *from_device, size_t bytes) {
     PB_ASSERT(bytes == 0 || (to_host && from_device));
-    NEED(device, download);
+    PB_NEED(device, download);
     return device->table->download(device, to_host, from_device, bytes);
 }
 
 pb_status pb_device_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out) {
     PB_ASSERT(network->layer_count >= 1 && network->tap_count >= 1 && batch_max >= 1);
     *compiled_out = NULL;
-    NEED(device, compile);
+    PB_NEED(device, compile);
     return device->table->compile(device, network, batch_max, compiled_out);
 }
 
@@ -117,28 +110,28 @@ void pb_device_compiled_free(pb_device *device, pb_compiled **compiled) {
 
 pb_status pb_device_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
     PB_ASSERT(compiled && n >= 0 && (n == 0 || images) && taps);
-    NEED(device, run);
+    PB_NEED(device, run);
     return device->table->run(device, compiled, images, n, taps);
 }
 
 pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps,
                                    int n, float *features) {
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && shapes && taps && n >= 0 && (n == 0 || features));
-    NEED(device, patch_features);
+    PB_NEED(device, patch_features);
     return device->table->patch_features(device, tap_count, shapes, taps, n, features);
 }
 
 pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
                             float *out) {
     PB_ASSERT(dim >= 1 && out_dim >= 1 && matrix && (n == 0 || (rows && out)));
-    NEED(device, project);
+    PB_NEED(device, project);
     return device->table->project(device, rows, n, dim, matrix, out_dim, out);
 }
 
 pb_status pb_device_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out) {
     PB_ASSERT(capacity < UINT32_MAX && dim >= 1);
     *points_out = NULL;
-    NEED(device, points_create);
+    PB_NEED(device, points_create);
     return device->table->points_create(device, capacity, dim, points_out);
 }
 
@@ -152,13 +145,13 @@ void pb_device_points_free(pb_device *device, pb_points **points) {
 pb_status pb_device_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                                  int64_t *not_finite) {
     PB_ASSERT(points && not_finite && (count == 0 || rows));
-    NEED(device, points_write);
+    PB_NEED(device, points_write);
     return device->table->points_write(device, points, first, count, rows, not_finite);
 }
 
 pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row) {
     PB_ASSERT(points && host_row);
-    NEED(device, points_read);
+    PB_NEED(device, points_read);
     return device->table->points_read(device, points, index, host_row);
 }
 
@@ -169,13 +162,13 @@ void pb_device_points_clear(pb_device *device, pb_points *points) {
 
 pb_status pb_device_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best) {
     PB_ASSERT(points && centre && best);
-    NEED(device, greedy_step);
+    PB_NEED(device, greedy_step);
     return device->table->greedy_step(device, points, centre, best);
 }
 
 pb_status pb_device_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
                             uint64_t *nearest) {
     PB_ASSERT(points && (count == 0 || (queries && nearest)));
-    NEED(device, nearest);
+    PB_NEED(device, nearest);
     return device->table->nearest(device, points, first_index, queries, count, nearest);
 }

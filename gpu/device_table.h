@@ -1,13 +1,14 @@
 /* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations; the
- * table repeats their signatures without the device's type of state. A slot that is NULL answers PB_E_UNSUPPORTED.
- * pb_compiled and pb_points are defined by each kind of device for itself.
+ * table repeats their signatures without the device's type of state, gpu/cover.h those of the cover_ slots. A slot that is NULL
+ * answers PB_E_UNSUPPORTED. pb_compiled, pb_points and pb_cover are defined by each kind of device for itself.
  */
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
 
+#include "gpu/cover.h"
 #include "gpu/device.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 1 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 2 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -33,6 +34,21 @@ typedef struct pb_device_table {
     pb_status (*greedy_step)(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
     pb_status (*nearest)(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
                          uint64_t *nearest);
+    pb_status (*cover_create)(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover);
+    void (*cover_free)(pb_device *device, pb_cover *cover);
+    pb_status (*cover_write)(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
+                             int64_t *not_finite);
+    void (*cover_place)(pb_device *device, pb_cover *cover, uint32_t first_index);
+    pb_status (*cover_read)(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+    pb_status (*cover_add)(pb_device *device, pb_cover *cover, const float *centres, size_t count);
+    pb_status (*cover_refresh)(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most);
+    pb_status (*cover_settle)(pb_device *device, pb_cover *cover, size_t *count);
+    pb_status (*cover_key)(pb_device *device, pb_cover *cover, size_t position, uint64_t *key);
+    pb_status (*cover_raise)(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count);
+    pb_status (*cover_candidates)(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows);
+    pb_status (*cover_select)(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
+                              uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next);
+    pb_status (*cover_update)(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
 } pb_device_table;
 
 struct pb_device {
@@ -41,6 +57,14 @@ struct pb_device {
     int threads;           /* CPU threads it may use, >= 1 */
     char description[160]; /* for logs */
 };
+
+/* The answer of an operation whose slot is empty, and how a front end ends its function with it. */
+pb_status pb_device_unsupported(const pb_device *device, const char *operation);
+#define PB_NEED(device, slot)                           \
+    do {                                                \
+        if (!(device)->table->slot)                     \
+            return pb_device_unsupported(device, #slot); \
+    } while (0)
 
 /* The device that is always there. */
 extern const pb_device_table pb_cpu_table;

@@ -58,14 +58,23 @@ static pb_status fill(pb_archive *archive, pb_which which, pb_range range, pb_se
     return pb_ok();
 }
 
-pb_status pb_selection_make(pb_archive *archive, pb_which which, int ranks, int rank, pb_selection *selection) {
+static pb_range range_of(uint64_t total, int parts, int ranks, int rank) {
+    if (parts == 0)
+        return pb_partition(total, ranks, rank);
+    pb_range mine = pb_partition((uint64_t)parts, ranks, rank);
+    if (mine.first == mine.end)
+        return (pb_range){0, 0};
+    return (pb_range){pb_partition(total, parts, (int)mine.first).first, pb_partition(total, parts, (int)mine.end - 1).end};
+}
+
+pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank, pb_selection *selection) {
     *selection = (pb_selection){0};
     for (size_t shard = 0; shard < pb_archive_shards(archive); shard++)
         selection->total += selected_in_shard(pb_archive_shard(archive, shard), which);
     if (selection->total == 0)
         return pb_fail(PB_E_INPUT, "the archive has no %s images; its list says which images train and which test",
                        WHICH_NAMES[which]);
-    pb_range range = pb_partition(selection->total, ranks, rank);
+    pb_range range = range_of(selection->total, parts, ranks, rank);
     selection->first = range.first;
     PB_TRY(pb_allocate(&selection->index, pb_range_size(range), sizeof *selection->index, "image indices"));
     pb_status status = fill(archive, which, range, selection);

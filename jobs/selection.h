@@ -15,16 +15,18 @@ typedef enum pb_which { PB_WHICH_TRAIN, PB_WHICH_TEST, PB_WHICH_ALL } pb_which;
 pb_which pb_which_of(const char *name);
 
 typedef struct pb_selection {
-    uint64_t total; /* images selected, over all ranks */
-    uint64_t first; /* position of this rank's first among them */
-    size_t count;   /* this rank's */
-    uint64_t *index;/* [count] their indices in the archive, increasing; owned */
+    uint64_t total;  /* images selected, over all ranks */
+    uint64_t first;  /* position of this rank's first among them */
+    size_t count;    /* this rank's */
+    uint64_t *index; /* [count] their indices in the archive, increasing; owned */
 } pb_selection;
 
-/* Not collective. Finds the images of the split and this rank's range of them (mpi/partition.h). Reads the manifest and the
- * columns of only those shards in which the range lies. Errors: PB_E_INPUT when the archive has no such image, or a shard is
- * damaged. */
-PB_CHECKED pb_status pb_selection_make(pb_archive *archive, pb_which which, int ranks, int rank, pb_selection *selection);
+/* Not collective. Finds the images of the split and this rank's range of them: an even one (mpi/partition.h), or, with parts > 0,
+ * the images of the parts that an even partition of `parts` parts gives it, part i of them being pb_partition(total, parts, i).
+ * Reads the manifest and the columns of only those shards in which the range lies. Errors: PB_E_INPUT when the archive has no
+ * such image, or a shard is damaged. */
+PB_CHECKED pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank,
+                                       pb_selection *selection);
 void pb_selection_free(pb_selection *selection);
 
 #endif

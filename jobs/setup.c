@@ -27,7 +27,7 @@ static pb_status open_local(const pb_job *job, const pb_setup_request *request, 
     PB_TRY(check_sizes(request));
     PB_TRY(choose_taps(request, &setup->taps));
     PB_TRY(pb_archive_open(job->options->archive, &setup->archive));
-    PB_TRY(pb_selection_make(setup->archive, request->which, pb_comm_size(job->comm), pb_comm_rank(job->comm),
+    PB_TRY(pb_selection_make(setup->archive, request->which, request->parts, pb_comm_size(job->comm), pb_comm_rank(job->comm),
                              &setup->selection));
     setup->threads = pb_setup_threads(job);
     return pb_device_open(job->options->device, setup->threads, &setup->device);

@@ -13,6 +13,7 @@ typedef struct pb_setup_request {
     const char *backbone, *taps; /* taps "default": the backbone's */
     int resize, crop;            /* pixels */
     pb_which which;
+    int parts; /* 0: images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h) */
 } pb_setup_request;
 
 /* Zeroed it is empty. */

@@ -41,7 +41,8 @@ pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
     MPI_Comm_rank(comm->world, &comm->rank);
     MPI_Comm_size(comm->world, &comm->size);
     find_neighbours(comm);
-    pb_status status = pb_watchdog_start(&comm->watchdog, comm->rank);
+    pb_status status = pb_allocate(&comm->counts, 2 * (size_t)comm->size, sizeof *comm->counts, "message counts");
+    pb_keep_first(&status, pb_watchdog_start(&comm->watchdog, comm->rank));
     status = pb_agree(comm, status);
     if (pb_failed(&status)) {
         pb_comm_destroy(&comm);
@@ -51,13 +52,28 @@ pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
     return status;
 }
 
+pb_status pb_comm_create_self(pb_comm **self_out) {
+    *self_out = NULL;
+    pb_comm *self;
+    PB_TRY(pb_allocate(&self, 1, sizeof *self, "a communicator"));
+    *self = (pb_comm){.world = MPI_COMM_SELF, .size = 1, .local_size = 1};
+    pb_status status = pb_allocate(&self->counts, 2, sizeof *self->counts, "message counts");
+    pb_keep_first(&status, pb_watchdog_start(&self->watchdog, 0));
+    if (pb_failed(&status))
+        pb_comm_destroy(&self);
+    *self_out = self;
+    return status;
+}
+
 void pb_comm_destroy(pb_comm **comm) {
     if (!*comm)
         return;
     pb_comm_enter(*comm, "end of MPI", 0);
-    MPI_Finalize();
+    if ((*comm)->world == MPI_COMM_WORLD)
+        MPI_Finalize();
     pb_comm_leave(*comm);
     pb_watchdog_stop(&(*comm)->watchdog);
+    pb_release(&(*comm)->counts);
     pb_release(comm);
 }
 
@@ -183,6 +199,27 @@ pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t bytes, int root
     pb_comm_leave(comm);
     memcpy(gathered_out, &gathered, sizeof gathered);
     return status;
+}
+
+void pb_comm_allgather(pb_comm *comm, const void *part, size_t bytes, void *all, const char *what) {
+    PB_ASSERT(bytes <= INT_MAX / (size_t)comm->size);
+    pb_comm_enter(comm, what, bytes);
+    MPI_Allgather(part, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, comm->world);
+    pb_comm_leave(comm);
+}
+
+void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *sizes, void *all, const char *what) {
+    int *counts = comm->counts, *places = comm->counts + comm->size;
+    size_t total = 0;
+    for (int rank = 0; rank < comm->size; rank++) {
+        PB_ASSERT(sizes[rank] <= INT_MAX - total);
+        counts[rank] = (int)sizes[rank];
+        places[rank] = (int)total;
+        total += sizes[rank];
+    }
+    pb_comm_enter(comm, what, sizes[comm->rank]);
+    MPI_Allgatherv(part, counts[comm->rank], MPI_BYTE, all, counts, places, MPI_BYTE, comm->world);
+    pb_comm_leave(comm);
 }
 
 void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,

@@ -10,6 +10,7 @@
 struct pb_comm {
     MPI_Comm world;
     int rank, size, local_rank, local_size;
+    int *counts; /* [2 * size] counts and places of MPI calls */
     pb_watchdog watchdog;
     pb_comm_counters counters;
 };

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "coreset/greedy.h"
+#include "coreset/greedy_step.h"
 #include "coreset/search.h"
 #include "gpu/ref.h"
 #include "mpi/partition.h"
@@ -46,29 +47,105 @@ static size_t plain_greedy(size_t n, int dim, size_t picks, uint64_t start) {
     return made;
 }
 
-/* Collective: the selection under test. */
-static size_t select_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start) {
-    pb_range mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
-    size_t count = pb_range_size(mine), made = 0;
+/* Collective. This rank's points of the first n rows of `all`, on a device. */
+static float *open_points(pb_comm *comm, size_t n, int dim, pb_device **device, pb_range *mine) {
+    *mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
+    must(pb_device_open("cpu", 1, device));
+    return all + mine->first * (size_t)dim;
+}
+
+/* Collective: the textbook loop over ranks. */
+static size_t step_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start) {
+    pb_range mine;
     int64_t not_finite;
     pb_device *device;
     pb_points *points;
-    must(pb_device_open("cpu", 1, &device));
-    must(pb_device_points_create(device, count, dim, &points));
-    must(pb_device_points_write(device, points, 0, count, all + mine.first * (size_t)dim, &not_finite));
-    pb_greedy_input input = {.points = points, .count = count, .first = mine.first, .total = n,
-                             .dim = dim,       .start = start, .picks = picks};
-    must(pb_greedy_select(comm, device, &input, picked, radius, &made));
+    const float *rows = open_points(comm, n, dim, &device, &mine);
+    pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
+    must(pb_device_points_create(device, pb_range_size(mine), dim, &points));
+    must(pb_device_points_write(device, points, 0, pb_range_size(mine), rows, &not_finite));
+    pb_greedy_step_input input = {.points = points,
+                                  .count = pb_range_size(mine),
+                                  .first = mine.first,
+                                  .total = n,
+                                  .dim = dim,
+                                  .start = start,
+                                  .picks = picks};
+    must(pb_greedy_step_select(comm, device, &input, &coreset));
     pb_device_points_free(device, &points);
     pb_device_close(&device);
-    return made;
+    return coreset.count;
 }
 
-static void compare_with_plain(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start) {
-    size_t made = select_over_ranks(comm, n, dim, picks, start), wanted = plain_greedy(n, dim, picks, start);
+/* Stops a selection after its first rounds, as a kill would. */
+typedef struct interruption {
+    size_t after, count; /* rounds with picks; picks made then */
+    uint64_t picked[N_MOST];
+    float radius[N_MOST];
+} interruption;
+
+static void interrupt(void *context, const pb_coreset *so_far) {
+    interruption *stop = context;
+    if (stop->after == 0)
+        return;
+    stop->after--;
+    stop->count = so_far->count;
+    memcpy(stop->picked, so_far->picked, so_far->count * sizeof *so_far->picked);
+    memcpy(stop->radius, so_far->radius, so_far->count * sizeof *so_far->radius);
+}
+
+static pb_cover *open_cover(pb_device *device, pb_range mine, int dim, const float *rows) {
+    pb_cover *cover;
+    int64_t not_finite;
+    must(pb_device_cover_create(device, pb_range_size(mine), dim, 0, &cover));
+    must(pb_device_cover_write(device, cover, 0, pb_range_size(mine), rows, &not_finite));
+    HOLDS(not_finite == -1);
+    pb_device_cover_place(device, cover, (uint32_t)mine.first);
+    return cover;
+}
+
+/* Collective: selection in rounds. stop: goes on from its picks if it has any, and notes where to go on from; may be NULL. */
+static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start, size_t candidates,
+                                interruption *stop) {
+    pb_range mine;
+    pb_device *device;
+    const float *rows = open_points(comm, n, dim, &device, &mine);
+    pb_cover *cover = open_cover(device, mine, dim, rows);
+    pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
+    pb_greedy_input input = {.cover = cover,
+                             .count = pb_range_size(mine),
+                             .first = mine.first,
+                             .total = n,
+                             .dim = dim,
+                             .start = start,
+                             .picks = picks,
+                             .candidates_most = candidates};
+    if (stop && stop->count > 0) {
+        coreset.count = stop->count;
+        memcpy(picked, stop->picked, stop->count * sizeof *picked);
+        memcpy(radius, stop->radius, stop->count * sizeof *radius);
+    } else if (stop) {
+        input.report = interrupt;
+        input.context = stop;
+    }
+    must(pb_greedy_select(comm, device, &input, &coreset, NULL));
+    pb_device_cover_free(device, &cover);
+    pb_device_close(&device);
+    return coreset.count;
+}
+
+static void same_as_expected(size_t made, size_t wanted) {
     HOLDS(made == wanted);
     HOLDS(memcmp(picked, expected, made * sizeof *picked) == 0);
     HOLDS(memcmp(radius, expected_radius, made * sizeof *radius) == 0);
+}
+
+/* Both ways of selecting, against the plain loop; rounds with room for many candidates and for as few as there are ranks. */
+static void compare_with_plain(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start) {
+    size_t wanted = plain_greedy(n, dim, picks, start), ranks = (size_t)pb_comm_size(comm);
+    same_as_expected(step_over_ranks(comm, n, dim, picks, start), wanted);
+    same_as_expected(rounds_over_ranks(comm, n, dim, picks, start, 8192, NULL), wanted);
+    same_as_expected(rounds_over_ranks(comm, n, dim, picks, start, 3 * ranks, NULL), wanted);
 }
 
 static void greedy_plain(pb_comm *comm) {
@@ -85,7 +162,7 @@ static void greedy_double(pb_comm *comm) {
     enum { N = 700, DIM = 9, PICKS = 80 };
     static double distance[N];
     fill(1, N * DIM);
-    size_t made = select_over_ranks(comm, N, DIM, PICKS, 3);
+    size_t made = rounds_over_ranks(comm, N, DIM, PICKS, 3, 500, NULL);
     HOLDS(made == PICKS && picked[0] == 3);
     for (size_t i = 0; i < N; i++)
         distance[i] = INFINITY;
@@ -119,19 +196,21 @@ static void greedy_duplicates(pb_comm *comm) {
     fill(3, PLACES * DIM);
     for (size_t i = PLACES; i < N; i++)
         memcpy(all + i * DIM, all + (i * 7 % PLACES) * DIM, DIM * sizeof *all);
-    HOLDS(select_over_ranks(comm, N, DIM, 50, 123) == PLACES);
+    HOLDS(rounds_over_ranks(comm, N, DIM, 50, 123, 8192, NULL) == PLACES);
     HOLDS(radius[PLACES - 1] == 0 && radius[PLACES - 2] > 0);
     compare_with_plain(comm, N, DIM, 50, 123);
     for (size_t i = 0; i < N * DIM; i++)
         all[i] = 1;
-    HOLDS(select_over_ranks(comm, N, DIM, 50, 0) == 1 && radius[0] == 0);
+    compare_with_plain(comm, N, DIM, 50, 0);
+    HOLDS(picked[0] == 0 && radius[0] == 0 && rounds_over_ranks(comm, N, DIM, 50, 0, 8192, NULL) == 1);
 }
 
 /* Corners of a square around point 0: all at the same distance, so in order of index, wherever the ranks' borders lie. */
 static void greedy_ties(pb_comm *comm) {
     static const float square[] = {0, 0, 1, 1, 1, -1, -1, 1, -1, -1};
     memcpy(all, square, sizeof square);
-    HOLDS(select_over_ranks(comm, 5, 2, 5, 0) == 5);
+    compare_with_plain(comm, 5, 2, 5, 0);
+    HOLDS(rounds_over_ranks(comm, 5, 2, 5, 0, 8192, NULL) == 5);
     for (uint64_t i = 0; i < 5; i++)
         HOLDS(picked[i] == i); /* a corner is as far from the middle as from nobody else, so all stay tied */
 }
@@ -140,6 +219,78 @@ static void greedy_all(pb_comm *comm) {
     fill(4, 50 * 3);
     compare_with_plain(comm, 50, 3, 50, 10);
     HOLDS(radius[49] == 0);
+}
+
+/* 31 x 31 lattice points: thousands of equal distances, so every floor cuts through ties. */
+static void greedy_lattice(pb_comm *comm) {
+    enum { SIDE = 31 };
+    for (size_t i = 0; i < SIDE * SIDE; i++) {
+        all[2 * i] = (float)(i * 7 % (SIDE * SIDE) / SIDE); /* in an order that scatters neighbours over the ranks */
+        all[2 * i + 1] = (float)(i * 7 % (SIDE * SIDE) % SIDE);
+    }
+    compare_with_plain(comm, SIDE * SIDE, 2, SIDE * SIDE, 5);
+}
+
+static void greedy_scales(pb_comm *comm) {
+    static const float SCALES[] = {1e-30f, 1e-19f, 1e-6f, 1e6f, 1e15f};
+    for (size_t scale = 0; scale < sizeof SCALES / sizeof SCALES[0]; scale++) {
+        fill(9, 400 * 20);
+        for (size_t i = 0; i < 400 * 20; i++)
+            all[i] *= SCALES[scale];
+        compare_with_plain(comm, 400, 20, 60, 0);
+    }
+}
+
+/* Stopped after each of its rounds and gone on from there, the selection is the same. */
+static void greedy_resume(pb_comm *comm) {
+    enum { N = 900, DIM = 12, PICKS = 120 };
+    fill(10, N * DIM);
+    size_t wanted = plain_greedy(N, DIM, PICKS, 4), stops = 0;
+    for (size_t after = 1; after < 16; after++) {
+        interruption stop = {.after = after};
+        rounds_over_ranks(comm, N, DIM, PICKS, 4, 8192, &stop);
+        HOLDS(stop.count > 0);
+        stops += stop.count < PICKS;
+        same_as_expected(rounds_over_ranks(comm, N, DIM, PICKS, 4, 8192, &stop), wanted);
+    }
+    HOLDS(stops >= 5);
+}
+
+/* The radius of a random sample, against its definition. */
+static void greedy_radius(pb_comm *comm) {
+    enum { N = 800, DIM = 7, PICKS = 37 };
+    fill(11, N * DIM);
+    pb_coreset sample;
+    must(pb_coreset_random(3, N, PICKS, &sample));
+    for (size_t count = 1; count <= PICKS; count += 12) {
+        static float distance2[N_MOST];
+        uint64_t best = 0;
+        pb_range mine;
+        pb_device *device;
+        float measured;
+        for (size_t i = 0; i < N; i++)
+            distance2[i] = INFINITY;
+        for (size_t i = 0; i < count; i++)
+            best = pb_ref_greedy_step(all, N, DIM, all + sample.picked[i] * DIM, distance2);
+        const float *rows = open_points(comm, N, DIM, &device, &mine);
+        pb_cover *cover = open_cover(device, mine, DIM, rows);
+        pb_greedy_input input = {
+            .cover = cover, .count = pb_range_size(mine), .first = mine.first, .total = N, .dim = DIM, .candidates_most = 100};
+        must(pb_greedy_radius(comm, device, &input, &sample, count, &measured));
+        HOLDS(measured == sqrtf(pb_packed_distance2(best)));
+        pb_device_cover_free(device, &cover);
+        pb_device_close(&device);
+    }
+    pb_coreset_free(&sample);
+}
+
+/* Rounds, not picks, cost messages: three a round and a few at the ends. */
+static void greedy_messages(pb_comm *comm) {
+    enum { N = 2000, DIM = 8, PICKS = 600 };
+    fill(12, N * DIM);
+    pb_comm_counters before = pb_comm_count(comm);
+    HOLDS(rounds_over_ranks(comm, N, DIM, PICKS, 0, 8192, NULL) == PICKS);
+    HOLDS(pb_comm_count(comm).collectives - before.collectives <= 200);
 }
 
 /* Collective: rank r asks about `count` queries (its own number); compares with the plain twin over the whole bank. */
@@ -185,7 +336,7 @@ static const float *queries_of(pb_comm *comm) { return all + (size_t)(N_MOST / 2
 static void search_plain(pb_comm *comm) {
     bench open;
     fill(5, N_MOST * DIM_MOST);
-    memcpy(all + 500 * DIM_MOST, all + 3 * DIM_MOST, DIM_MOST * sizeof *all); /* two equal rows: the smaller wins */
+    memcpy(all + 500 * DIM_MOST, all + 3 * DIM_MOST, DIM_MOST * sizeof *all);          /* two equal rows: the smaller wins */
     memcpy(all + (N_MOST / 2) * DIM_MOST, all + 3 * DIM_MOST, DIM_MOST * sizeof *all); /* and is asked for */
     must(open_search(comm, N_MOST / 2, DIM_MOST, &open));
     compare_search(comm, open.search, N_MOST / 2, DIM_MOST, queries_of(comm), 100);
@@ -222,11 +373,21 @@ static void search_not_finite(pb_comm *comm) {
 }
 
 static const pb_case CASES[] = {
-    {"greedy-plain", greedy_plain},     {"greedy-double", greedy_double},
-    {"greedy-few", greedy_few},         {"greedy-duplicates", greedy_duplicates},
-    {"greedy-ties", greedy_ties},       {"greedy-all", greedy_all},
-    {"search-plain", search_plain},     {"search-few", search_few},
-    {"search-uneven", search_uneven},   {"search-not-finite", search_not_finite},
+    {"greedy-plain", greedy_plain},
+    {"greedy-double", greedy_double},
+    {"greedy-few", greedy_few},
+    {"greedy-duplicates", greedy_duplicates},
+    {"greedy-ties", greedy_ties},
+    {"greedy-lattice", greedy_lattice},
+    {"greedy-scales", greedy_scales},
+    {"greedy-resume", greedy_resume},
+    {"greedy-radius", greedy_radius},
+    {"greedy-messages", greedy_messages},
+    {"greedy-all", greedy_all},
+    {"search-plain", search_plain},
+    {"search-few", search_few},
+    {"search-uneven", search_uneven},
+    {"search-not-finite", search_not_finite},
 };
 
 int main(int argc, char **argv) { return run_case(argc, argv, CASES, sizeof CASES / sizeof CASES[0]); }

@@ -9,10 +9,8 @@ Test(greedy, stops_when_only_duplicates_are_left) { passes_at_all_sizes(PB_CASES
 Test(greedy, ties_go_to_the_smallest_index) { passes_at_all_sizes(PB_CASES, "greedy-ties"); }
 Test(greedy, every_point_can_be_picked) { passes_at_all_sizes(PB_CASES, "greedy-all"); }
 
-Test(greedy, size_of_a_ratio) {
-    cr_assert_eq(pb_coreset_size(0.01, 235200), 2352);
-    cr_assert_eq(pb_coreset_size(0.01, 99), 1);
-    cr_assert_eq(pb_coreset_size(0.25, 10), 2);
-    cr_assert_eq(pb_coreset_size(1, 7), 7);
-    cr_assert_eq(pb_coreset_size(1e-9, 7), 1);
-}
+Test(greedy, floors_that_cut_through_ties) { passes_at_all_sizes(PB_CASES, "greedy-lattice"); }
+Test(greedy, tiny_and_huge_numbers) { passes_at_all_sizes(PB_CASES, "greedy-scales"); }
+Test(greedy, goes_on_after_any_round) { passes_at_all_sizes(PB_CASES, "greedy-resume"); }
+Test(greedy, radius_of_any_coreset) { passes_at_all_sizes(PB_CASES, "greedy-radius"); }
+Test(greedy, messages_are_a_matter_of_rounds) { passes_at_all_sizes(PB_CASES, "greedy-messages"); }

@@ -62,6 +62,18 @@ Test(SUITE, greedy_step_is_the_twins) {
                 check_steps(kernels, (kind)k, SIZES[s], DIMS[d], PADDINGS[(s + d) % LENGTH(PADDINGS)]);
 }
 
+Test(SUITE, distance2_is_the_twins) {
+    const pb_cpu_kernels *kernels = set();
+    for (int k = 0; k < KINDS; k++)
+        for (size_t d = 0; d < LENGTH(DIMS); d++) {
+            float *a = numbers((kind)k, 0, (size_t)DIMS[d]), *b = numbers((kind)k, 1, (size_t)DIMS[d]);
+            float actual = kernels->distance2(a, b, DIMS[d]), expected = pb_ref_distance2(a, b, DIMS[d]);
+            assert_same_bits(&actual, &expected, 1);
+            pb_release(&a);
+            pb_release(&b);
+        }
+}
+
 /* The points of a later part of a whole: indices count from first_index. */
 Test(SUITE, greedy_step_counts_from_first_index) {
     const pb_cpu_kernels *kernels = set();

@@ -82,6 +82,34 @@ static void exchange(pb_comm *comm) {
     HOLDS(in[part_size(up, size) + 1] == 255);
 }
 
+static void allgather(pb_comm *comm) {
+    int size = pb_comm_size(comm), rank = pb_comm_rank(comm), numbers[64];
+    unsigned char part[64], all[64 * 8];
+    size_t sizes[64];
+    pb_comm_allgather(comm, &rank, sizeof rank, numbers, "allgather");
+    memset(part, rank + 1, sizeof part);
+    for (int from = 0; from < size; from++) {
+        HOLDS(numbers[from] == from);
+        sizes[from] = part_size(from, size);
+    }
+    pb_comm_allgather_parts(comm, part, sizes, all, "allgather of parts");
+    for (int from = 0, at = 0; from < size; from++)
+        for (size_t i = 0; i < sizes[from]; i++)
+            HOLDS(all[at++] == from + 1);
+}
+
+static void self(pb_comm *comm) {
+    pb_comm *alone;
+    pb_status status = pb_comm_create_self(&alone);
+    HOLDS(!pb_failed(&status) && pb_comm_size(alone) == 1 && pb_comm_rank(alone) == 0);
+    for (int call = 0; call <= pb_comm_rank(comm); call++) /* as often as this rank likes: nobody else takes part */
+        HOLDS(pb_comm_sum_u64(alone, 7, "sum of one") == 7);
+    status = pb_agree(alone, pb_fail(PB_E_INPUT, "alone"));
+    HOLDS(status.code == PB_E_INPUT);
+    pb_comm_destroy(&alone);
+    HOLDS(alone == NULL);
+}
+
 static void counters(pb_comm *comm) {
     pb_comm_counters before = pb_comm_count(comm);
     char bytes[100] = {0};
@@ -146,11 +174,22 @@ static void slow_peer(pb_comm *comm) {
 }
 
 static const pb_case CASES[] = {
-    {"ranks", ranks},           {"reductions", reductions},   {"broadcast", broadcast},
-    {"gather", gather},         {"exchange", exchange},       {"gather-out-of-memory", gather_out_of_memory},
-    {"counters", counters},     {"agree-ok", agree_ok},       {"agree-one", agree_one},
-    {"agree-worst", agree_worst}, {"agree-twice", agree_twice}, {"lost-peer", lost_peer},
-    {"killed-peer", killed_peer}, {"slow-peer", slow_peer},
+    {"ranks", ranks},
+    {"reductions", reductions},
+    {"broadcast", broadcast},
+    {"gather", gather},
+    {"allgather", allgather},
+    {"exchange", exchange},
+    {"gather-out-of-memory", gather_out_of_memory},
+    {"counters", counters},
+    {"self", self},
+    {"agree-ok", agree_ok},
+    {"agree-one", agree_one},
+    {"agree-worst", agree_worst},
+    {"agree-twice", agree_twice},
+    {"lost-peer", lost_peer},
+    {"killed-peer", killed_peer},
+    {"slow-peer", slow_peer},
 };
 
 int main(int argc, char **argv) { return run_case(argc, argv, CASES, sizeof CASES / sizeof CASES[0]); }

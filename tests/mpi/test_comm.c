@@ -6,7 +6,9 @@ Test(comm, ranks_and_threads) { passes_at_all_sizes(PB_CASES, "ranks"); }
 Test(comm, reductions) { passes_at_all_sizes(PB_CASES, "reductions"); }
 Test(comm, broadcast) { passes_at_all_sizes(PB_CASES, "broadcast"); }
 Test(comm, gather_of_uneven_parts) { passes_at_all_sizes(PB_CASES, "gather"); }
+Test(comm, allgather_of_equal_and_uneven_parts) { passes_at_all_sizes(PB_CASES, "allgather"); }
 Test(comm, exchange_of_uneven_parts) { passes_at_all_sizes(PB_CASES, "exchange"); }
+Test(comm, a_communicator_of_one_rank) { passes_at_all_sizes(PB_CASES, "self"); }
 Test(comm, counters) { passes_at_all_sizes(PB_CASES, "counters"); }
 
 Test(comm, gather_without_memory_fails_on_every_rank) { passes_at_all_sizes(PB_CASES, "gather-out-of-memory"); }

@@ -1,0 +1,88 @@
+#include "coreset/coreset.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+
+#include <math.h>
+
+pb_status pb_coreset_allocate(pb_coreset *coreset, size_t room) {
+    *coreset = (pb_coreset){.room = room};
+    pb_status status = pb_allocate(&coreset->picked, room, sizeof *coreset->picked, "picked patches");
+    if (!pb_failed(&status))
+        status = pb_allocate(&coreset->radius, room, sizeof *coreset->radius, "covering radii");
+    if (pb_failed(&status))
+        pb_coreset_free(coreset);
+    return status;
+}
+
+void pb_coreset_free(pb_coreset *coreset) {
+    pb_release(&coreset->picked);
+    pb_release(&coreset->radius);
+    *coreset = (pb_coreset){0};
+}
+
+void pb_coreset_add(pb_coreset *coreset, uint64_t picked, float radius) {
+    PB_ASSERT(coreset->count < coreset->room);
+    coreset->picked[coreset->count] = picked;
+    coreset->radius[coreset->count++] = radius;
+}
+
+size_t pb_coreset_size(double ratio, uint64_t total) {
+    PB_ASSERT(ratio > 0 && ratio <= 1 && total > 0);
+    uint64_t size = (uint64_t)floor(ratio * (double)total);
+    return size < 1 ? 1 : size > total ? total : size;
+}
+
+/* --- random order ------------------------------------------------------------------------------------------------
+ * Fisher and Yates' shuffle of 0 .. total - 1, of which only the first `count` places are wanted: a hash table holds the few
+ * places whose content has moved. */
+typedef struct moved {
+    size_t mask;               /* slots - 1, a power of two less one */
+    uint64_t *place, *content; /* place + 1, so that 0 is a free slot */
+} moved;
+
+static size_t slot_of(const moved *table, uint64_t place) {
+    uint64_t hash = (place + 1) * UINT64_C(0x9E3779B97F4A7C15); /* Fibonacci hashing: 2^64 over the golden ratio */
+    size_t slot = (size_t)(hash >> 20) & table->mask;
+    while (table->place[slot] != 0 && table->place[slot] != place + 1)
+        slot = (slot + 1) & table->mask;
+    return slot;
+}
+
+static uint64_t content_of(const moved *table, uint64_t place) {
+    size_t slot = slot_of(table, place);
+    return table->place[slot] ? table->content[slot] : place;
+}
+
+static void put(moved *table, uint64_t place, uint64_t content) {
+    size_t slot = slot_of(table, place);
+    table->place[slot] = place + 1;
+    table->content[slot] = content;
+}
+
+/* 64 random bits modulo the range: the bias is below range / 2^64. */
+static uint64_t random_below(uint64_t seed, uint64_t index, uint64_t range) {
+    uint32_t block[4];
+    pb_random_block(seed, PB_STREAM_CORESET, 0, index, block);
+    return ((uint64_t)block[0] << 32 | block[1]) % range;
+}
+
+pb_status pb_coreset_random(uint64_t seed, uint64_t total, size_t count, pb_coreset *coreset) {
+    PB_ASSERT(count <= total);
+    moved table = {.mask = 15};
+    while (table.mask < 4 * count)
+        table.mask = 2 * table.mask + 1;
+    pb_status status = pb_coreset_allocate(coreset, count);
+    pb_keep_first(&status, pb_allocate(&table.place, table.mask + 1, sizeof *table.place, "the random order"));
+    pb_keep_first(&status, pb_allocate(&table.content, table.mask + 1, sizeof *table.content, "the random order"));
+    for (uint64_t i = 0; i < count && !pb_failed(&status); i++) {
+        uint64_t place = i + random_below(seed, i, total - i), content = content_of(&table, place);
+        put(&table, place, content_of(&table, i));
+        pb_coreset_add(coreset, content, NAN);
+    }
+    pb_release(&table.place);
+    pb_release(&table.content);
+    if (pb_failed(&status))
+        pb_coreset_free(coreset);
+    return status;
+}

@@ -1,0 +1,107 @@
+/* The plain way to work on a cover: every distance is canonical, none is left out but for bounds below the floor. It is taken for
+ * points to which the margins of the filtered way do not apply, and is what that is tested against. The kernels are those of
+ * pb_points (cpu_kernels.h), used the other way round: the centres are the tiles, the points the queries. */
+#include "gpu/cpu_cover.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+size_t pb_cover_exact_advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
+                              uint64_t floor) {
+    const size_t dim = (size_t)cover->dim, most = pb_cpu_chunk_rows(cover->dim);
+    const float *tiles = cover->centre_tiles + begin / PB_LANES * PB_LANES * dim;
+    size_t left = 0;
+    for (size_t first = 0; first < count; first += most) {
+        const size_t rows = count - first < most ? count - first : most;
+        for (size_t i = 0; i < rows; i++) {
+            uint32_t point = points[first + i];
+            memcpy(work->rows + i * dim, cover->rows + point * cover->stride, dim * sizeof *work->rows);
+            work->packed[i] = pb_pack_nearest(cover->bounds[point], cover->nearest[point]);
+        }
+        cover->kernels->nearest(tiles, end - begin, cover->dim, (uint32_t)begin, work->rows, rows, work->packed);
+        for (size_t i = 0; i < rows; i++) {
+            uint32_t point = points[first + i];
+            cover->bounds[point] = pb_packed_distance2(work->packed[i]);
+            cover->nearest[point] = pb_nearest_index(work->packed[i]);
+            cover->met[point] = (uint32_t)end;
+            if (pb_cover_key_of(cover, point) >= floor)
+                points[left++] = point; /* left <= first + i: what is overwritten has been read */
+        }
+    }
+    return left;
+}
+
+/* Candidates as tiles, for the textbook step. */
+typedef struct contest {
+    size_t count;
+    float *tiles, *distance2, *before; /* before: the distances ahead of the last step */
+} contest;
+
+static pb_status begin_contest(contest *c, const pb_cover *cover, const pb_candidate *candidates, const float *rows,
+                               size_t count) {
+    const size_t dim = (size_t)cover->dim, lanes = (count + PB_LANES - 1) / PB_LANES * PB_LANES;
+    c->count = count;
+    PB_TRY(pb_allocate(&c->tiles, lanes, dim * sizeof *c->tiles, "candidates"));
+    PB_TRY(pb_allocate(&c->distance2, lanes, sizeof *c->distance2, "distances of candidates"));
+    PB_TRY(pb_allocate(&c->before, lanes, sizeof *c->before, "distances of candidates"));
+    for (size_t i = 0; i < count; i++) {
+        PB_ASSERT(candidates[i].nearest < cover->centre_count);
+        const float *row = rows + i * dim;
+        for (size_t k = 0; k < dim; k++)
+            c->tiles[(i / PB_LANES * dim + k) * PB_LANES + i % PB_LANES] = row[k];
+        /* Another rank may work the filtered way, whose bounds are not exact. */
+        c->distance2[i] = cover->kernels->distance2(row, cover->centres + candidates[i].nearest * cover->stride, cover->dim);
+    }
+    return pb_ok();
+}
+
+static void end_contest(contest *c) {
+    pb_release(&c->tiles);
+    pb_release(&c->distance2);
+    pb_release(&c->before);
+}
+
+/* The largest key; *winner is whose. 0 without candidates. */
+static uint64_t leader(const contest *c, const pb_candidate *candidates, size_t *winner) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        uint64_t key = pb_pack_farthest(c->distance2[i], candidates[i].index);
+        if (key > most) {
+            most = key;
+            *winner = i;
+        }
+    }
+    return most;
+}
+
+/* All candidates meet the centre added last. */
+static void meet_last(contest *c, const pb_cover *cover, pb_candidate *candidates) {
+    const size_t j = cover->centre_count - 1;
+    memcpy(c->before, c->distance2, c->count * sizeof *c->before);
+    cover->kernels->greedy_step(c->tiles, c->count, cover->dim, 0, cover->centres + j * cover->stride, c->distance2);
+    for (size_t i = 0; i < c->count; i++)
+        if (c->distance2[i] < c->before[i])
+            candidates[i].nearest = (uint32_t)j;
+}
+
+pb_status pb_cover_exact_select(pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count, uint64_t floor,
+                                size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next) {
+    contest c = {0};
+    pb_status status = begin_contest(&c, cover, candidates, rows, count);
+    size_t winner = 0;
+    uint64_t key = 0;
+    while (!pb_failed(&status) && (key = leader(&c, candidates, &winner)) >= floor && key > 0 && *made < most) {
+        picked[*made] = candidates[winner].index;
+        distance2[*made] = c.distance2[winner];
+        ++*made;
+        status = pb_cover_append(cover, rows + winner * (size_t)cover->dim);
+        if (!pb_failed(&status))
+            meet_last(&c, cover, candidates);
+    }
+    *next = key >= floor ? key : 0;
+    for (size_t i = 0; !pb_failed(&status) && i < count; i++)
+        candidates[i].bound = c.distance2[i];
+    end_contest(&c);
+    return status;
+}

@@ -1,0 +1,173 @@
+/* Rounds of a cover: which points are candidates, and what is asked about them.
+ *
+ * Threads share the work by blocks of PB_COVER_BLOCK points that are not up to date; what a block leaves depends on nothing outside of it, so the candidates
+ * and their order are the same for any number of threads.
+ */
+#include "gpu/cpu_cover.h"
+
+#include "base/memory.h"
+
+#include <omp.h>
+#include <string.h>
+
+/* All points whose key is >= floor, in rising order, become the candidates. */
+static void scan(pb_cover *cover, uint64_t floor) {
+    size_t found = 0;
+    for (size_t i = 0; i < cover->count; i++)
+        if (pb_cover_key_of(cover, (uint32_t)i) >= floor)
+            cover->candidates[found++] = (uint32_t)i;
+    cover->candidate_count = found;
+}
+
+/* Orders points by the chunk of centres in which they stopped: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1],
+ * from 0 for q = 0. */
+static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t count, size_t chunks) {
+    uint32_t *heads = work->heads;
+    memset(heads, 0, (chunks + 2) * sizeof *heads);
+    for (size_t i = 0; i < count; i++)
+        heads[cover->met[points[i]] / PB_COVER_CHUNK + 1]++;
+    for (size_t q = 0; q < chunks; q++)
+        heads[q + 1] += heads[q];
+    for (size_t i = 0; i < count; i++)
+        work->order[heads[cover->met[points[i]] / PB_COVER_CHUNK]++] = points[i];
+}
+
+/* Brings a block of points up to date as far as they stay >= floor; points becomes those that do, in a fixed order. A point enters
+ * at the chunk of centres where it had stopped and leaves after the one that takes it below the floor. */
+static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, uint64_t floor) {
+    const size_t centres = cover->centre_count, chunks = (centres + PB_COVER_CHUNK - 1) / PB_COVER_CHUNK;
+    sort_by_chunk(cover, work, points, count, chunks);
+    size_t active = 0, taken = 0;
+    for (size_t q = 0; q < chunks; q++) {
+        size_t fresh = work->heads[q] - taken, begin = q * PB_COVER_CHUNK, end = begin + PB_COVER_CHUNK;
+        memcpy(work->active + active, work->order + taken, fresh * sizeof *work->order);
+        taken += fresh;
+        active = pb_cover_exact_advance(cover, work, work->active, active + fresh, begin, end < centres ? end : centres, floor);
+    }
+    /* Those that have met a whole last chunk stand beyond it. */
+    memcpy(work->active + active, work->order + taken, (count - taken) * sizeof *work->order);
+    active += count - taken;
+    memcpy(points, work->active, active * sizeof *points);
+    return active;
+}
+
+static size_t blocks_of(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
+
+static void refresh_blocks(pb_cover *cover, uint64_t floor) {
+    const size_t count = cover->candidate_count, blocks = blocks_of(count);
+#pragma omp parallel for num_threads(cover->threads) schedule(dynamic, 1)
+    for (size_t b = 0; b < blocks; b++) {
+        size_t begin = b * PB_COVER_BLOCK, size = count - begin < PB_COVER_BLOCK ? count - begin : PB_COVER_BLOCK;
+        cover->left[b] = refresh_block(cover, cover->work + omp_get_thread_num(), cover->candidates + begin, size, floor);
+    }
+    cover->candidate_count = 0;
+    for (size_t b = 0; b < blocks; b++) {
+        memmove(cover->candidates + cover->candidate_count, cover->candidates + b * PB_COVER_BLOCK,
+                cover->left[b] * sizeof *cover->candidates);
+        cover->candidate_count += cover->left[b];
+    }
+}
+
+/* With candidates left the largest key is one of theirs, since only theirs are >= floor. */
+static uint64_t largest_key(const pb_cover *cover) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < cover->candidate_count; i++) {
+        uint64_t key = pb_cover_key_of(cover, cover->candidates[i]);
+        most = key > most ? key : most;
+    }
+    for (size_t i = 0; cover->candidate_count == 0 && i < cover->count; i++) {
+        uint64_t key = pb_cover_key_of(cover, (uint32_t)i);
+        most = key > most ? key : most;
+    }
+    return most;
+}
+
+pb_status pb_cpu_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most) {
+    (void)device;
+    PB_ASSERT(cover->centre_count > 0);
+    cover->floor = floor;
+    scan(cover, floor);
+    refresh_blocks(cover, floor);
+    *count = cover->candidate_count;
+    *most = largest_key(cover);
+    return pb_ok();
+}
+
+/* Candidates whose key is below the floor are candidates no longer; the others stay in order. */
+static size_t drop(pb_cover *cover) {
+    size_t left = 0;
+    for (size_t i = 0; i < cover->candidate_count; i++)
+        if (pb_cover_key_of(cover, cover->candidates[i]) >= cover->floor)
+            cover->candidates[left++] = cover->candidates[i];
+    return cover->candidate_count = left;
+}
+
+pb_status pb_cpu_cover_settle(pb_device *device, pb_cover *cover, size_t *count) {
+    (void)device;
+    *count = drop(cover); /* bounds are canonical already */
+    return pb_ok();
+}
+
+/* Radix selection, a byte at a time from the top: needs no memory, and ties or order cost nothing. */
+pb_status pb_cpu_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key) {
+    (void)device;
+    uint64_t prefix = 0;
+    *key = 0;
+    if (position >= cover->candidate_count)
+        return pb_ok();
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        size_t histogram[256] = {0};
+        for (size_t i = 0; i < cover->candidate_count; i++) {
+            uint64_t each = pb_cover_key_of(cover, cover->candidates[i]);
+            if (shift == 56 || each >> (shift + 8) == prefix)
+                histogram[each >> shift & 255]++;
+        }
+        uint64_t byte = 255;
+        while (histogram[byte] <= position)
+            position -= histogram[byte--];
+        prefix = prefix << 8 | byte;
+    }
+    *key = prefix;
+    return pb_ok();
+}
+
+pb_status pb_cpu_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count) {
+    (void)device;
+    PB_ASSERT(floor >= cover->floor);
+    cover->floor = floor;
+    *count = drop(cover);
+    return pb_ok();
+}
+
+pb_status pb_cpu_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows) {
+    (void)device;
+    PB_ASSERT(cover->candidate_count == 0 || (candidates && rows));
+    for (size_t i = 0; i < cover->candidate_count; i++) {
+        uint32_t point = cover->candidates[i];
+        candidates[i] = (pb_candidate){.index = cover->first_index + point, .nearest = cover->nearest[point],
+                                       .bound = cover->bounds[point]};
+        memcpy(rows + i * (size_t)cover->dim, cover->rows + point * cover->stride, (size_t)cover->dim * sizeof *rows);
+    }
+    return pb_ok();
+}
+
+pb_status pb_cpu_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count) {
+    (void)device;
+    PB_ASSERT(count == cover->candidate_count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t point = cover->candidates[i];
+        PB_ASSERT(candidates[i].index == cover->first_index + point && candidates[i].nearest < cover->centre_count);
+        cover->bounds[point] = candidates[i].bound;
+        cover->nearest[point] = candidates[i].nearest;
+        cover->met[point] = (uint32_t)cover->centre_count;
+    }
+    return pb_ok();
+}
+
+pb_status pb_cpu_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
+                              uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next) {
+    (void)device;
+    *made = 0;
+    *next = 0;
+    return pb_cover_exact_select(cover, candidates, rows, count, floor, most, picked, distance2, made, next);
+}

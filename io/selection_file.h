@@ -1,0 +1,33 @@
+/* selection_file.h: a selection that is not finished, on disk: what a job that was stopped goes on from. Format: docs/FORMATS.md.
+ *
+ * The picks made so far say everything: bounds are made anew from them. The attributes say what was selected from and how; picks go on only
+ * where they are the same. Not collective.
+ */
+#ifndef PB_IO_SELECTION_FILE_H
+#define PB_IO_SELECTION_FILE_H
+
+#include "base/status.h"
+#include "io/attributes.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Picks in order, and the covering radius after each; -1: not known. Zeroed it is empty; arrays are owned when read, borrowed when
+ * written. */
+typedef struct pb_selection_state {
+    size_t picks;
+    uint64_t *picked; /* [picks] global patch indices */
+    float *radius;    /* [picks] */
+    pb_attributes attributes;
+} pb_selection_state;
+
+/* Writes the file completely or not at all. Errors: those of pb_bank_write. */
+PB_CHECKED pb_status pb_selection_write(const char *path, const pb_selection_state *state);
+
+/* Reads and checks it. Errors, with an empty state: PB_E_INPUT (missing, not a selection, newer version, damaged). */
+PB_CHECKED pb_status pb_selection_read(const char *path, pb_selection_state *state_out);
+
+/* Frees the arrays and attributes and empties the state. */
+void pb_selection_state_free(pb_selection_state *state);
+
+#endif

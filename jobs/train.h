@@ -1,0 +1,87 @@
+/* train.h: private to jobs/: the state of a training, shared by its steps: train.c (the job), train_extract.c, train_select.c,
+ * train_two_round.c, train_checkpoint.c and train_banks.c. */
+#ifndef PB_JOBS_TRAIN_H
+#define PB_JOBS_TRAIN_H
+
+#include "base/progress.h"
+#include "coreset/coreset.h"
+#include "coreset/projection.h"
+#include "gpu/cover.h"
+#include "io/attributes.h"
+#include "jobs/setup.h"
+
+enum { PB_RATIOS_MAX = 32 };
+
+/* Why the covering radii of a coreset are what they are. */
+typedef enum pb_radius_kind { PB_RADIUS_EXACT, PB_RADIUS_BOUND } pb_radius_kind;
+
+/* One rank's state. Zeroed it is empty. */
+typedef struct pb_training {
+    const pb_job *job;
+    pb_setup setup;
+    pb_projection *projection;
+    pb_cover *cover;   /* projected patches of this rank's images: for every way of selecting but greedy-step */
+    pb_points *points; /* likewise, for greedy-step */
+    pb_rejects rejects;
+    uint64_t *images; /* [image_count] this rank's images that were good, archive indices */
+    size_t image_count;
+    uint64_t total_images, total_patches, first_patch; /* over all ranks; this rank's first global patch */
+    double ratios[PB_RATIOS_MAX];                      /* [ratio_count] falling */
+    size_t ratio_count;
+    pb_coreset coreset; /* of the largest ratio */
+    pb_radius_kind radius_kind;
+    pb_attributes attributes; /* what a bank or a checkpoint says of its making, but for ratio and radius */
+} pb_training;
+
+/* Patches an image has. */
+static inline size_t pb_training_patches(const pb_training *t) { return pb_pipeline_patches(t->setup.pipeline); }
+
+/* How many picks the largest ratio stands for. */
+static inline size_t pb_training_picks(const pb_training *t) { return pb_coreset_size(t->ratios[0], t->total_patches); }
+
+/* Where projected patches go: called for each batch with its rows (device memory, [count][selection dims]), the first being local
+ * patch `first` of the sink. *not_finite: the least bad row's place, or -1. Not collective. */
+typedef pb_status (*pb_patch_sink)(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite);
+
+/* --- train_extract.c --- */
+
+/* Not collective. Extracts and projects images begin .. end - 1 of this rank's selection into the sink, starting at its patch 0;
+ * appends the good ones to t->images. Errors: those of the pipeline; PB_E_INPUT naming a patch that is not finite. */
+PB_CHECKED pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_patch_sink sink, pb_progress *progress);
+
+/* Collective. Extracts all images of the ranks, into cover or points as the way of selecting needs, and counts them. */
+PB_CHECKED pb_status pb_train_extract(pb_training *t);
+
+/* Collective. After all images of this rank went through the pipeline, with `local` as the verdict: agrees, checks the rejects,
+ * counts images and patches over the ranks, logs. `seconds` of this rank. */
+PB_CHECKED pb_status pb_train_count(pb_training *t, pb_status local, double seconds);
+
+/* --- train_select.c --- */
+
+/* Collective. Fills t->coreset and t->radius_kind from cover or points; every way but two-round. */
+PB_CHECKED pb_status pb_train_select(pb_training *t);
+
+/* --- train_two_round.c --- */
+
+/* Collective. Extracts and selects part by part, then among the parts' picks. */
+PB_CHECKED pb_status pb_train_two_round(pb_training *t);
+
+/* --- train_checkpoint.c --- */
+
+/* Collective. If an interrupted selection of the same patches lies beside the bank, its picks are put into t->coreset, on every
+ * rank; one that does not fit is left alone and logged. */
+PB_CHECKED pb_status pb_train_resume(pb_training *t);
+
+/* Rank 0, not collective. Writes the picks made so far. A checkpoint that cannot be written is a warning: the job can still end
+ * well. */
+void pb_train_checkpoint(const pb_training *t, const pb_coreset *so_far);
+
+/* Rank 0, not collective. Removes the checkpoint, after the banks are written. */
+void pb_train_checkpoint_remove(const pb_training *t);
+
+/* --- train_banks.c --- */
+
+/* Collective. Writes a bank for each ratio. */
+PB_CHECKED pb_status pb_train_write_banks(pb_training *t);
+
+#endif

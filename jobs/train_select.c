@@ -1,0 +1,115 @@
+#include "jobs/train.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coreset/greedy.h"
+#include "coreset/greedy_step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a report during selection needs. */
+typedef struct watch {
+    const pb_training *t;
+    pb_progress progress;
+    double checkpointed; /* pb_clock_seconds */
+} watch;
+
+static void show_picks(watch *w, const pb_coreset *so_far) {
+    size_t known = so_far->count > 1 && isnan(so_far->radius[so_far->count - 1]) ? so_far->count - 2 : so_far->count - 1;
+    snprintf(w->progress.note, sizeof w->progress.note, "radius=%.6g", (double)so_far->radius[known]);
+    pb_progress_update(&w->progress, so_far->count);
+}
+
+static void report_step(void *context, const pb_coreset *so_far) { show_picks(context, so_far); }
+
+static void report_round(void *context, const pb_coreset *so_far) {
+    watch *w = context;
+    show_picks(w, so_far);
+    bool writer = pb_comm_rank(w->t->job->comm) == 0;
+    if (writer && pb_clock_seconds() - w->checkpointed >= w->t->job->options->checkpoint) {
+        pb_train_checkpoint(w->t, so_far);
+        w->checkpointed = pb_clock_seconds();
+    }
+}
+
+static pb_greedy_input greedy_input(const pb_training *t, size_t picks) {
+    size_t ranks = (size_t)pb_comm_size(t->job->comm), candidates = (size_t)t->job->options->candidates;
+    return (pb_greedy_input){.cover = t->cover,
+                             .count = t->image_count * pb_training_patches(t),
+                             .first = t->first_patch,
+                             .total = t->total_patches,
+                             .dim = pb_projection_dim(t->projection),
+                             .start = 0,
+                             .picks = picks,
+                             .candidates_most = candidates > ranks ? candidates : ranks};
+}
+
+/* Collective. */
+static pb_status select_greedy(pb_training *t, watch *w) {
+    pb_greedy_input input = greedy_input(t, pb_training_picks(t));
+    pb_greedy_cost cost = {0};
+    input.report = report_round;
+    input.context = w;
+    pb_status status = pb_train_resume(t);
+    if (!pb_failed(&status))
+        status = pb_greedy_select(t->job->comm, t->setup.device, &input, &t->coreset, &cost);
+    if (!pb_failed(&status))
+        pb_log_once(PB_LOG_INFO, "rounds", "rounds=%llu candidates_most=%llu candidates_mean=%.1f capped=%llu",
+                    (unsigned long long)cost.rounds, (unsigned long long)cost.candidates_most,
+                    cost.rounds ? (double)cost.candidates_sum / (double)cost.rounds : 0.0, (unsigned long long)cost.capped);
+    return status;
+}
+
+/* Collective. */
+static pb_status select_greedy_step(pb_training *t, watch *w) {
+    pb_greedy_step_input input = {.points = t->points,
+                                  .count = t->image_count * pb_training_patches(t),
+                                  .first = t->first_patch,
+                                  .total = t->total_patches,
+                                  .dim = pb_projection_dim(t->projection),
+                                  .start = 0,
+                                  .picks = pb_training_picks(t),
+                                  .report = report_step,
+                                  .context = w};
+    return pb_greedy_step_select(t->job->comm, t->setup.device, &input, &t->coreset);
+}
+
+/* Collective. A random sample, and for each ratio the radius that its prefix has. */
+static pb_status select_random(pb_training *t) {
+    pb_comm *comm = t->job->comm;
+    size_t picks = pb_training_picks(t);
+    pb_coreset_free(&t->coreset);
+    pb_status status = pb_agree(comm, pb_coreset_random((uint64_t)t->job->options->seed, t->total_patches, picks, &t->coreset));
+    if (!pb_failed(&status)) {
+        pb_greedy_input input = greedy_input(t, picks);
+        status = pb_greedy_radius(comm, t->setup.device, &input, &t->coreset, picks, &t->coreset.radius[picks - 1]);
+    }
+    return status;
+}
+
+pb_status pb_train_select(pb_training *t) {
+    pb_comm *comm = t->job->comm;
+    const char *how = t->job->options->coreset;
+    size_t picks = pb_training_picks(t);
+    watch w = {.t = t, .checkpointed = pb_clock_seconds()};
+    pb_progress_begin(&w.progress, "select", picks, "patches", pb_comm_rank(comm) == 0);
+    pb_comm_counters before = pb_comm_count(comm);
+    pb_status status = pb_agree(comm, pb_coreset_allocate(&t->coreset, picks));
+    if (!pb_failed(&status))
+        status = strcmp(how, "greedy") == 0        ? select_greedy(t, &w)
+                 : strcmp(how, "greedy-step") == 0 ? select_greedy_step(t, &w)
+                                                   : select_random(t);
+    double seconds = pb_progress_end(&w.progress);
+    pb_comm_counters after = pb_comm_count(comm);
+    if (!pb_failed(&status))
+        pb_log_once(PB_LOG_INFO, "selected",
+                    "coreset=%s patches=%zu of=%llu dim=%d covering_radius=%.6g seconds=%.3f picks_per_s=%.0f collectives=%llu "
+                    "sent_bytes=%llu",
+                    how, t->coreset.count, (unsigned long long)t->total_patches, pb_projection_dim(t->projection),
+                    (double)t->coreset.radius[t->coreset.count - 1], seconds, (double)t->coreset.count / seconds,
+                    (unsigned long long)(after.collectives - before.collectives),
+                    (unsigned long long)(after.bytes_sent - before.bytes_sent));
+    return status;
+}

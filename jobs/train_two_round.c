@@ -1,0 +1,193 @@
+/* train_two_round.c: selection from more patches than memory holds, by composable coresets.
+ *
+ * Round one: each part of the training images is extracted, as many patches are picked from it as are wanted in the end, and the
+ * rest is forgotten. Round two: the same number is picked among all parts' picks. Every patch is within r1 of a pick of its part
+ * and that within r2 of a final pick, so the covering radius is at most r1 + r2, which is the bank's bound. G. Malkomes et al.,
+ * "Fast distributed k-center clustering with outliers on massive data", NIPS 2015: with greedy in both rounds the radius is at
+ * most four times the optimum. The parts are ranges of the list, whatever the number of ranks, so the bank does not depend on it.
+ */
+#include "jobs/train.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "coreset/greedy.h"
+#include "mpi/partition.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What is kept of the parts of one rank: the union of their picks. */
+typedef struct kept {
+    size_t count, room;
+    float *rows;     /* [count][dim] host memory */
+    uint64_t *patch; /* [count] local patch index among all of this rank's good images */
+    double radius;   /* largest covering radius of a part by its own picks */
+} kept;
+
+static void kept_free(kept *all) {
+    pb_release(&all->rows);
+    pb_release(&all->patch);
+}
+
+static pb_status into_cover(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite) {
+    return pb_device_cover_write(t->setup.device, t->cover, first, count, rows, not_finite);
+}
+
+static pb_greedy_input input_of(const pb_training *t, uint64_t count, uint64_t first, uint64_t total, size_t picks,
+                                size_t ranks) {
+    size_t candidates = (size_t)t->job->options->candidates;
+    return (pb_greedy_input){.cover = t->cover,
+                             .count = count,
+                             .first = first,
+                             .total = total,
+                             .dim = pb_projection_dim(t->projection),
+                             .picks = picks,
+                             .candidates_most = candidates > ranks ? candidates : ranks};
+}
+
+static pb_status grow(kept *all, size_t more, int dim) {
+    if (all->count + more <= all->room)
+        return pb_ok();
+    size_t room = 2 * (all->count + more);
+    PB_TRY(pb_resize(&all->rows, all->count * (size_t)dim, room * (size_t)dim, sizeof *all->rows, "picks of the parts"));
+    PB_TRY(pb_resize(&all->patch, all->count, room, sizeof *all->patch, "picks of the parts"));
+    all->room = room;
+    return pb_ok();
+}
+
+/* Keeps the picks of the part that is in the cover; its first patch is local patch `first`. */
+static pb_status keep_picks(pb_training *t, const pb_coreset *picks, uint64_t first, kept *all) {
+    size_t dim = (size_t)pb_projection_dim(t->projection);
+    PB_TRY(grow(all, picks->count, (int)dim));
+    for (size_t i = 0; i < picks->count; i++, all->count++) {
+        PB_TRY(pb_device_cover_read(t->setup.device, t->cover, (size_t)picks->picked[i], all->rows + all->count * dim));
+        all->patch[all->count] = first + picks->picked[i];
+    }
+    all->radius = fmax(all->radius, (double)picks->radius[picks->count - 1]);
+    return pb_ok();
+}
+
+static pb_status select_part(pb_training *t, pb_comm *self, size_t images, size_t most, uint64_t first, kept *all) {
+    size_t count = images * pb_training_patches(t), picks = most < count ? most : count;
+    pb_coreset coreset;
+    if (count == 0)
+        return pb_ok();
+    PB_TRY(pb_coreset_allocate(&coreset, picks));
+    pb_greedy_input input = input_of(t, count, 0, count, picks, 1);
+    pb_status status = pb_greedy_select(self, t->setup.device, &input, &coreset, NULL);
+    if (!pb_failed(&status))
+        status = keep_picks(t, &coreset, first, all);
+    pb_coreset_free(&coreset);
+    return status;
+}
+
+/* One part: images begin .. end - 1 of this rank's selection. */
+static pb_status do_part(pb_training *t, pb_comm *self, size_t begin, size_t end, size_t most, kept *all, pb_progress *progress) {
+    size_t images_before = t->image_count;
+    PB_TRY(pb_device_cover_create(t->setup.device, (end - begin) * pb_training_patches(t), pb_projection_dim(t->projection), 0,
+                                  &t->cover));
+    pb_status status = pb_train_extract_range(t, begin, end, into_cover, progress);
+    if (!pb_failed(&status))
+        status = select_part(t, self, t->image_count - images_before, most, images_before * pb_training_patches(t), all);
+    pb_device_cover_free(t->setup.device, &t->cover);
+    return status;
+}
+
+/* All parts of this rank. `most` is what every part may contribute: as many picks as the largest ratio stands for. */
+static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
+    const pb_selection *selection = &t->setup.selection;
+    int parts = (int)t->job->options->parts;
+    size_t most = pb_coreset_size(t->ratios[0], selection->total * pb_training_patches(t));
+    pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(t->job->comm), pb_comm_rank(t->job->comm));
+    pb_comm *self;
+    PB_TRY(pb_comm_create_self(&self));
+    pb_status status = pb_ok();
+    for (uint64_t part = mine.first; part < mine.end && !pb_failed(&status); part++) {
+        pb_range images = pb_partition(selection->total, parts, (int)part);
+        status = do_part(t, self, (size_t)(images.first - selection->first), (size_t)(images.end - selection->first), most, all,
+                         progress);
+    }
+    pb_comm_destroy(&self);
+    return status;
+}
+
+/* Puts the union of this rank's picks into a cover of its own. */
+static pb_status cover_union(pb_training *t, const kept *all, uint64_t first) {
+    int dim = pb_projection_dim(t->projection);
+    size_t bytes = all->count * (size_t)dim * sizeof(float);
+    float *rows = NULL;
+    int64_t not_finite;
+    PB_TRY(pb_device_cover_create(t->setup.device, all->count, dim, (uint32_t)first, &t->cover));
+    pb_status status = pb_device_alloc(t->setup.device, bytes, &rows, "picks of the parts");
+    if (!pb_failed(&status))
+        status = pb_device_upload(t->setup.device, rows, all->rows, bytes);
+    if (!pb_failed(&status))
+        status = pb_device_cover_write(t->setup.device, t->cover, 0, all->count, rows, &not_finite);
+    pb_device_release(t->setup.device, &rows);
+    return status;
+}
+
+/* Collective. Final picks are numbers in the union; they become global patches again. sizes: [ranks]. */
+static pb_status name_picks(pb_training *t, const kept *all, size_t *sizes, uint64_t total) {
+    pb_comm *comm = t->job->comm;
+    uint64_t *mine = NULL, *everybody = NULL, count = all->count * sizeof *mine;
+    pb_status status = pb_allocate(&mine, all->count, sizeof *mine, "picks of the parts");
+    pb_keep_first(&status, pb_allocate(&everybody, total, sizeof *everybody, "picks of the parts"));
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status)) {
+        for (size_t i = 0; i < all->count; i++)
+            mine[i] = t->first_patch + all->patch[i];
+        pb_comm_allgather(comm, &count, sizeof count, sizes, "picks of the parts");
+        pb_comm_allgather_parts(comm, mine, sizes, everybody, "picks of the parts");
+        for (size_t i = 0; i < t->coreset.count; i++)
+            t->coreset.picked[i] = everybody[t->coreset.picked[i]];
+    }
+    pb_release(&mine);
+    pb_release(&everybody);
+    return status;
+}
+
+/* Collective. */
+static pb_status second_round(pb_training *t, const kept *all) {
+    pb_comm *comm = t->job->comm;
+    size_t ranks = (size_t)pb_comm_size(comm), *sizes = NULL;
+    uint64_t total = pb_comm_sum_u64(comm, all->count, "picks of the parts");
+    uint64_t first = pb_comm_sum_before_u64(comm, all->count, "first pick of the parts");
+    double first_radius = pb_comm_max_real(comm, all->radius, "radius of the parts");
+    size_t picks = pb_training_picks(t) < total ? pb_training_picks(t) : (size_t)total;
+    pb_status status = pb_allocate(&sizes, ranks, sizeof *sizes, "sizes of messages");
+    pb_keep_first(&status, pb_coreset_allocate(&t->coreset, picks));
+    if (!pb_failed(&status))
+        status = cover_union(t, all, first);
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status)) {
+        pb_greedy_input input = input_of(t, all->count, first, total, picks, ranks);
+        status = pb_greedy_select(comm, t->setup.device, &input, &t->coreset, NULL);
+    }
+    if (!pb_failed(&status))
+        status = name_picks(t, all, sizes, total);
+    pb_release(&sizes);
+    /* A rounding up: the bound must hold in float too. */
+    for (size_t i = 0; i < t->coreset.count; i++)
+        t->coreset.radius[i] = nextafterf((float)((double)t->coreset.radius[i] + first_radius), INFINITY);
+    if (!pb_failed(&status))
+        pb_log_once(PB_LOG_INFO, "selected",
+                    "coreset=two-round patches=%zu of=%llu union=%llu part_radius=%.6g radius_at_most=%.6g", t->coreset.count,
+                    (unsigned long long)t->total_patches, (unsigned long long)total, first_radius,
+                    (double)t->coreset.radius[t->coreset.count - 1]);
+    return status;
+}
+
+pb_status pb_train_two_round(pb_training *t) {
+    kept all = {0};
+    pb_progress progress;
+    pb_progress_begin(&progress, "extract and select", t->setup.selection.total, "images", pb_comm_rank(t->job->comm) == 0);
+    pb_status status = do_parts(t, &all, &progress);
+    double seconds = pb_progress_end(&progress);
+    status = pb_train_count(t, status, seconds);
+    if (!pb_failed(&status))
+        status = second_round(t, &all);
+    t->radius_kind = PB_RADIUS_BOUND;
+    kept_free(&all);
+    return status;
+}
