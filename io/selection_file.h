@@ -1,7 +1,7 @@
 /* selection_file.h: a selection that is not finished, on disk: what a job that was stopped goes on from. Format: docs/FORMATS.md.
  *
- * The picks made so far say everything: bounds are made anew from them. The attributes say what was selected from and how; picks go on only
- * where they are the same. Not collective.
+ * The picks made so far say everything: bounds are made anew from them. The attributes say what was selected from and how; picks
+ * go on only where they are the same. Not collective.
  */
 #ifndef PB_IO_SELECTION_FILE_H
 #define PB_IO_SELECTION_FILE_H
@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Picks in order, and the covering radius after each; -1: not known. Zeroed it is empty; arrays are owned when read, borrowed when
- * written. */
+/* Picks in order, and the covering radius after each; -1: not known. Zeroed it is empty; arrays are owned when read, borrowed
+ * when written. */
 typedef struct pb_selection_state {
     size_t picks;
     uint64_t *picked; /* [picks] global patch indices */

@@ -11,12 +11,12 @@
 #include "mpi/comm.h"
 
 /* The jobs, in the order of a user's work: name, one line for the help. */
-#define PB_JOBS(X)                                                                              \
-    X(pack, "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")       \
-    X(info, "describe an archive, a memory bank or results")                                    \
-    X(verify, "check every byte of an archive: 0 sound, 1 damaged")                             \
-    X(train, "extract patch features of the training images and select the memory bank")        \
-    X(score, "score images by the distance of their patches to the memory bank")                \
+#define PB_JOBS(X)                                                                                          \
+    X(pack, "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")                   \
+    X(info, "describe an archive, a memory bank or results")                                                \
+    X(verify, "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
+    X(train, "extract patch features of the training images and select the memory bank")                    \
+    X(score, "score images by the distance of their patches to the memory bank")                            \
     X(eval, "image AUROC of scores against labels, beside the brightness floor")
 
 enum {

@@ -3,11 +3,10 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "coreset/search.h"
-#include "io/bank_file.h"
 #include "io/file.h"
 #include "io/results_file.h"
+#include "jobs/bank_fit.h"
 #include "jobs/provenance.h"
-#include "jobs/setup.h"
 #include "mpi/partition.h"
 
 #include <math.h>
@@ -54,62 +53,12 @@ static void scoring_free(scoring *s) {
     pb_release(&s->path_texts);
 }
 
-/* This rank's shard of the bank. The number of rows is known only after a first look. */
-static pb_status read_shard(scoring *s) {
-    const char *file = s->job->options->bank;
-    pb_bank head = {0};
-    pb_status status = pb_bank_read(file, 0, 0, &head, &s->bank_rows);
-    pb_bank_free(&head);
-    if (pb_failed(&status))
-        return status;
-    pb_range mine = pb_partition(s->bank_rows, pb_comm_size(s->job->comm), pb_comm_rank(s->job->comm));
-    uint64_t rows;
-    PB_TRY(pb_bank_read(file, mine.first, mine.end, &s->bank, &rows));
-    if (rows != s->bank_rows)
-        return pb_fail(PB_E_INPUT, "%s: changed while it was read", file);
-    return pb_ok();
-}
-
-/* Features must be made as the bank's were: the bank says how. */
-static pb_status request_of_bank(const scoring *s, pb_setup_request *request) {
-    const char *file = s->job->options->bank;
-    const pb_attributes *attributes = &s->bank.attributes;
-    uint64_t resize, crop;
-    PB_TRY(pb_attributes_need(attributes, file, "option.backbone", &request->backbone));
-    PB_TRY(pb_attributes_need(attributes, file, "taps", &request->taps));
-    PB_TRY(pb_attributes_get_u64(attributes, file, "option.resize", 32, 4096, &resize));
-    PB_TRY(pb_attributes_get_u64(attributes, file, "option.crop", 32, 4096, &crop));
-    request->resize = (int)resize;
-    request->crop = (int)crop;
-    request->which = pb_which_of(s->job->options->split);
-    return pb_ok();
-}
-
-/* The bank and what was set up must fit together. */
-static pb_status check_fit(const scoring *s) {
-    const char *file = s->job->options->bank, *weights;
-    PB_TRY(pb_attributes_need(&s->bank.attributes, file, "weights", &weights));
-    if (strcmp(weights, s->setup.weights) != 0)
-        return pb_fail(PB_E_INPUT, "--weights %s: these are %s, but %s was trained with %s; give the same weights",
-                       s->job->options->weights, s->setup.weights, file, weights);
-    if (s->bank.dim != pb_pipeline_dim(s->setup.pipeline))
-        return pb_fail(PB_E_INPUT, "%s: rows have %d values, but its backbone and taps give %d; the bank is damaged", file,
-                       s->bank.dim, pb_pipeline_dim(s->setup.pipeline));
-    return pb_ok();
-}
-
 /* Collective. */
 static pb_status open_all(scoring *s) {
     pb_comm *comm = s->job->comm;
-    pb_setup_request request;
-    pb_status status = read_shard(s);
+    pb_status status = pb_agree(comm, pb_bank_fit_read(s->job, false, &s->bank, &s->bank_rows));
     if (!pb_failed(&status))
-        status = request_of_bank(s, &request);
-    status = pb_agree(comm, status);
-    if (!pb_failed(&status))
-        status = pb_setup_open(s->job, &request, &s->setup);
-    if (!pb_failed(&status))
-        status = pb_agree(comm, check_fit(s));
+        status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), &s->setup);
     if (!pb_failed(&status))
         status = pb_search_create(comm, s->setup.device, s->bank.features, s->bank_rows, s->bank.dim, &s->search);
     return status;

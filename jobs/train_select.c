@@ -1,11 +1,13 @@
 #include "jobs/train.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "coreset/greedy.h"
 #include "coreset/greedy_step.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +34,8 @@ static void report_round(void *context, const pb_coreset *so_far) {
         pb_train_checkpoint(w->t, so_far);
         w->checkpointed = pb_clock_seconds();
     }
+    if (pb_fault("train.killed")) /* stands for a node that is lost between two rounds */
+        raise(SIGKILL);
 }
 
 static pb_greedy_input greedy_input(const pb_training *t, size_t picks) {

@@ -1,7 +1,8 @@
-/* verify.c: is every byte of an archive what was packed? Ranks check shards of their own. */
+/* verify.c: is every byte of an archive what was packed? Ranks check shards of their own. And, with --bank, is a bank what it
+ * says it is? (jobs/verify_bank.c) */
 #include "base/log.h"
 #include "io/archive.h"
-#include "jobs/job.h"
+#include "jobs/verify_bank.h"
 #include "mpi/partition.h"
 
 #include <inttypes.h>
@@ -22,7 +23,8 @@ static pb_status check_mine(pb_archive *archive, pb_range shards, uint64_t *dama
     return pb_ok();
 }
 
-pb_status pb_job_verify(const pb_job *job) {
+/* Collective. */
+static pb_status verify_archive(const pb_job *job) {
     pb_comm *comm = job->comm;
     pb_archive *archive;
     uint64_t damaged = 0;
@@ -44,3 +46,5 @@ pb_status pb_job_verify(const pb_job *job) {
                damaged ? "" : ": sound");
     return damaged ? pb_fail(PB_E_NO, "%s: damaged", job->options->archive) : status;
 }
+
+pb_status pb_job_verify(const pb_job *job) { return job->options->bank ? pb_verify_bank(job) : verify_archive(job); }

@@ -28,8 +28,8 @@ PB_CHECKED pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out)
 /* Collective. Stops the watchdog, ends MPI, sets *comm to NULL. */
 void pb_comm_destroy(pb_comm **comm);
 
-/* A communicator of this rank alone, for work that a rank does by itself with functions that are collective elsewhere. Owned by the
- * caller, destroyed by pb_comm_destroy before the one of all ranks is. Not collective. Errors: PB_E_SYSTEM. */
+/* A communicator of this rank alone, for work that a rank does by itself with functions that are collective elsewhere. Owned by
+ * the caller, destroyed by pb_comm_destroy before the one of all ranks is. Not collective. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_comm_create_self(pb_comm **self_out);
 
 /* Sets the watchdog's limit, in seconds; 0 switches it off. Not collective. */
@@ -75,7 +75,8 @@ PB_CHECKED pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t byte
  * (size * bytes). The parts together stay below 2 GiB. */
 void pb_comm_allgather(pb_comm *comm, const void *part, size_t bytes, void *all, const char *what);
 
-/* Collective. As pb_comm_allgather with parts of different sizes: rank r gives sizes[r] bytes; `sizes` is the same on all ranks. */
+/* Collective. As pb_comm_allgather with parts of different sizes: rank r gives sizes[r] bytes; `sizes` is the same on all ranks.
+ */
 void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *sizes, void *all, const char *what);
 
 /* Collective. Sends send_bytes bytes to rank `to` while receiving exactly receive_bytes bytes from rank `from` (any sizes; both

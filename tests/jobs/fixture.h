@@ -75,6 +75,6 @@ static inline void nothing_half_written(void) {
     must(in_folder("find . -name '*.part-*' | grep . ; test $? = 1"), 0);
 }
 
-#define TRAIN_OPTIONS "--weights random:7 --resize 96 --crop 96 --ratio 5%% --projection 64"
+#define TRAIN_OPTIONS "--weights random:7 --resize 96 --crop 96 --ratios 5%% --projection 64"
 
 #endif

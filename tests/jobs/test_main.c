@@ -8,7 +8,7 @@ Test(main, help_and_version_need_no_ranks) {
     must(in_folder("%s --version", PB_PROGRAM), 0);
     says("patchbank 0.");
     must(in_folder("%s train --help", PB_PROGRAM), 0);
-    says("--ratio RATIO");
+    says("--ratios LIST");
     says("default 1%");
 }
 
@@ -17,8 +17,8 @@ Test(main, no_such_job_or_option_is_said_once) {
     says_once("tran: no such job");
     must(patchbank(3, "train --archvie x"), 64);
     says_once("--archvie");
-    must(patchbank(3, "train --archive x --bank y --weights z --ratio 2"), 64);
-    says_once("--ratio 2: must be a number from 1e-09 to 1");
+    must(patchbank(3, "train --archive x --bank y --weights z --batch 0"), 64);
+    says_once("--batch 0: must be a whole number from 1 to 4096");
     must(patchbank(2, "train --archive x --bank y"), 64);
     says_once("--weights FILE is missing");
     must(patchbank(2, "train --archive x --bank y --weights z surplus"), 64);

@@ -23,7 +23,7 @@ Test(train, options_decide_the_bank) {
     must(patchbank(2, "train --archive archive --bank a.h5 " TRAIN_OPTIONS), 0);
     must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " TRAIN_OPTIONS), 0);
     must(in_folder("cmp -s a.h5 b.h5"), 1);
-    must(patchbank(2, "train --archive archive --bank c.h5 --weights random:7 --resize 96 --crop 64 --taps 4 --ratio 20%%"), 0);
+    must(patchbank(2, "train --archive archive --bank c.h5 --weights random:7 --resize 96 --crop 64 --taps 4 --ratios 20%%"), 0);
     must(patchbank(1, "info --bank c.h5"), 0);
     says("rows of 40 values");
 }
@@ -46,6 +46,64 @@ Test(train, wrong_input) {
     says_once("cuda:0");
     cr_assert(!exists("b.h5"));
     nothing_half_written();
+}
+
+/* Every way of selecting gives the same bank on any number of ranks. */
+Test(train, every_coreset_is_the_same_for_any_ranks) {
+    static const char *const WAYS[] = {"greedy", "greedy-step", "random", "two-round --parts 3"};
+    for (size_t way = 0; way < sizeof WAYS / sizeof WAYS[0]; way++) {
+        for (int ranks = 1; ranks <= 4; ranks++)
+            must(patchbank(ranks, "train --archive archive --bank w%zu-%d.h5 --coreset %s " TRAIN_OPTIONS, way, ranks, WAYS[way]),
+                 0);
+        must(in_folder("for n in 2 3 4; do cmp w%zu-1.h5 w%zu-$n.h5 || exit 1; done", way, way), 0);
+    }
+    must(in_folder("%s %s/tests/jobs/same_rows.py w0-1.h5 w1-1.h5", PB_PYTHON, PB_SOURCE_DIR), 0);
+    must(in_folder("%s %s/tests/jobs/same_rows.py w0-1.h5 w2-1.h5", PB_PYTHON, PB_SOURCE_DIR), 1);
+}
+
+/* One selection serves all ratios: its prefixes are the banks that a selection of their own would give. */
+Test(train, ratios_are_prefixes) {
+    must(patchbank(3, "train --archive archive --bank all.h5 --weights random:7 --resize 96 --crop 96 --ratios 2%%,20%%,5%%"), 0);
+    must(patchbank(2, "train --archive archive --bank two.h5 --weights random:7 --resize 96 --crop 96 --ratios 2%%"), 0);
+    must(patchbank(1, "train --archive archive --bank five.h5 --weights random:7 --resize 96 --crop 96 --ratios 0.05"), 0);
+    must(in_folder("cmp all.2pct.h5 two.h5 && cmp all.5pct.h5 five.h5"), 0);
+    must(in_folder("%s info --bank all.20pct.h5 | head -n 2 | grep '288 rows of 152'", PB_PROGRAM), 0);
+    cr_assert(!exists("all.h5"));
+    must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 --ratios 5%%,0"), 64);
+    says_once("--ratios 5%,0");
+}
+
+/* Killed between two rounds and started again on another number of ranks, the bank is the same file. */
+Test(train, a_killed_selection_goes_on) {
+    must(patchbank(2, "train --archive archive --bank whole.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%%"), 0);
+    for (int kill = 1; kill <= 7; kill += 2) {
+        int code =
+            in_folder("PATCHBANK_FAULT=train.killed@0:%d %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive --bank b.h5 "
+                      "--weights random:7 --resize 96 --crop 96 --ratios 30%% --checkpoint 0",
+                      kill, PB_MPIEXEC, PB_PROGRAM);
+        cr_assert(code != 0, "%s", said);
+        cr_assert(exists("b.h5.selection.h5") && !exists("b.h5"), "%s", said);
+        must(
+            patchbank(1 + kill % 4, "train --archive archive --bank b.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%%"),
+            0);
+        says("event=resumed picks=");
+        must(in_folder("cmp b.h5 whole.h5 && rm b.h5"), 0);
+        cr_assert(!exists("b.h5.selection.h5"));
+    }
+}
+
+Test(train, a_checkpoint_of_something_else_is_left_alone) {
+    in_folder(
+        "PATCHBANK_FAULT=train.killed@0:1 %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive --bank b.h5 --checkpoint 0 " TRAIN_OPTIONS,
+        PB_MPIEXEC, PB_PROGRAM);
+    cr_assert(exists("b.h5.selection.h5"), "%s", said);
+    must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " TRAIN_OPTIONS), 0);
+    says("made with another option.seed");
+    must(patchbank(2, "train --archive archive --bank c.h5 --seed 1 " TRAIN_OPTIONS), 0);
+    must(in_folder("cmp b.h5 c.h5; cp list.csv c.h5.selection.h5"), 0);
+    must(patchbank(2, "train --archive archive --bank c.h5 --seed 1 " TRAIN_OPTIONS), 0);
+    says("checkpoint-ignored");
+    must(in_folder("cmp b.h5 c.h5"), 0);
 }
 
 /* One image's bytes are damaged in the archive: an error that names it, or, within the budget, a bank without it. */

@@ -1,0 +1,61 @@
+#include "jobs/bank_fit.h"
+
+#include "jobs/provenance.h"
+#include "mpi/partition.h"
+
+#include <string.h>
+
+/* The number of rows is known only after a first look. */
+pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows) {
+    const char *file = job->options->bank;
+    pb_bank head = {0};
+    pb_status status = pb_bank_read(file, 0, 0, &head, rows);
+    pb_bank_free(&head);
+    if (pb_failed(&status))
+        return status;
+    pb_range mine = whole ? (pb_range){0, *rows} : pb_partition(*rows, pb_comm_size(job->comm), pb_comm_rank(job->comm));
+    uint64_t rows_now;
+    PB_TRY(pb_bank_read(file, mine.first, mine.end, bank, &rows_now));
+    return rows_now == *rows ? pb_ok() : pb_fail(PB_E_INPUT, "%s: changed while it was read", file);
+}
+
+static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup_request *request) {
+    const char *file = job->options->bank;
+    const pb_attributes *attributes = &bank->attributes;
+    uint64_t resize, crop;
+    PB_TRY(pb_attributes_need(attributes, file, "option.backbone", &request->backbone));
+    PB_TRY(pb_attributes_need(attributes, file, "taps", &request->taps));
+    PB_TRY(pb_attributes_get_u64(attributes, file, "option.resize", 32, 4096, &resize));
+    PB_TRY(pb_attributes_get_u64(attributes, file, "option.crop", 32, 4096, &crop));
+    request->resize = (int)resize;
+    request->crop = (int)crop;
+    request->which = which;
+    return pb_ok();
+}
+
+/* The bank and what was set up must fit together. */
+static pb_status check(const pb_job *job, const pb_bank *bank, const pb_setup *setup) {
+    const char *file = job->options->bank, *weights;
+    PB_TRY(pb_attributes_need(&bank->attributes, file, "weights", &weights));
+    if (strcmp(weights, setup->weights) != 0)
+        return pb_fail(PB_E_INPUT, "--weights %s: these are %s, but %s was trained with %s; give the same weights",
+                       job->options->weights, setup->weights, file, weights);
+    if (bank->dim != pb_pipeline_dim(setup->pipeline))
+        return pb_fail(PB_E_INPUT, "%s: rows have %d values, but its backbone and taps give %d; the bank is damaged", file,
+                       bank->dim, pb_pipeline_dim(setup->pipeline));
+    return pb_ok();
+}
+
+pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup *setup) {
+    pb_setup_request request = {0};
+    *setup = (pb_setup){0};
+    pb_status status = pb_agree(job->comm, request_of(job, bank, which, &request));
+    if (!pb_failed(&status))
+        status = pb_setup_open(job, &request, setup);
+    if (pb_failed(&status))
+        return status;
+    status = pb_agree(job->comm, check(job, bank, setup));
+    if (pb_failed(&status))
+        pb_setup_close(setup);
+    return status;
+}

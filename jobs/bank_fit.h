@@ -1,0 +1,18 @@
+/* bank_fit.h: private to jobs/: features made the way a bank's were, and the proof that they are. What score and verify begin
+ * with. */
+#ifndef PB_JOBS_BANK_FIT_H
+#define PB_JOBS_BANK_FIT_H
+
+#include "io/bank_file.h"
+#include "jobs/setup.h"
+
+/* Reads this rank's shard of the bank of --bank, rows by pb_partition, or all of it. *rows: in the file. Not collective.
+ * Errors: pb_bank_read's. */
+PB_CHECKED pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows);
+
+/* Collective. Opens archive, weights, device and pipeline so that features are made as the bank's were: its attributes say how.
+ * Errors, agreed, the setup then being empty: PB_E_INPUT when the bank does not say, or other weights than the bank's are given.
+ */
+PB_CHECKED pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup *setup);
+
+#endif

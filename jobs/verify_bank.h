@@ -1,0 +1,15 @@
+/* verify_bank.h: private to jobs/: the certificate of a bank, checked. */
+#ifndef PB_JOBS_VERIFY_BANK_H
+#define PB_JOBS_VERIFY_BANK_H
+
+#include "jobs/job.h"
+
+/* Collective. Extracts the training images of --archive again and compares with --bank:
+ *   - every bank row is the feature of the patch that it names, bit for bit;
+ *   - the covering radius, recomputed by a nearest-row search over all training patches, is the one in the bank, bit for bit, or,
+ * where the bank says that it has a bound, not above it. The search shares no code with the selection but the canonical distance.
+ * Every rank reads the whole bank. Prints the verdict on rank 0. PB_E_NO when something differs. Errors, agreed: those of
+ * opening; PB_E_USAGE without --weights. */
+PB_CHECKED pb_status pb_verify_bank(const pb_job *job);
+
+#endif
