@@ -93,9 +93,9 @@ Test(train, a_killed_selection_goes_on) {
 }
 
 Test(train, a_checkpoint_of_something_else_is_left_alone) {
-    in_folder(
-        "PATCHBANK_FAULT=train.killed@0:1 %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive --bank b.h5 --checkpoint 0 " TRAIN_OPTIONS,
-        PB_MPIEXEC, PB_PROGRAM);
+    in_folder("PATCHBANK_FAULT=train.killed@0:1 %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive --bank b.h5 "
+              "--checkpoint 0 " TRAIN_OPTIONS,
+              PB_MPIEXEC, PB_PROGRAM);
     cr_assert(exists("b.h5.selection.h5"), "%s", said);
     must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " TRAIN_OPTIONS), 0);
     says("made with another option.seed");
