@@ -51,14 +51,17 @@ static double percent(const char *text, size_t digits) {
     return *end == '\0' ? number : NAN;
 }
 
-static pb_status set_real(const pb_option *row, const char *text, void *values) {
+double pb_option_number(const char *text) {
     char *end;
     size_t length = strlen(text);
-    double number = strtod(text, &end);
     if (length > 0 && text[length - 1] == '%')
-        number = percent(text, length - 1);
-    else if (end == text || *end != '\0')
-        number = NAN;
+        return percent(text, length - 1);
+    double number = strtod(text, &end);
+    return end == text || *end != '\0' ? NAN : number;
+}
+
+static pb_status set_real(const pb_option *row, const char *text, void *values) {
+    double number = pb_option_number(text);
     bool within = isfinite(number) && number >= row->least && number <= row->most;
     if (!within)
         return out_of_range(row, text);

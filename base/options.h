@@ -52,6 +52,9 @@ void pb_options_help(const pb_option *rows, size_t count, uint32_t job, FILE *ou
 /* Writes the options of `job` as a Markdown table. */
 void pb_options_markdown(const pb_option *rows, size_t count, uint32_t job, FILE *out);
 
+/* A number as REAL options have it ("0.007", "0.7%", the same double); NaN when the text is none. */
+double pb_option_number(const char *text);
+
 enum { PB_OPTION_TEXT_MAX = 4096 };
 
 /* The value of a row in `values` as text, in a form that pb_options_parse reads back to the same value ("" for an absent text,

@@ -1,8 +1,8 @@
 /* progress.h: how far a long step has come, with rate and time left.
  *
  * On a terminal one line is redrawn, at most six times a second; elsewhere (a batch job's log) a log line is written at most
- * once a minute, so that silence means trouble. Only rank 0 shows anything; it speaks for its own share of the work, scaled to
- * the whole by the caller's total. Not collective: no rank waits.
+ * once a minute, so that silence means trouble. Only rank 0 shows anything, and only what its caller reports: its own share of
+ * the work, which a caller who gives the whole job's total scales up itself. Not collective: no rank waits.
  */
 #ifndef PB_BASE_PROGRESS_H
 #define PB_BASE_PROGRESS_H

@@ -77,8 +77,8 @@ pb_status pb_prefix(pb_status status, const char *prefix) {
 
 const char *pb_code_name(pb_code code) {
     switch (code) {
-#define PB_CODE_NAME(name, exit_code, meaning, advice) \
-    case name:                                         \
+#define PB_CODE_NAME(name, exit_code, severity, meaning, advice) \
+    case name:                                                   \
         return #name;
         PB_CODES(PB_CODE_NAME)
 #undef PB_CODE_NAME
@@ -86,26 +86,31 @@ const char *pb_code_name(pb_code code) {
     return "unknown code";
 }
 
-const char *pb_code_meaning(pb_code code) {
-    switch (code) {
-#define PB_CODE_MEANING(name, exit_code, meaning, advice) \
-    case name:                                            \
-        return meaning;
-        PB_CODES(PB_CODE_MEANING)
-#undef PB_CODE_MEANING
-    }
-    return "unknown code";
-}
-
 const char *pb_code_advice(pb_code code) {
     switch (code) {
-#define PB_CODE_ADVICE(name, exit_code, meaning, advice) \
-    case name:                                           \
+#define PB_CODE_ADVICE(name, exit_code, severity, meaning, advice) \
+    case name:                                                     \
         return advice;
         PB_CODES(PB_CODE_ADVICE)
 #undef PB_CODE_ADVICE
     }
     return "unknown code";
+}
+
+int pb_code_severity(pb_code code) {
+    static const struct {
+        pb_code code;
+        int severity;
+    } ROWS[] = {
+#define PB_CODE_SEVERITY(name, exit_code, severity, meaning, advice) {name, severity},
+        PB_CODES(PB_CODE_SEVERITY)
+#undef PB_CODE_SEVERITY
+    };
+    size_t row = 0;
+    while (row < sizeof ROWS / sizeof ROWS[0] && ROWS[row].code != code)
+        row++;
+    PB_ASSERT(row < sizeof ROWS / sizeof ROWS[0]);
+    return ROWS[row].severity;
 }
 
 _Noreturn void pb_assert_failed(const char *condition, const char *file, int line) {

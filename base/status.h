@@ -17,20 +17,22 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-/* The one list of result codes: name, process exit code, meaning for people, advice for a batch script. Exit codes follow
- * sysexits.h where it has a fitting one; the list is public (README, docs/ARCHITECTURE.md) and is only ever extended. */
-#define PB_CODES(X)                                                                           \
-    X(PB_OK, 0, "done", "go on")                                                              \
-    X(PB_E_NO, 1, "the answer is no (verify found damage)", "look at the report")             \
-    X(PB_E_USAGE, 64, "unknown or wrong option", "never retry: correct the command")          \
-    X(PB_E_INPUT, 65, "bad input data", "never retry: correct the input")                     \
-    X(PB_E_UNSUPPORTED, 69, "not supported by this build or device", "never retry here")      \
-    X(PB_E_INTERNAL, 70, "a defect of patchbank", "never retry: report it")                   \
-    X(PB_E_SYSTEM, 74, "the machine failed (disk full, out of memory, a peer lost)", "retry") \
-    X(PB_E_REQUEUE, 75, "stopped early, state saved", "requeue: it goes on from there")
+/* The one list of result codes: name, process exit code, severity, meaning for people, advice for a batch script. Exit codes
+ * follow sysexits.h where it has a fitting one; the list is public (README, docs/ARCHITECTURE.md) and is only ever extended.
+ * The severity decides which of several failures a job reports: what must never be retried before what may be, so that a batch
+ * script does not repeat a job for one rank's full disk when another rank's input is bad. */
+#define PB_CODES(X)                                                                              \
+    X(PB_OK, 0, 0, "done", "go on")                                                              \
+    X(PB_E_NO, 1, 1, "the answer is no (verify found damage)", "look at the report")             \
+    X(PB_E_USAGE, 64, 4, "unknown or wrong option", "never retry: correct the command")          \
+    X(PB_E_INPUT, 65, 4, "bad input data", "never retry: correct the input")                     \
+    X(PB_E_UNSUPPORTED, 69, 4, "not supported by this build or device", "never retry here")      \
+    X(PB_E_INTERNAL, 70, 5, "a defect of patchbank", "never retry: report it")                   \
+    X(PB_E_SYSTEM, 74, 3, "the machine failed (disk full, out of memory, a peer lost)", "retry") \
+    X(PB_E_REQUEUE, 75, 2, "stopped early, state saved", "requeue: it goes on from there")
 
 typedef enum pb_code {
-#define PB_CODE_ENUM(name, exit_code, meaning, advice) name = (exit_code),
+#define PB_CODE_ENUM(name, exit_code, severity, meaning, advice) name = (exit_code),
     PB_CODES(PB_CODE_ENUM)
 #undef PB_CODE_ENUM
 } pb_code;
@@ -70,10 +72,12 @@ void pb_keep_first(pb_status *kept, pb_status next);
 /* Puts "<prefix>: " before the message of a failed status (an image's path, say); leaves PB_OK alone. */
 pb_status pb_prefix(pb_status status, const char *prefix);
 
-/* Names of a code, from the list above: "PB_E_INPUT", "bad input data", "never retry: ...". Static strings. */
+/* Name and advice of a code, from the list above: "PB_E_INPUT", "never retry: ...". Static strings. */
 const char *pb_code_name(pb_code code);
-const char *pb_code_meaning(pb_code code);
 const char *pb_code_advice(pb_code code);
+
+/* Severity of a code, from the list above: 0 for PB_OK only. code must be one of the list. */
+int pb_code_severity(pb_code code);
 
 /* Returns from the calling function with the status when `call` failed. Only where nothing has to be released and no peer
  * rank waits in a collective; elsewhere test, clean up, and agree. */

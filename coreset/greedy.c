@@ -10,6 +10,9 @@
  * Measured flat from 0.08 to 0.16; docs/PERFORMANCE.md. */
 static const double GROWTH = 0.12, AIM_LEAST = 4, FIRST_DROP = 0.08, DROP_LEAST = 1e-4, DROP_MOST = 0.5;
 
+/* Rows of picks go round in messages of at most this size. */
+static const size_t MESSAGE_BYTES = (size_t)1 << 28;
+
 /* Keys below this one have distance 0: what they belong to is already picked. */
 static const uint64_t LEAST_FLOOR = UINT64_C(1) << 32;
 
@@ -120,8 +123,8 @@ static pb_status add_in_order(selection *s, const uint64_t *points, size_t count
     return pb_device_cover_add(s->device, s->input->cover, rows, count);
 }
 
-/* Collective. Makes the points `points` the first centres of every rank's cover. */
-static pb_status add_centres(selection *s, const uint64_t *points, size_t count) {
+/* Collective. Makes the points `points` centres of every rank's cover; not so many that a message would be too large. */
+static pb_status add_some_centres(selection *s, const uint64_t *points, size_t count) {
     float *mine = NULL, *rows = NULL;
     char *arrived = NULL;
     size_t *at = NULL, ranks = ranks_of(s);
@@ -143,6 +146,15 @@ static pb_status add_centres(selection *s, const uint64_t *points, size_t count)
     pb_release(&arrived);
     pb_release(&rows);
     pb_release(&at);
+    return status;
+}
+
+/* Collective. Makes the points `points` the next centres of every rank's cover. */
+static pb_status add_centres(selection *s, const uint64_t *points, size_t count) {
+    size_t most = MESSAGE_BYTES / row_bytes(s);
+    pb_status status = pb_ok();
+    for (size_t done = 0; done < count && !pb_failed(&status); done += most)
+        status = add_some_centres(s, points + done, count - done < most ? count - done : most);
     return status;
 }
 
@@ -351,21 +363,28 @@ pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_inp
     return status;
 }
 
-pb_status pb_greedy_radius(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
-                           size_t count, float *radius) {
-    PB_ASSERT(count >= 1 && count <= coreset->count);
-    pb_coreset centres = {
-        .count = count, .room = count, .picked = coreset->picked}; /* all picks are made: only the next is asked for */
+/* Collective. The radius by the centres that the covers have: one more pick is asked for and not made. */
+static pb_status measure_radius(selection *s, float *radius) {
+    s->next = 0;
+    pb_status status = run_rounds(s);
+    *radius = sqrtf(pb_packed_distance2(s->next));
+    return status;
+}
+
+pb_status pb_greedy_radii(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
+                          const size_t *prefixes, size_t count, float *radii) {
+    pb_coreset centres = {.picked = coreset->picked};
     pb_greedy_input asked = *input;
-    asked.picks = count;
     asked.report = NULL;
     selection s = begin(comm, device, &asked, &centres);
     pb_status status = meet(&s);
-    if (!pb_failed(&status))
-        status = add_centres(&s, centres.picked, count);
-    if (!pb_failed(&status))
-        status = run_rounds(&s);
-    *radius = sqrtf(pb_packed_distance2(s.next));
+    for (size_t i = 0; i < count && !pb_failed(&status); i++) {
+        PB_ASSERT(prefixes[i] > centres.count && prefixes[i] <= coreset->count);
+        status = add_centres(&s, coreset->picked + centres.count, prefixes[i] - centres.count);
+        asked.picks = centres.count = centres.room = prefixes[i]; /* nothing is left to pick */
+        if (!pb_failed(&status))
+            status = measure_radius(&s, &radii[i]);
+    }
     release(&s);
     return status;
 }

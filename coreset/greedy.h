@@ -44,8 +44,8 @@ typedef struct pb_greedy_cost {
     uint64_t capped;                                  /* rounds with more candidates than input->candidates_most */
 } pb_greedy_cost;
 
-/* Collective over comm. Selects up to input->picks points. All members but cover, count and first must be equal on all ranks.
- * coreset: owned by the caller, with room for input->picks. If it holds picks on entry (the first ones of an interrupted
+/* Collective over comm. Selects up to input->picks points. All members but cover, count, first and context must be equal on all
+ * ranks. coreset: owned by the caller, with room for input->picks. If it holds picks on entry (the first ones of an interrupted
  * selection from the same points; equal on all ranks), selection goes on after them. On return it holds all picks and all radii,
  * on every rank alike, the same bits as the textbook loop for any number of ranks, device, threads and interruptions. Selection
  * ends early, with fewer than input->picks, once the radius is 0: every point then equals a picked one, and a repeated row would
@@ -54,10 +54,10 @@ typedef struct pb_greedy_cost {
 PB_CHECKED pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_input *input, pb_coreset *coreset,
                                       pb_greedy_cost *cost);
 
-/* Collective over comm. The covering radius of all points by the first `count` picks of `coreset`, for coresets that were not
- * made by pb_greedy_select: *radius, exact, on every rank. input->cover as above, without centres; picks, start, report are not
- * looked at. */
-PB_CHECKED pb_status pb_greedy_radius(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
-                                      size_t count, float *radius);
+/* Collective over comm. The covering radii of prefixes of a coreset that was not made by pb_greedy_select: radii[i], exact, on
+ * every rank, of all points by the first prefixes[i] picks; `count` prefixes, rising. input->cover as above, without centres;
+ * picks, start and report are not looked at. Errors, agreed: those of the device. */
+PB_CHECKED pb_status pb_greedy_radii(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
+                                     const size_t *prefixes, size_t count, float *radii);
 
 #endif

@@ -9,7 +9,8 @@ static bool is_mine(const pb_greedy_step_input *input, uint64_t global) {
 }
 
 /* Collective. The row of global point `global`, on every rank. */
-static pb_status share_centre(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, uint64_t global, float *centre) {
+static pb_status share_centre(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, uint64_t global,
+                              float *centre) {
     pb_status status = pb_ok();
     bool mine = is_mine(input, global);
     if (mine)
@@ -24,7 +25,8 @@ static pb_status share_centre(pb_comm *comm, pb_device *device, const pb_greedy_
 }
 
 /* Collective. Compares every point with `centre`; *farthest is the packed maximum over all ranks, its index global. */
-static pb_status step(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, const float *centre, uint64_t *farthest) {
+static pb_status step(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, const float *centre,
+                      uint64_t *farthest) {
     uint64_t best = 0;
     pb_status status = pb_device_greedy_step(device, input->points, centre, &best);
     status = pb_agree(comm, status);

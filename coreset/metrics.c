@@ -9,6 +9,7 @@ typedef struct scored {
     double score;
     bool defective;
     int64_t group;
+    size_t rank; /* of rank_scores */
 } scored;
 
 static int by_score(const void *left, const void *right) {
@@ -27,7 +28,7 @@ static pb_status collect(const double *scores, const bool *defective, const int6
     PB_TRY(pb_allocate(&items, n, sizeof *items, "scores"));
     *items_out = items;
     for (size_t i = 0; i < n; i++) {
-        items[i] = (scored){scores[i], defective[i], group ? group[i] : 0};
+        items[i] = (scored){.score = scores[i], .defective = defective[i], .group = group ? group[i] : 0};
         if (isnan(scores[i])) {
             pb_release(items_out);
             return pb_fail(PB_E_INPUT, "score %zu is NaN", i);
@@ -74,12 +75,72 @@ pb_status pb_auroc(const double *scores, const bool *defective, size_t n, double
 /* True when |a - b| <= within, also where the difference would overflow. a >= b. */
 static bool is_near(int64_t a, int64_t b, int64_t within) { return (uint64_t)a - (uint64_t)b <= (uint64_t)within; }
 
-static void count_pair(const scored *one, const scored *other, uint64_t *doubled, uint64_t *pairs) {
-    if (one->defective == other->defective)
+/* The normal items of a window of groups, counted by rank: a Fenwick tree (P. M. Fenwick, "A new data structure for cumulative
+ * frequency tables", 1994). Node k holds the count of ranks k - (lowest bit of k) + 1 .. k, so both ways take log2(ranks)
+ * steps. */
+typedef struct tally {
+    size_t ranks;
+    int64_t *nodes; /* [ranks + 1], node 0 is not used */
+    int64_t total;
+} tally;
+
+static void tally_change(tally *normals, const scored *item, bool enters) {
+    if (item->defective)
         return;
-    double defect = one->defective ? one->score : other->score, normal = one->defective ? other->score : one->score;
-    *doubled += defect > normal ? 2 : defect >= normal ? 1 : 0;
-    ++*pairs;
+    int64_t change = enters ? 1 : -1;
+    normals->total += change;
+    for (size_t k = item->rank; k <= normals->ranks; k += k & (~k + 1))
+        normals->nodes[k] += change;
+}
+
+/* How many have at most this rank. */
+static uint64_t tally_up_to(const tally *normals, size_t rank) {
+    int64_t sum = 0;
+    for (size_t k = rank; k > 0; k &= k - 1)
+        sum += normals->nodes[k];
+    return (uint64_t)sum;
+}
+
+/* Numbers the distinct scores from 1 upwards, so that ties have the same rank; their number. The items are then in that order. */
+static size_t rank_scores(scored *items, size_t n) {
+    size_t rank = 0;
+    qsort(items, n, sizeof *items, by_score);
+    for (size_t i = 0; i < n; i++) {
+        rank += i == 0 || items[i].score > items[i - 1].score;
+        items[i].rank = rank;
+    }
+    return rank;
+}
+
+/* Takes the defective items in order of group while a window slides along that holds the normal ones within reach. Gives twice
+ * the number of pairs won, a tie counting once. items are sorted by group. */
+static uint64_t doubled_near_wins(const scored *items, size_t n, int64_t within, tally *normals, uint64_t *pairs) {
+    uint64_t doubled = 0;
+    size_t begin = 0, end = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t group = items[i].group;
+        if (!items[i].defective)
+            continue;
+        for (; end < n && (items[end].group <= group || is_near(items[end].group, group, within)); end++)
+            tally_change(normals, &items[end], true);
+        for (; !is_near(group, items[begin].group, within); begin++)
+            tally_change(normals, &items[begin], false);
+        doubled += tally_up_to(normals, items[i].rank - 1) + tally_up_to(normals, items[i].rank);
+        *pairs += (uint64_t)normals->total;
+    }
+    return doubled;
+}
+
+static pb_status near_pairs(scored *items, size_t n, int64_t within, double *auroc_out, uint64_t *pairs) {
+    tally normals = {.ranks = rank_scores(items, n)};
+    PB_TRY(pb_allocate(&normals.nodes, normals.ranks + 1, sizeof *normals.nodes, "ranks of scores"));
+    qsort(items, n, sizeof *items, by_group);
+    uint64_t doubled = doubled_near_wins(items, n, within, &normals, pairs);
+    pb_release(&normals.nodes);
+    if (*pairs == 0)
+        return pb_fail(PB_E_INPUT, "no pair of a defective and a normal image lies within %lld groups", (long long)within);
+    *auroc_out = (double)doubled / (2.0 * (double)*pairs);
+    return pb_ok();
 }
 
 pb_status pb_auroc_near_pairs(const double *scores, const bool *defective, const int64_t *group, size_t n, int64_t within,
@@ -89,14 +150,7 @@ pb_status pb_auroc_near_pairs(const double *scores, const bool *defective, const
     *pairs_out = 0;
     scored *items;
     PB_TRY(collect(scores, defective, group, n, &items));
-    qsort(items, n, sizeof *items, by_group);
-    uint64_t doubled = 0;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = i; j-- > 0 && is_near(items[i].group, items[j].group, within);)
-            count_pair(&items[i], &items[j], &doubled, pairs_out);
+    pb_status status = near_pairs(items, n, within, auroc_out, pairs_out);
     pb_release(&items);
-    if (*pairs_out == 0)
-        return pb_fail(PB_E_INPUT, "no pair of a defective and a normal image lies within %lld groups", (long long)within);
-    *auroc_out = (double)doubled / (2.0 * (double)*pairs_out);
-    return pb_ok();
+    return status;
 }

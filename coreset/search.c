@@ -112,8 +112,7 @@ static pb_status finish(pb_search *search, size_t count, float *distance, uint32
     return pb_ok();
 }
 
-/* Collective. Hands the shard of `owner` to the rank below and takes that of the next owner from the rank above. After the last
- * step every rank has its own shard again. */
+/* Collective. Hands the shard of `owner` to the rank below and takes that of the next owner from the rank above. */
 static void pass_on(pb_search *search, int owner, const float *at_hand, float *arriving) {
     int size = pb_comm_size(search->comm), rank = pb_comm_rank(search->comm);
     pb_comm_exchange(search->comm, at_hand, shard_bytes(search, owner), (rank + size - 1) % size, arriving,
@@ -126,17 +125,17 @@ pb_status pb_search_nearest(pb_search *search, const float *queries, size_t coun
     pb_status status = count > 0 ? begin(search, count) : pb_ok();
     /* A rank that failed still takes part in the ring: its neighbours wait for the shards. */
     for (int turn = 0; turn < size; turn++) {
+        if (turn > 0) {
+            float *arriving = search->travelling[turn % 2];
+            pass_on(search, owner, at_hand, arriving);
+            owner = (owner + 1) % size;
+            at_hand = arriving;
+        }
+        if (!pb_failed(&status) && size > 1) /* one rank's shard is on the device since it was created */
+            status = load_shard(search, owner, at_hand);
         if (!pb_failed(&status) && count > 0)
             status = pb_device_nearest(search->device, search->points, (uint32_t)shard_of(search, owner).first, queries, count,
                                        search->nearest_device);
-        if (size == 1)
-            break;
-        float *arriving = search->travelling[turn % 2];
-        pass_on(search, owner, at_hand, arriving);
-        owner = (owner + 1) % size;
-        at_hand = arriving;
-        if (!pb_failed(&status))
-            status = load_shard(search, owner, at_hand);
     }
     if (!pb_failed(&status) && count > 0)
         status = finish(search, count, distance, row);

@@ -1,8 +1,8 @@
 /* search.h: scoring: the nearest bank row of every query patch, the bank sharded over the ranks.
  *
- * Each rank holds the rows of its range (mpi/partition.h). In a search the shards travel round a ring: after `size` steps every
- * query has met every row, and no rank ever holds more than two shards. The nearest row is decided by the canonical distance,
- * then the smallest row, so the result does not depend on the ring.
+ * Each rank holds the rows of its range (mpi/partition.h). In a search the shards travel round a ring: after size - 1
+ * exchanges every query has met every row. A rank holds its own shard, two travelling ones, and one on the device. The nearest
+ * row is decided by the canonical distance, then the smallest row, so the result does not depend on the ring.
  */
 #ifndef PB_CORESET_SEARCH_H
 #define PB_CORESET_SEARCH_H
@@ -24,7 +24,8 @@ void pb_search_free(pb_search **search);
 
 /* Collective: every rank calls it equally often, with any number of queries of its own (0 too).
  * queries: device memory, [count][dim]. Out, host memory of the caller: distance[count] (not squared, sqrtf of the canonical one)
- * and row[count] (global row of the bank). Errors, agreed: the device's. Cost a rank: (size - 1) shards sent and received, count
+ * and row[count] (global row of the bank). Errors, agreed: the device's; after
+ * one only pb_search_free may follow. Cost a rank: (size - 1) shards sent and received, count
  * * total_rows distances. */
 PB_CHECKED pb_status pb_search_nearest(pb_search *search, const float *queries, size_t count, float *distance, uint32_t *row);
 

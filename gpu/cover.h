@@ -1,18 +1,19 @@
 /* cover.h: points that are being covered by centres: the device's part of exact greedy selection in rounds (coreset/greedy.h).
  *
- * Every point keeps how many of the centres it has met, an upper bound on its canonical distance^2 to the nearest of those, and which
- * one that is. Bounds only fall. A point is worked on only while its bound is at or above a floor, so most pairs of a point and a
- * centre are never looked at; whoever is looked at may be told apart by anything cheap, as long as what is kept is decided by the
- * canonical distance (gpu/device.h). Hence the picks are those of the textbook loop, on every device.
+ * Every point keeps how many of the centres it has met, an upper bound on its canonical distance^2 to the nearest of those, and
+ * which one that is. Bounds only fall. A point is worked on only while its bound is at or above a floor, so most pairs of a point
+ * and a centre are never looked at; whoever is looked at may be told apart by anything cheap, as long as what is kept is decided
+ * by the canonical distance (gpu/device.h). Hence the picks are those of the textbook loop, on every device.
  *
  * A key is pb_pack_farthest(distance^2, global index): the order of picking. The key of a point's bound is at least that of its
- * distance, and the same floor for all ranks splits all points into candidates (bound's key >= floor) and the rest, none of which can
- * be picked before every candidate has fallen below the floor.
+ * distance, and the same floor for all ranks splits all points into candidates (bound's key >= floor) and the rest, none of which
+ * can be picked before every candidate has fallen below the floor.
  *
  * Life of a cover: create; write all points; add the first centre; then any number of rounds
  *   refresh(floor) -> candidates -> (gathered over the ranks by the caller) -> select -> update.
- * None of these functions is collective. Memory: the points, 19 floats a point beside them, and for each centre its row and 17 floats.
- * Source of the idea: T. F. Gonzalez, TCS 38 (1985) for greedy; lazy upper bounds as in M. Minoux' accelerated greedy (1978).
+ * None of these functions is collective. Memory: the points, 19 floats a point beside them, and for each centre its row and 17
+ * floats. Source of the idea: T. F. Gonzalez, TCS 38 (1985) for greedy; lazy upper bounds as in M. Minoux' accelerated greedy
+ * (1978).
  */
 #ifndef PB_GPU_COVER_H
 #define PB_GPU_COVER_H
@@ -27,8 +28,8 @@ PB_CHECKED pb_status pb_device_cover_create(pb_device *device, size_t capacity, 
                                             pb_cover **cover_out);
 void pb_device_cover_free(pb_device *device, pb_cover **cover);
 
-/* Stores rows [count][dim] (device memory) as points first .. first + count - 1; as pb_device_points_write, *not_finite is the least
- * index with a value that is not finite, or -1. Only before the first centre is added. */
+/* Stores rows [count][dim] (device memory) as points first .. first + count - 1; as pb_device_points_write, *not_finite is the
+ * least index with a value that is not finite, or -1. Only before the first centre is added. */
 PB_CHECKED pb_status pb_device_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                                            int64_t *not_finite);
 
@@ -49,14 +50,14 @@ typedef struct pb_candidate {
     float bound;      /* >= its canonical distance^2 to all centres, and reached there up to rounding */
 } pb_candidate;
 
-/* Brings every point whose bound's key is >= floor up to date: it meets the centres that it has missed, until it has met all or has
- * fallen below the floor. Those still >= floor are the candidates. *count: how many; *most: the largest key of a bound among all
- * points, candidates or not, 0 when there are no points. */
+/* Brings every point whose bound's key is >= floor up to date: it meets the centres that it has missed, until it has met all or
+ * has fallen below the floor. Those still >= floor are the candidates. *count: how many; *most: the largest key of a bound among
+ * all points, candidates or not, 0 when there are no points. */
 PB_CHECKED pb_status pb_device_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most);
 
-/* For when there are more candidates than can be gathered. settle: every candidate's bound becomes its canonical distance^2, and those
- * that fall below the floor are candidates no longer. key: the key of the candidate at `position` in falling order of keys, 0 when
- * there are no more than `position`. raise: the floor becomes `floor`, larger than before. *count: candidates left. */
+/* For when there are more candidates than can be gathered. settle: every candidate's bound becomes its canonical distance^2, and
+ * those that fall below the floor are candidates no longer. key: the key of the candidate at `position` in falling order of keys,
+ * 0 when there are no more than `position`. raise: the floor becomes `floor`, larger than before. *count: candidates left. */
 PB_CHECKED pb_status pb_device_cover_settle(pb_device *device, pb_cover *cover, size_t *count);
 PB_CHECKED pb_status pb_device_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key);
 PB_CHECKED pb_status pb_device_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count);
@@ -65,16 +66,18 @@ PB_CHECKED pb_status pb_device_cover_raise(pb_device *device, pb_cover *cover, u
 PB_CHECKED pb_status pb_device_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows);
 
 /* Greedy selection among candidates gathered from all ranks (host memory; rows [count][dim]), up to date with all centres of this
- * cover: again and again the largest key of canonical distance^2 (smallest index on a tie) is picked and becomes a centre, while it is
+ * cover: again and again the largest key of canonical distance^2 (smallest index on a tie) is picked and becomes a centre, while
+ * it is
  * >= floor and fewer than `most` are made. candidates: their bounds and nearest centres are brought up to date.
  * picked, distance2: host memory, room for `most`: the global indices and the canonical distance^2 at which they were picked.
- * *made: how many; *next: the exact key of what would be picked next (with most 0: first) if it is >= floor, else 0. The result is
- * the same bits on every device. */
+ * *made: how many; *next: the exact key of what would be picked next (with most 0: first) if it is >= floor, else 0. The result
+ * is the same bits on every device. */
 PB_CHECKED pb_status pb_device_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows,
                                             size_t count, uint64_t floor, size_t most, uint64_t *picked, float *distance2,
                                             size_t *made, uint64_t *next);
 
-/* Gives this cover's own candidates back, in the order in which pb_device_cover_candidates gave them, after select has changed them. */
+/* Gives this cover's own candidates back, in the order in which pb_device_cover_candidates gave them, after select has changed
+ * them. */
 PB_CHECKED pb_status pb_device_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
 
 #endif

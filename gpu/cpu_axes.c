@@ -1,5 +1,6 @@
-/* Orthogonal iteration: V <- orthonormal(C V) for the covariance C of a sample, which is never formed: C V is the sum over the sampled points v of
- * v (v' V), 2 * PB_AXES products a value. So the cost is linear in the dimensions and there is no library behind it. */
+/* Orthogonal iteration: V <- orthonormal(C V) for the covariance C of a sample, which is never formed: C V is the sum over the
+ * sampled points v of v (v' V), 2 * PB_AXES products a value. So the cost is linear in the dimensions and there is no library
+ * behind it. */
 #include "gpu/cpu_axes.h"
 
 #include "base/memory.h"
@@ -8,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Measured on 235,200 patch features of 128 dimensions: of 4096 points and 12 rounds, the filter passes 1.04 % of all pairs; of these, 1.07 %,
- * in a twelfth of the time. */
+/* Measured on 235,200 patch features of 128 dimensions: of 4096 points and 12 rounds, the filter passes 1.04 % of all pairs; of
+ * these, 1.07 %, in a twelfth of the time. */
 enum { SAMPLE = 1024, ROUNDS = 4 };
 
 /* A sample: every step-th point, less their mean. */

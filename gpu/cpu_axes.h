@@ -20,8 +20,8 @@ typedef struct pb_axes {
     double norm[PB_AXES];  /* length of each axis */
 } pb_axes;
 
-/* Axes of points [count][stride], `dim` floats each and finite, count >= 1. *usable: whether the proof succeeded and at least one axis is not zero.
- * The caller releases by pb_axes_free, after an error too. Errors: PB_E_SYSTEM. */
+/* Axes of points [count][stride], `dim` floats each and finite, count >= 1. *usable: whether the proof succeeded and at least one
+ * axis is not zero. The caller releases by pb_axes_free, after an error too. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_axes_find(const float *rows, size_t count, size_t stride, int dim, pb_axes *axes, bool *usable);
 void pb_axes_free(pb_axes *axes);
 

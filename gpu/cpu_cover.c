@@ -3,16 +3,26 @@
 
 #include "base/memory.h"
 
+#include <math.h>
+#include <omp.h>
 #include <string.h>
 
+/* Where the margins of cpu_cover_body.h hold. With fewer dimensions places would be no smaller than rows. */
+enum { DIM_LEAST = PB_AXES + 1, DIM_MOST = 2048 };
+
+/* X^2: below, an underflow could be seen beside E; above, a square might overflow. */
+static const float ROW2_LEAST = 0x1p-64f, ROW2_MOST = 0x1p64f;
+
+static size_t tiles_of(size_t points) { return (points + PB_LANES - 1) / PB_LANES; }
+
 static pb_status allocate_points(pb_cover *cover) {
-    size_t rows = cover->capacity, blocks = rows / PB_COVER_BLOCK + 1;
+    size_t rows = cover->capacity, blocks = rows / PB_COVER_BLOCK + 1, threads = (size_t)cover->threads;
     PB_TRY(pb_allocate(&cover->rows, rows, cover->stride * sizeof *cover->rows, "points"));
     PB_TRY(pb_allocate(&cover->bounds, rows, sizeof *cover->bounds, "bounds of points"));
     PB_TRY(pb_allocate(&cover->nearest, rows, sizeof *cover->nearest, "nearest centres of points"));
     PB_TRY(pb_allocate(&cover->met, rows, sizeof *cover->met, "centres met by points"));
     PB_TRY(pb_allocate(&cover->candidates, rows, sizeof *cover->candidates, "candidates"));
-    return pb_allocate(&cover->left, blocks, sizeof *cover->left, "blocks of points");
+    return pb_allocate(&cover->left, blocks > threads ? blocks : threads, sizeof *cover->left, "blocks of points");
 }
 
 static pb_status allocate_work(pb_cover *cover) {
@@ -23,13 +33,17 @@ static pb_status allocate_work(pb_cover *cover) {
     return pb_ok();
 }
 
+static bool may_filter(const pb_cover *cover) { return cover->dim >= DIM_LEAST && cover->dim <= DIM_MOST; }
+
 pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover_out) {
     PB_ASSERT(capacity < UINT32_MAX - first_index && dim >= 1);
     *cover_out = NULL;
     pb_cover *cover;
     PB_TRY(pb_allocate(&cover, 1, sizeof *cover, "a cover"));
     *cover = (pb_cover){.kernels = ((const pb_cpu_state *)device->state)->kernels, .threads = device->threads, .dim = dim,
-                        .first_index = first_index, .capacity = capacity, .stride = (size_t)dim};
+                        .first_index = first_index, .capacity = capacity};
+    cover->stride = may_filter(cover) ? (size_t)(dim + PB_COVER_TILE - 1) / PB_COVER_TILE * PB_COVER_TILE : (size_t)dim;
+    cover->rounding = (float)(2 * (dim + 4)) * 0x1p-24f;
     pb_status status = allocate_points(cover);
     if (!pb_failed(&status))
         status = allocate_work(cover);
@@ -39,6 +53,12 @@ pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint3
     }
     *cover_out = cover;
     return status;
+}
+
+static void release_filter(pb_cover *cover) {
+    pb_axes_free(&cover->axes);
+    pb_release(&cover->places);
+    pb_release(&cover->centre_places);
 }
 
 void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
@@ -58,6 +78,7 @@ void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
     pb_release(&cover->candidates);
     pb_release(&cover->centres);
     pb_release(&cover->centre_tiles);
+    release_filter(cover);
     pb_release(&cover);
 }
 
@@ -98,47 +119,139 @@ pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t ind
     return pb_ok();
 }
 
-static size_t tiles_of(size_t points) { return (points + PB_LANES - 1) / PB_LANES; }
-
 /* Room for one more centre: doubled when it is used up, so that a centre costs the same however many there are. */
 static pb_status reserve(pb_cover *cover) {
     if (cover->centre_count < cover->centre_room)
         return pb_ok();
-    size_t old = cover->centre_room, room = old ? 2 * old : PB_COVER_CHUNK;
+    const size_t old = cover->centre_room, room = old ? 2 * old : PB_COVER_CHUNK;
     PB_TRY(pb_resize(&cover->centres, old, room, cover->stride * sizeof *cover->centres, "centres"));
-    PB_TRY(pb_resize(&cover->centre_tiles, tiles_of(old), tiles_of(room), PB_LANES * (size_t)cover->dim * sizeof(float),
-                     "centres"));
+    if (cover->filtered)
+        PB_TRY(pb_resize(&cover->centre_places, old, room, PB_COVER_PLACE * sizeof *cover->centre_places, "centres"));
+    else
+        PB_TRY(pb_resize(&cover->centre_tiles, tiles_of(old), tiles_of(room), PB_LANES * (size_t)cover->dim * sizeof(float),
+                         "centres"));
     for (int t = 0; t < cover->threads; t++)
         PB_TRY(pb_resize(&cover->work[t].heads, 0, room / PB_COVER_CHUNK + 2, sizeof *cover->work[t].heads, "work on points"));
     cover->centre_room = room;
     return pb_ok();
 }
 
-pb_status pb_cover_append(pb_cover *cover, const float *row) {
-    PB_TRY(reserve(cover));
-    const size_t j = cover->centre_count;
-    memcpy(cover->centres + j * cover->stride, row, (size_t)cover->dim * sizeof *row);
+static void lay_in_tile(pb_cover *cover, size_t j) {
+    const float *row = cover->centres + j * cover->stride;
     float *lane = cover->centre_tiles + j / PB_LANES * PB_LANES * (size_t)cover->dim + j % PB_LANES;
     for (int k = 0; k < cover->dim; k++)
         lane[(size_t)k * PB_LANES] = row[k];
-    cover->centre_count++;
+}
+
+static void place_centre(pb_cover *cover, size_t j, pb_cover_extent *extent) {
+    _Alignas(PB_ALIGNMENT) float place[PB_AXES];
+    float *centre = cover->centre_places + j * PB_COVER_PLACE;
+    cover->kernels->cover->place(cover, cover->centres + j * cover->stride, 1, place, extent);
+    centre[0] = 0.0f;
+    for (int h = 0; h < PB_AXES; h++) {
+        centre[0] += place[h] * place[h];
+        centre[1 + h] = -2.0f * place[h];
+    }
+}
+
+pb_status pb_cover_append(pb_cover *cover, const float *row) {
+    PB_TRY(reserve(cover));
+    const size_t j = cover->centre_count++;
+    memcpy(cover->centres + j * cover->stride, row, (size_t)cover->dim * sizeof *row); /* zeros beyond dim from pb_resize */
+    if (!cover->filtered) {
+        lay_in_tile(cover, j);
+        return pb_ok();
+    }
+    pb_cover_extent extent = {0};
+    place_centre(cover, j, &extent);
+    return pb_cover_widen(cover, &extent);
+}
+
+/* The bound of every point becomes the canonical distance^2 to its nearest centre, as the plain way wants it. */
+static void settle_points(pb_cover *cover) {
+#pragma omp parallel for num_threads(cover->threads) schedule(static)
+    for (size_t i = 0; i < cover->count; i++)
+        cover->bounds[i] = cover->kernels->distance2(cover->rows + i * cover->stride,
+                                                     cover->centres + cover->nearest[i] * cover->stride, cover->dim);
+}
+
+/* From now on the plain way. */
+static pb_status leave_filter(pb_cover *cover) {
+    PB_TRY(pb_allocate(&cover->centre_tiles, tiles_of(cover->centre_room), PB_LANES * (size_t)cover->dim * sizeof(float),
+                       "centres"));
+    for (size_t j = 0; j < cover->centre_count; j++)
+        lay_in_tile(cover, j);
+    settle_points(cover);
+    release_filter(cover);
+    cover->filtered = false;
     return pb_ok();
 }
 
-/* Every point meets the first centre, whatever its bound. */
-static pb_status begin(pb_device *device, pb_cover *cover) {
+/* E and G of cpu_cover_body.h, rounded up. */
+static void set_margins(pb_cover *cover) {
+    const double u = 0x1p-24, up = 1.01, longer = 1 + (double)cover->rounding;
+    const double x = sqrt(cover->extent.row2) * longer, y = sqrt(cover->extent.place2) * longer;
+    double e2 = 0;
+    for (int h = 0; h < PB_AXES; h++)
+        e2 += pow(up * (cover->dim + 2) * u * (fabs(cover->axes.shift[h]) + cover->axes.norm[h] * x), 2);
+    cover->reach = (float)(up * 2 * sqrt(e2));
+    cover->slack = (float)(up * 8 * (PB_AXES + 6) * u * y * y + 0x1p-100);
+}
+
+pb_status pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent) {
+    pb_cover_extent *all = &cover->extent;
+    all->row2 = extent->row2 > all->row2 ? extent->row2 : all->row2;
+    all->place2 = extent->place2 > all->place2 ? extent->place2 : all->place2;
+    if (!(all->row2 <= ROW2_MOST))
+        return leave_filter(cover);
+    set_margins(cover);
+    return pb_ok();
+}
+
+/* Which way to work in. An empty rank, say, has no axes. */
+static pb_status choose_way(pb_cover *cover) {
+    if (!may_filter(cover) || cover->count == 0)
+        return pb_ok();
+    PB_TRY(pb_axes_find(cover->rows, cover->count, cover->stride, cover->dim, &cover->axes, &cover->filtered));
+    if (cover->filtered)
+        PB_TRY(pb_allocate(&cover->places, cover->capacity, PB_AXES * sizeof *cover->places, "places of points"));
+    return pb_ok();
+}
+
+static size_t blocks_of(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
+
+/* Every point meets the first centre. */
+static pb_status start(pb_cover *cover) {
+    float row2 = 0, place2 = 0;
+#pragma omp parallel for num_threads(cover->threads) schedule(static) reduction(max : row2, place2)
+    for (size_t b = 0; b < blocks_of(cover->count); b++) {
+        size_t begin = b * PB_COVER_BLOCK, end = begin + PB_COVER_BLOCK;
+        pb_cover_extent extent = {row2, place2};
+        cover->kernels->cover->start(cover, begin, end < cover->count ? end : cover->count,
+                                     &cover->work[omp_get_thread_num()].counts, &extent);
+        row2 = extent.row2;
+        place2 = extent.place2;
+    }
+    const pb_cover_extent extent = {row2, place2};
+    return row2 >= ROW2_LEAST ? pb_cover_widen(cover, &extent) : leave_filter(cover);
+}
+
+static pb_status add_first(pb_cover *cover, const float *row) {
+    PB_TRY(choose_way(cover));
+    PB_TRY(pb_cover_append(cover, row));
     for (size_t i = 0; i < cover->count; i++)
-        cover->bounds[i] = __builtin_inff();
-    size_t count;
-    uint64_t most;
-    return pb_cpu_cover_refresh(device, cover, 0, &count, &most);
+        cover->met[i] = 1;
+    if (cover->filtered)
+        return start(cover);
+    settle_points(cover);
+    return pb_ok();
 }
 
 pb_status pb_cpu_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count) {
+    (void)device;
     for (size_t j = 0; j < count; j++) {
-        PB_TRY(pb_cover_append(cover, centres + j * (size_t)cover->dim));
-        if (cover->centre_count == 1)
-            PB_TRY(begin(device, cover));
+        const float *row = centres + j * (size_t)cover->dim;
+        PB_TRY(cover->centre_count == 0 ? add_first(cover, row) : pb_cover_append(cover, row));
     }
     return pb_ok();
 }

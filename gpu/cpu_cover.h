@@ -1,60 +1,149 @@
 /* cpu_cover.h: private to gpu/: covers of the "cpu" device (contract: gpu/cover.h), shared by its files:
- *   cpu_cover.c         a cover and its centres
- *   cpu_cover_rounds.c  refresh and what follows it: the same for both ways of working
- *   cpu_cover_exact.c   the plain way: all distances canonical, by the kernels of cpu_kernels.h
+ *   cpu_cover.c         a cover, its points and centres, and which of two ways it works in
+ *   cpu_cover_rounds.c  refresh and what is asked about candidates: the same either way
+ *   cpu_cover_select.c  selection among candidates, the filtered way
+ *   cpu_cover_exact.c   the plain way: every distance canonical, by the kernels of cpu_kernels.h
+ *   cpu_cover_body.h    the inner loops of the filtered way, once per instruction set; there the margins are derived
+ *   cpu_axes.h          the axes that it filters by
  *
- * A point is named by its place in the cover (local index); in keys and candidates stands first_index more.
+ * A point is named by its place in the cover (a local index); keys and candidates hold its global index, first_index more.
+ *
+ * The filtered way. A point's place is where it lies along a few principal axes; distances between places are at most those
+ * between points, so that few pairs are left to measure. A measured distance is any sum of the squares; the canonical one is
+ * evaluated where the two could lead to different decisions. It is left for the plain way, for good, when the margins do not
+ * hold: for few or very many dimensions, for numbers so small or large that squares leave the normal range, or when there are no
+ * axes.
  */
 #ifndef PB_GPU_CPU_COVER_H
 #define PB_GPU_CPU_COVER_H
 
+#include "base/memory.h"
 #include "gpu/cpu.h"
+#include "gpu/cpu_axes.h"
 
 enum {
     PB_COVER_BLOCK = 4096, /* points of a piece of work for one thread: enough to share what is read of the centres */
-    PB_COVER_CHUNK = 256   /* centres that a point meets before it is looked at whether it still is a candidate */
+    PB_COVER_CHUNK = 256,  /* centres that a point meets before it is looked at whether it still is a candidate */
+    PB_COVER_TILE = 16,    /* points that are filtered at once */
+    PB_COVER_SPARE = 3,    /* scores beyond a chunk that may be written */
+    PB_COVER_PLACE = PB_AXES + 1 /* floats of a centre's place c: |c|^2, then -2 c */
 };
+
+/* 16 points and their scores; all that has lanes is aligned for whole registers. */
+typedef struct pb_cover_tile {
+    _Alignas(PB_ALIGNMENT) float places[PB_AXES][PB_COVER_TILE];
+    _Alignas(PB_ALIGNMENT) float bounds[PB_COVER_TILE];
+    _Alignas(PB_ALIGNMENT) float own[PB_COVER_TILE];    /* squares of the places */
+    _Alignas(PB_ALIGNMENT) float limits[PB_COVER_TILE]; /* a score above it cannot lower the bound */
+    _Alignas(PB_ALIGNMENT) float least[PB_COVER_TILE];  /* of the scores */
+    _Alignas(PB_ALIGNMENT) uint32_t which[PB_COVER_TILE]; /* where it is: a centre less the first one scored */
+    _Alignas(PB_ALIGNMENT) float scores[PB_COVER_CHUNK + PB_COVER_SPARE][PB_COVER_TILE];
+    uint16_t close[PB_COVER_CHUNK]; /* for each centre the points whose score passes, as bits */
+    uint32_t nearest[PB_COVER_TILE];
+    const float *rows[PB_COVER_TILE];
+} pb_cover_tile;
+
+/* How many pairs of a point and a centre were looked at, and how closely. */
+typedef struct pb_cover_counts {
+    uint64_t filtered, measured, canonical;
+} pb_cover_counts;
 
 /* What a thread works with. */
 typedef struct pb_cover_work {
+    pb_cover_tile tile;
+    pb_cover_counts counts;
     uint32_t active[PB_COVER_BLOCK], order[PB_COVER_BLOCK];
-    uint64_t packed[PB_ROWS_CHUNK];
-    float *rows;     /* [PB_ROWS_CHUNK][dim] */
     uint32_t *heads; /* one for each chunk of centres and two more */
+    uint64_t packed[PB_ROWS_CHUNK];
+    float *rows; /* [PB_ROWS_CHUNK][dim]; for the plain way */
 } pb_cover_work;
+
+/* Largest squares of the lengths of rows and places seen: what the margins depend on. */
+typedef struct pb_cover_extent {
+    float row2, place2;
+} pb_cover_extent;
 
 struct pb_cover {
     const pb_cpu_kernels *kernels;
     int threads, dim;
     uint32_t first_index;
-    size_t capacity, count, stride; /* stride: floats from row to row */
+    size_t capacity, count, stride; /* stride: floats from row to row, zeros beyond dim */
 
-    float *rows;      /* [capacity][stride], zeros beyond dim */
-    float *bounds;    /* [capacity] >= the canonical distance^2 to the nearest centre met */
+    float *rows;       /* [capacity][stride] */
+    float *bounds;     /* [capacity] >= the canonical distance^2 to the nearest centre met, up to rounding that (plain way: it) */
     uint32_t *nearest; /* [capacity] the number of that centre */
-    uint32_t *met;    /* [capacity] the point has met centres 0 .. met - 1 */
+    uint32_t *met;     /* [capacity] the point has met centres 0 .. met - 1 */
 
     size_t centre_count, centre_room;
     float *centres;      /* [room][stride] */
-    float *centre_tiles; /* the same as tiles of PB_LANES, as cpu_kernels.h has them */
+    float *centre_tiles; /* plain way: the same as tiles of PB_LANES, as cpu_kernels.h has them */
+
+    bool filtered;
+    pb_axes axes;
+    float *places;        /* [capacity][PB_AXES] */
+    float *centre_places; /* [room][PB_COVER_PLACE] */
+    pb_cover_extent extent;
+    float rounding, reach, slack; /* the margins EPS, 2E and G of cpu_cover_body.h */
 
     uint64_t floor;       /* of the last refresh or raise */
     uint32_t *candidates; /* [capacity]; candidate_count of them since */
     size_t candidate_count;
 
     pb_cover_work *work; /* [threads] */
-    size_t *left;        /* survivors of each block */
+    size_t *left;        /* of each block or share of the points: what came of it */
 };
 
 static inline uint64_t pb_cover_key_of(const pb_cover *cover, uint32_t point) {
     return pb_pack_farthest(cover->bounds[point], cover->first_index + point);
 }
 
-/* Appends a centre (dim floats, may be a row of the cover itself), without letting any point meet it. */
+/* Candidates during a selection, in tiles. Lanes beyond the last have a bound of -1. */
+typedef struct pb_contest {
+    size_t count;
+    const pb_candidate *candidates;
+    float *rows;           /* [count][stride] */
+    float *places;         /* [count][PB_AXES] */
+    float *tiles;          /* [tile][PB_AXES][PB_COVER_TILE]; like what follows aligned */
+    float *own, *limits;   /* [tile][PB_COVER_TILE], as in pb_cover_tile */
+    float *bounds;         /* [tile][PB_COVER_TILE] */
+    uint32_t *nearest;     /* [tile][PB_COVER_TILE] */
+    bool *exact;           /* [tile][PB_COVER_TILE] whether the bound is canonical */
+    pb_cover_counts *counts;
+} pb_contest;
+
+/* The inner loops of the filtered way for one instruction set. */
+struct pb_cover_kernels {
+    /* Places of `count` rows [count][stride]; widens *extent to them. */
+    void (*place)(const pb_cover *cover, const float *rows, size_t count, float *places, pb_cover_extent *extent);
+
+    /* Points begin .. end - 1 get their place and meet centre 0. */
+    void (*start)(pb_cover *cover, size_t begin, size_t end, pb_cover_counts *counts, pb_cover_extent *extent);
+
+    /* As pb_cover_exact_advance. */
+    size_t (*advance)(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
+                      uint64_t floor);
+
+    /* Writes those of points begin .. end - 1 whose bound is >= least, in order; returns how many. Works either way. */
+    size_t (*scan)(const pb_cover *cover, size_t begin, size_t end, float least, uint32_t *points);
+
+    /* Lays the contest's places into tiles; its bounds stand already. */
+    void (*enter)(const pb_cover *cover, pb_contest *contest);
+
+    /* The largest canonical key among the contest's candidates; *winner is whose. Less than `floor` where all are. */
+    uint64_t (*leader)(const pb_cover *cover, pb_contest *contest, uint64_t floor, size_t *winner);
+
+    /* All candidates meet the centre added last. */
+    void (*meet)(const pb_cover *cover, pb_contest *contest);
+};
+
+/* Appends a centre (dim floats) without letting any point meet it. */
 pb_status pb_cover_append(pb_cover *cover, const float *row);
 
-/* Lets `count` points meet centres begin .. end - 1, at most PB_COVER_CHUNK, none of which is past a multiple of that. Those whose key is still
- * >= floor are moved to the front of points; returns how many. */
+/* Has the margins hold for rows and places as long as these, by turning to the plain way if need be. */
+pb_status pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent);
+
+/* Lets `count` points meet centres begin .. end - 1, which lie in one chunk and begin it. Those whose key is still >= floor are
+ * moved to the front of points; returns how many. */
 size_t pb_cover_exact_advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                               uint64_t floor);
 

@@ -1,7 +1,7 @@
 /* Rounds of a cover: which points are candidates, and what is asked about them.
  *
- * Threads share the work by blocks of PB_COVER_BLOCK points that are not up to date; what a block leaves depends on nothing outside of it, so the candidates
- * and their order are the same for any number of threads.
+ * Threads share the work by blocks of PB_COVER_BLOCK points that are not up to date; what a block leaves depends on nothing
+ * outside of it, so the candidates and their order are the same for any number of threads.
  */
 #include "gpu/cpu_cover.h"
 
@@ -10,13 +10,32 @@
 #include <omp.h>
 #include <string.h>
 
-/* All points whose key is >= floor, in rising order, become the candidates. */
-static void scan(pb_cover *cover, uint64_t floor) {
-    size_t found = 0;
-    for (size_t i = 0; i < cover->count; i++)
-        if (pb_cover_key_of(cover, (uint32_t)i) >= floor)
-            cover->candidates[found++] = (uint32_t)i;
-    cover->candidate_count = found;
+/* Candidates whose key is below the floor are candidates no longer; the others stay in order. */
+static size_t drop(pb_cover *cover) {
+    size_t left = 0;
+    for (size_t i = 0; i < cover->candidate_count; i++)
+        if (pb_cover_key_of(cover, cover->candidates[i]) >= cover->floor)
+            cover->candidates[left++] = cover->candidates[i];
+    return cover->candidate_count = left;
+}
+
+/* All points whose key is >= the floor, in rising order, become the candidates. Every thread looks through its share of them and
+ * writes to its share of the room. */
+static void scan(pb_cover *cover) {
+    const size_t shares = (size_t)cover->threads;
+    const float least = pb_packed_distance2(cover->floor);
+#pragma omp parallel for num_threads(cover->threads) schedule(static)
+    for (size_t s = 0; s < shares; s++) {
+        size_t begin = cover->count * s / shares, end = cover->count * (s + 1) / shares;
+        cover->left[s] = cover->kernels->cover->scan(cover, begin, end, least, cover->candidates + begin);
+    }
+    cover->candidate_count = 0;
+    for (size_t s = 0; s < shares; s++) {
+        memmove(cover->candidates + cover->candidate_count, cover->candidates + cover->count * s / shares,
+                cover->left[s] * sizeof *cover->candidates);
+        cover->candidate_count += cover->left[s];
+    }
+    drop(cover); /* bounds equal to the floor's distance, by index */
 }
 
 /* Orders points by the chunk of centres in which they stopped: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1],
@@ -32,17 +51,21 @@ static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint
         work->order[heads[cover->met[points[i]] / PB_COVER_CHUNK]++] = points[i];
 }
 
-/* Brings a block of points up to date as far as they stay >= floor; points becomes those that do, in a fixed order. A point enters
- * at the chunk of centres where it had stopped and leaves after the one that takes it below the floor. */
+typedef size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
+                       uint64_t floor);
+
+/* Brings a block of points up to date as far as they stay >= floor; points becomes those that do, in a fixed order. A point
+ * enters at the chunk of centres where it had stopped and leaves after the one that takes it below the floor. */
 static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, uint64_t floor) {
     const size_t centres = cover->centre_count, chunks = (centres + PB_COVER_CHUNK - 1) / PB_COVER_CHUNK;
     sort_by_chunk(cover, work, points, count, chunks);
+    advance *way = cover->filtered ? cover->kernels->cover->advance : pb_cover_exact_advance;
     size_t active = 0, taken = 0;
     for (size_t q = 0; q < chunks; q++) {
         size_t fresh = work->heads[q] - taken, begin = q * PB_COVER_CHUNK, end = begin + PB_COVER_CHUNK;
         memcpy(work->active + active, work->order + taken, fresh * sizeof *work->order);
         taken += fresh;
-        active = pb_cover_exact_advance(cover, work, work->active, active + fresh, begin, end < centres ? end : centres, floor);
+        active = way(cover, work, work->active, active + fresh, begin, end < centres ? end : centres, floor);
     }
     /* Those that have met a whole last chunk stand beyond it. */
     memcpy(work->active + active, work->order + taken, (count - taken) * sizeof *work->order);
@@ -53,12 +76,13 @@ static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *poin
 
 static size_t blocks_of(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
 
-static void refresh_blocks(pb_cover *cover, uint64_t floor) {
+static void refresh_blocks(pb_cover *cover) {
     const size_t count = cover->candidate_count, blocks = blocks_of(count);
 #pragma omp parallel for num_threads(cover->threads) schedule(dynamic, 1)
     for (size_t b = 0; b < blocks; b++) {
         size_t begin = b * PB_COVER_BLOCK, size = count - begin < PB_COVER_BLOCK ? count - begin : PB_COVER_BLOCK;
-        cover->left[b] = refresh_block(cover, cover->work + omp_get_thread_num(), cover->candidates + begin, size, floor);
+        cover->left[b] = refresh_block(cover, cover->work + omp_get_thread_num(), cover->candidates + begin, size,
+                                       cover->floor);
     }
     cover->candidate_count = 0;
     for (size_t b = 0; b < blocks; b++) {
@@ -86,25 +110,24 @@ pb_status pb_cpu_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floo
     (void)device;
     PB_ASSERT(cover->centre_count > 0);
     cover->floor = floor;
-    scan(cover, floor);
-    refresh_blocks(cover, floor);
+    scan(cover);
+    refresh_blocks(cover);
     *count = cover->candidate_count;
     *most = largest_key(cover);
     return pb_ok();
 }
 
-/* Candidates whose key is below the floor are candidates no longer; the others stay in order. */
-static size_t drop(pb_cover *cover) {
-    size_t left = 0;
-    for (size_t i = 0; i < cover->candidate_count; i++)
-        if (pb_cover_key_of(cover, cover->candidates[i]) >= cover->floor)
-            cover->candidates[left++] = cover->candidates[i];
-    return cover->candidate_count = left;
-}
-
 pb_status pb_cpu_cover_settle(pb_device *device, pb_cover *cover, size_t *count) {
     (void)device;
-    *count = drop(cover); /* bounds are canonical already */
+    if (cover->filtered) {
+#pragma omp parallel for num_threads(cover->threads) schedule(static)
+        for (size_t i = 0; i < cover->candidate_count; i++) {
+            const uint32_t point = cover->candidates[i];
+            cover->bounds[point] = cover->kernels->distance2(cover->rows + point * cover->stride,
+                                                             cover->centres + cover->nearest[point] * cover->stride, cover->dim);
+        }
+    }
+    *count = drop(cover);
     return pb_ok();
 }
 
@@ -162,12 +185,4 @@ pb_status pb_cpu_cover_update(pb_device *device, pb_cover *cover, const pb_candi
         cover->met[point] = (uint32_t)cover->centre_count;
     }
     return pb_ok();
-}
-
-pb_status pb_cpu_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
-                              uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next) {
-    (void)device;
-    *made = 0;
-    *next = 0;
-    return pb_cover_exact_select(cover, candidates, rows, count, floor, most, picked, distance2, made, next);
 }

@@ -26,6 +26,9 @@ static inline size_t pb_cpu_chunk_rows(int dim) {
     return (steps == 0 ? 1 : steps < most ? steps : most) * PB_ROWS_STEP;
 }
 
+typedef struct pb_cover_kernels pb_cover_kernels; /* gpu/cpu_cover.h */
+extern const pb_cover_kernels pb_cover_kernels_plain, pb_cover_kernels_avx2, pb_cover_kernels_avx512;
+
 typedef struct pb_cpu_kernels {
     const char *name; /* "avx512", "avx2", "plain" */
 
@@ -51,6 +54,8 @@ typedef struct pb_cpu_kernels {
 
     /* out[i] = fmaf(fraction, b[i] - a[i], a[i]). out may be neither a nor b. */
     void (*blend)(const float *a, const float *b, float fraction, size_t count, float *out);
+
+    const pb_cover_kernels *cover;
 } pb_cpu_kernels;
 
 extern const pb_cpu_kernels pb_cpu_kernels_plain, pb_cpu_kernels_avx2, pb_cpu_kernels_avx512;

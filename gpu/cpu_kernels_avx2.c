@@ -5,6 +5,7 @@
 
 #define KERNELS pb_cpu_kernels_avx2
 #define KERNELS_NAME "avx2"
+#define COVER_KERNELS pb_cover_kernels_avx2
 
 /* 6 x 2 sums, two vectors of points, a row's value and a difference: all 16 registers. */
 enum { WIDTH = 8, ROWS = 6, PART = 2 };

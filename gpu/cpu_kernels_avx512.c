@@ -5,6 +5,7 @@
 
 #define KERNELS pb_cpu_kernels_avx512
 #define KERNELS_NAME "avx512"
+#define COVER_KERNELS pb_cover_kernels_avx512
 
 /* 8 x 2 sums: 16 chains hide a latency of 4 cycles on two units, a load serves two of them, and 8 rows a power of two apart still
  * fit in one set of an 8-way first cache. */

@@ -1,5 +1,6 @@
 /* cpu_kernels_body.h: private to gpu/: the one source of all kernels, included once by each cpu_kernels_SET.c, which sets before
  *   KERNELS, KERNELS_NAME   the table to define and its name
+ *   COVER_KERNELS           the loops of covers that go with it
  *   vec, WIDTH              a register of WIDTH floats, with load, store, broadcast, sub, multiply_add, min, max and
  *                           any_not_above(a, b): some lane of a is not > the lane of b; any_above(a, b): some lane is >
  *   ROWS, PART              rows and vectors whose ROWS * PART sums stay in registers, with PART vectors, a row's value and a
@@ -218,4 +219,5 @@ const pb_cpu_kernels KERNELS = {
     .project = project_rows,
     .mean_row = mean_row,
     .blend = blend,
+    .cover = &COVER_KERNELS,
 };

@@ -5,6 +5,7 @@
 
 #define KERNELS pb_cpu_kernels_plain
 #define KERNELS_NAME "plain"
+#define COVER_KERNELS pb_cover_kernels_plain
 
 /* Every call of fmaf empties the registers, so that more sums at once would gain nothing. */
 enum { WIDTH = 1, ROWS = 1, PART = 4 };

@@ -57,6 +57,8 @@ void pb_device_close(pb_device **device) {
 
 const char *pb_device_description(const pb_device *device) { return device->description; }
 
+const char *pb_device_arithmetic(const pb_device *device) { return device->arithmetic; }
+
 pb_status pb_device_unsupported(const pb_device *device, const char *operation) {
     return pb_fail(PB_E_UNSUPPORTED, "device %s: has no operation %s", device->table->kind, operation);
 }

@@ -45,6 +45,10 @@ void pb_device_close(pb_device **device);
 /* One line about it: name, instruction set or model, threads. Belongs to the device. */
 const char *pb_device_description(const pb_device *device);
 
+/* What decides the bits of network outputs: library, version and instruction set. Devices of equal arithmetic give equal
+ * features. Belongs to the device. */
+const char *pb_device_arithmetic(const pb_device *device);
+
 /* Device memory of `bytes` bytes, aligned to PB_ALIGNMENT. Errors: PB_E_SYSTEM. Released by pb_device_release, which sets
  * *pointer to NULL and takes NULL. */
 PB_CHECKED pb_status pb_device_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what);

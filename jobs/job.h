@@ -35,7 +35,7 @@ enum {
 
 /* What a job function is given. Everything is borrowed. */
 typedef struct pb_job {
-    const char *name;
+    uint32_t bit; /* of PB_JOB_name, as in the option table */
     pb_comm *comm;
     const pb_job_options *options;
 } pb_job;

@@ -28,7 +28,7 @@ enum { JOB_COUNT = sizeof JOBS / sizeof JOBS[0] };
 
 static void print_exit_codes(FILE *out) {
     fprintf(out, "\nExit codes:\n");
-#define PRINT_CODE(name, exit_code, meaning, advice) fprintf(out, "  %3d  %s; %s\n", exit_code, meaning, advice);
+#define PRINT_CODE(name, exit_code, severity, meaning, advice) fprintf(out, "  %3d  %s; %s\n", exit_code, meaning, advice);
     PB_CODES(PRINT_CODE)
 #undef PRINT_CODE
 }
@@ -71,7 +71,7 @@ static const job_entry *find_job(const char *name) {
 
 /* Answers that need no ranks. False: it is a job. */
 static bool answer_at_once(int argc, char **argv) {
-    const char *word = argc > 1 ? argv[1] : "--help";
+    const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0 || strcmp(word, "-h") == 0)
         print_usage(stdout);
     else if (strcmp(word, "--version") == 0)
@@ -89,10 +89,15 @@ static pb_log_level level_of(const char *name) {
     return name[0] == 'd' ? PB_LOG_DEBUG : name[0] == 'i' ? PB_LOG_INFO : name[0] == 'w' ? PB_LOG_WARN : PB_LOG_ERROR;
 }
 
+/* A script's unset variable gives no word, or an empty one. That must not read as done. */
+static bool names_no_job(int argc, char **argv) { return argc < 2 || argv[1][0] == '\0'; }
+
 /* Everything before the job that can go wrong on one rank. argv[1] is the job's name. */
 static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry **entry, pb_job_options *options, bool *help) {
     size_t rows;
     const pb_option *table = pb_option_rows(&rows);
+    if (names_no_job(argc, argv))
+        return pb_fail(PB_E_USAGE, "no job is given; patchbank --help lists them");
     *entry = find_job(argv[1]);
     if (!*entry)
         return pb_fail(PB_E_USAGE, "%s: no such job; patchbank --help lists them", argv[1]);
@@ -109,14 +114,17 @@ static pb_status run(pb_comm *comm, int argc, char **argv) {
     pb_job_options options;
     bool help = false;
     pb_status status = pb_agree(comm, prepare(comm, argc, argv, &entry, &options, &help));
-    if (pb_failed(&status))
+    if (pb_failed(&status)) {
+        if (pb_comm_rank(comm) == 0 && names_no_job(argc, argv))
+            print_usage(stderr);
         return status;
+    }
     if (help) {
         if (pb_comm_rank(comm) == 0)
             print_job_help(entry, stdout);
         return status;
     }
-    pb_job job = {.name = entry->name, .comm = comm, .options = &options};
+    pb_job job = {.bit = entry->bit, .comm = comm, .options = &options};
     return pb_agree(comm, entry->run(&job));
 }
 

@@ -11,6 +11,8 @@
 #include "jobs/share.h"
 #include "mpi/partition.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,17 +30,58 @@ static pb_status check_options(const pb_job_options *options) {
 }
 
 /* On rank 0: an archive that is there is never touched. */
-static pb_status prepare_folder(const char *folder) {
+static pb_status check_folder(const char *folder) {
     char manifest[PB_PATH_MAX];
     PB_TRY(pb_path_join(folder, "manifest.json", manifest));
     if (access(manifest, F_OK) == 0)
         return pb_fail(PB_E_INPUT, "%s: already holds an archive; give a new folder or remove it", folder);
-    return pb_folder_create(folder);
+    return pb_ok();
+}
+
+/* "shard-00012.h5", as pb_shard_write names its files. */
+static bool is_shard_name(const char *name) {
+    static const char HEAD[] = "shard-", TAIL[] = ".h5";
+    if (strncmp(name, HEAD, strlen(HEAD)) != 0)
+        return false;
+    const char *digits = name + strlen(HEAD);
+    size_t count = strspn(digits, "0123456789");
+    return count >= 5 && strcmp(digits + count, TAIL) == 0;
+}
+
+/* On rank 0: shards without a manifest are what a killed pack left. Those beyond the new number of shards would stay for ever
+ * beside the new archive. */
+static pb_status remove_stale_shards(const char *folder) {
+    size_t removed = 0;
+    pb_status status = pb_ok();
+    DIR *names = opendir(folder);
+    if (!names)
+        return pb_fail_errno(errno, folder, "cannot list");
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));) {
+        if (!is_shard_name(entry->d_name))
+            continue;
+        if (unlinkat(dirfd(names), entry->d_name, 0) != 0)
+            status = pb_fail_errno(errno, folder, "cannot remove a shard of an earlier pack");
+        else
+            removed++;
+    }
+    closedir(names);
+    if (removed > 0)
+        pb_log(PB_LOG_WARN, "stale-shards", "archive=\"%s\" removed=%zu reason=\"an earlier pack did not end\"", folder, removed);
+    return status;
+}
+
+/* On rank 0. The list may have taken long, so an archive is looked for once more. */
+static pb_status prepare_folder(const char *folder, bool *created) {
+    bool there = access(folder, F_OK) == 0;
+    PB_TRY(check_folder(folder));
+    PB_TRY(pb_folder_create(folder));
+    *created = !there;
+    return remove_stale_shards(folder);
 }
 
 /* The name under which the list goes: messages have it, and relative paths start from its folder. */
 static pb_status list_name(const pb_job_options *options, char name[PB_PATH_MAX]) {
-    return options->list ? pb_path_join(".", options->list, name) : pb_path_join(options->mvtec, "list", name);
+    return options->list ? pb_path_join(".", options->list, name) : pb_path_join(options->mvtec, "", name);
 }
 
 /* Collective. */
@@ -50,7 +93,7 @@ static pb_status load_list(const pb_job *job, pb_list *list) {
     if (!pb_failed(&status))
         status = list_name(options, name);
     if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)
-        status = prepare_folder(options->archive);
+        status = check_folder(options->archive);
     if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)
         status = read_list(options, &text, &size);
     status = pb_share_bytes(job->comm, status, &text, &size);
@@ -102,8 +145,6 @@ static void remove_shards(const pb_job *job, const pb_shard_summary *summaries, 
             unlink(path);
     }
     pb_comm_barrier(job->comm, "removal of shards");
-    if (pb_comm_rank(job->comm) == 0)
-        rmdir(job->options->archive); /* only if it is empty: other files in it are not ours */
 }
 
 /* Collective. */
@@ -143,11 +184,17 @@ static pb_status write_archive(const pb_job *job, const pb_list *list) {
     return status;
 }
 
+/* The folder comes last, so that a mistake in the list leaves nothing behind. */
 pb_status pb_job_pack(const pb_job *job) {
+    bool first_rank = pb_comm_rank(job->comm) == 0, created = false; /* known on rank 0 */
     pb_list list = {0};
     pb_status status = load_list(job, &list);
     if (!pb_failed(&status))
+        status = pb_agree(job->comm, first_rank ? prepare_folder(job->options->archive, &created) : pb_ok());
+    if (!pb_failed(&status))
         status = write_archive(job, &list);
+    if (pb_failed(&status) && created)
+        rmdir(job->options->archive); /* only if it is empty: other files in it are not ours */
     pb_list_free(&list);
     return status;
 }

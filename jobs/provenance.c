@@ -6,22 +6,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static pb_status add_recorded(const pb_job *job, const pb_option *row, pb_attributes *attributes) {
     char name[64], value[PB_OPTION_TEXT_MAX];
     snprintf(name, sizeof name, "option.%s", row->name);
     pb_options_value_text(row, job->options, value);
     return pb_attributes_set(attributes, name, value);
-}
-
-static uint32_t bit_of(const pb_job *job) {
-#define RETURN_BIT(job_name, summary)       \
-    if (strcmp(job->name, #job_name) == 0)  \
-        return PB_JOB_##job_name;
-    PB_JOBS(RETURN_BIT)
-#undef RETURN_BIT
-    return 0;
 }
 
 pb_status pb_provenance(const pb_job *job, pb_attributes *attributes) {
@@ -31,7 +21,7 @@ pb_status pb_provenance(const pb_job *job, pb_attributes *attributes) {
     PB_TRY(pb_attributes_set(attributes, "program_version", pb_version()));
     PB_TRY(pb_attributes_set(attributes, "program_commit", pb_version_commit()));
     for (size_t i = 0; i < count; i++)
-        if (rows[i].recorded && (rows[i].jobs & bit_of(job)))
+        if (rows[i].recorded && (rows[i].jobs & job->bit))
             PB_TRY(add_recorded(job, &rows[i], attributes));
     return pb_ok();
 }
@@ -66,15 +56,5 @@ pb_status pb_attributes_get_u64(const pb_attributes *attributes, const char *fil
     if (!within)
         return pb_fail(PB_E_INPUT, "%s: attribute %s is \"%s\", not a number from %" PRIu64 " to %" PRIu64, file, name, text,
                        least, most);
-    return pb_ok();
-}
-
-pb_status pb_attributes_get_real(const pb_attributes *attributes, const char *file, const char *name, double *value) {
-    const char *text;
-    PB_TRY(pb_attributes_need(attributes, file, name, &text));
-    char *end;
-    *value = strtod(text, &end);
-    if (end == text || *end != '\0' || !(*value >= -1e300 && *value <= 1e300))
-        return pb_fail(PB_E_INPUT, "%s: attribute %s is \"%s\", not a finite number", file, name, text);
     return pb_ok();
 }

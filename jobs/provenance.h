@@ -16,7 +16,6 @@ PB_CHECKED pb_status pb_attributes_set_real(pb_attributes *attributes, const cha
 /* Reads a number back. Errors: PB_E_INPUT naming file and attribute when it is missing, no number, or outside [least, most]. */
 PB_CHECKED pb_status pb_attributes_get_u64(const pb_attributes *attributes, const char *file, const char *name, uint64_t least,
                                            uint64_t most, uint64_t *value);
-PB_CHECKED pb_status pb_attributes_get_real(const pb_attributes *attributes, const char *file, const char *name, double *value);
 
 /* As pb_attributes_get, a missing one being PB_E_INPUT. */
 PB_CHECKED pb_status pb_attributes_need(const pb_attributes *attributes, const char *file, const char *name, const char **value);

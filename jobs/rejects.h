@@ -1,5 +1,6 @@
-/* rejects.h: private to jobs/: bad items of a long job. Each is logged with its reason and counted; only more than --max-bad of
- * them, over all ranks, are an error. */
+/* rejects.h: private to jobs/: bad items of a long job. They are counted, and only more than --max-bad of them, over all ranks,
+ * are an error. Within such a budget each is logged with its reason; without one (--max-bad 0) the first is the error itself, and
+ * nothing is logged. */
 #ifndef PB_JOBS_REJECTS_H
 #define PB_JOBS_REJECTS_H
 
@@ -9,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Plain data; set .most and zero the rest. */
+/* Plain data, made by pb_rejects_begin; only read it. */
 typedef struct pb_rejects {
     uint64_t most;   /* the budget of the whole job */
     uint64_t count;  /* of this rank so far */
@@ -19,7 +20,7 @@ typedef struct pb_rejects {
 /* Begins with the budget `most`. */
 pb_rejects pb_rejects_begin(uint64_t most);
 
-/* Counts and logs one. `why` names the item. Not collective. */
+/* Counts one, and logs it where the budget is not 0. `why` names the item. Not collective. */
 void pb_rejects_add(pb_rejects *rejects, const pb_status *why);
 
 /* PB_E_INPUT when this rank alone is over the budget, so that a hopeless job stops early. Not collective. */

@@ -23,8 +23,9 @@ typedef struct verdict {
 /* The state of one scoring, on one rank. Zeroed it is empty. */
 typedef struct scoring {
     const pb_job *job;
-    pb_bank bank; /* this rank's shard; features are handed to `search` */
+    pb_bank bank; /* this rank's shard, its features until they are in `search` */
     uint64_t bank_rows;
+    char bank_sha256[PB_SHA256_TEXT];
     pb_setup setup;
     pb_search *search;
     pb_rejects rejects;
@@ -56,11 +57,12 @@ static void scoring_free(scoring *s) {
 /* Collective. */
 static pb_status open_all(scoring *s) {
     pb_comm *comm = s->job->comm;
-    pb_status status = pb_agree(comm, pb_bank_fit_read(s->job, false, &s->bank, &s->bank_rows));
+    pb_status status = pb_bank_fit_read(s->job, false, &s->bank, &s->bank_rows, s->bank_sha256);
     if (!pb_failed(&status))
         status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), &s->setup);
     if (!pb_failed(&status))
         status = pb_search_create(comm, s->setup.device, s->bank.features, s->bank_rows, s->bank.dim, &s->search);
+    pb_release(&s->bank.features); /* the search has its own copy */
     return status;
 }
 
@@ -112,13 +114,12 @@ static pb_status allocate(scoring *s) {
 }
 
 static pb_status describe(const scoring *s, pb_attributes *attributes) {
-    char sha256[PB_SHA256_TEXT], name[64];
+    char name[64];
     for (size_t i = 0; i < s->bank.attributes.count; i++) {
         snprintf(name, sizeof name, "bank.%s", s->bank.attributes.names[i]);
         PB_TRY(pb_attributes_set(attributes, name, s->bank.attributes.values[i]));
     }
-    PB_TRY(pb_sha256_file(s->job->options->bank, sha256));
-    PB_TRY(pb_attributes_set(attributes, "bank_sha256", sha256));
+    PB_TRY(pb_attributes_set(attributes, "bank_sha256", s->bank_sha256));
     PB_TRY(pb_attributes_set(attributes, "archive_sha256", pb_archive_sha256(s->setup.archive)));
     return pb_provenance(s->job, attributes);
 }

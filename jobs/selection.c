@@ -53,7 +53,7 @@ static pb_status fill(pb_archive *archive, pb_which which, pb_range range, pb_se
         position += here;
     }
     if (selection->count != pb_range_size(range))
-        return pb_fail(PB_E_INPUT, "the archive's shards hold fewer %s images than its manifest says; run patchbank verify",
+        return pb_fail(PB_E_INPUT, "the shards hold fewer %s images than the manifest says; run patchbank verify",
                        WHICH_NAMES[which]);
     return pb_ok();
 }
@@ -72,7 +72,7 @@ pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int 
     for (size_t shard = 0; shard < pb_archive_shards(archive); shard++)
         selection->total += selected_in_shard(pb_archive_shard(archive, shard), which);
     if (selection->total == 0)
-        return pb_fail(PB_E_INPUT, "the archive has no %s images; its list says which images train and which test",
+        return pb_fail(PB_E_INPUT, "no %s images; the archive's list says which images train and which test",
                        WHICH_NAMES[which]);
     pb_range range = range_of(selection->total, parts, ranks, rank);
     selection->first = range.first;

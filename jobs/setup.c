@@ -27,10 +27,22 @@ static pb_status open_local(const pb_job *job, const pb_setup_request *request, 
     PB_TRY(check_sizes(request));
     PB_TRY(choose_taps(request, &setup->taps));
     PB_TRY(pb_archive_open(job->options->archive, &setup->archive));
-    PB_TRY(pb_selection_make(setup->archive, request->which, request->parts, pb_comm_size(job->comm), pb_comm_rank(job->comm),
-                             &setup->selection));
+    PB_TRY(pb_prefix(pb_selection_make(setup->archive, request->which, request->parts, pb_comm_size(job->comm),
+                                       pb_comm_rank(job->comm), &setup->selection),
+                     job->options->archive));
     setup->threads = pb_setup_threads(job);
     return pb_device_open(job->options->device, setup->threads, &setup->device);
+}
+
+/* Collective. Features are the same bits on one kind of processor only, so ranks of different kinds would make the result depend
+ * on who has which image. */
+static pb_status check_arithmetic(const pb_job *job, const pb_device *device) {
+    pb_status status = pb_agree_equal(job->comm, pb_device_arithmetic(device), "processors");
+    if (status.code != PB_E_INPUT)
+        return status;
+    pb_log_once(PB_LOG_WARN, "mixed-processors", "reason=\"%s\" effect=\"results depend on the number of ranks\"",
+                status.message);
+    return pb_ok();
 }
 
 static pb_status open_pipeline(const pb_job *job, const pb_setup_request *request, const pb_network *network, pb_setup *setup) {
@@ -48,6 +60,10 @@ pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_s
     *setup = (pb_setup){0};
     pb_network network = {0};
     pb_status status = pb_agree(job->comm, open_local(job, request, setup));
+    if (!pb_failed(&status))
+        status = pb_agree_equal(job->comm, pb_archive_sha256(setup->archive), job->options->archive);
+    if (!pb_failed(&status))
+        status = check_arithmetic(job, setup->device);
     if (!pb_failed(&status))
         status = pb_weights_load(job->comm, job->options->weights, request->backbone, setup->taps, request->crop, &network,
                                  setup->weights);

@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "jobs/provenance.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,26 +26,40 @@ static int falling(const void *left, const void *right) {
     return (a < b) - (a > b);
 }
 
+/* One share of the list, up to a comma or the end. NaN when it is none. */
+static double parse_ratio(const char *text, size_t length) {
+    char word[64];
+    if (length >= sizeof word)
+        return NAN;
+    memcpy(word, text, length);
+    word[length] = '\0';
+    return pb_option_number(word);
+}
+
 /* "25%,10%,1%" */
 static pb_status parse_ratios(pb_training *t) {
-    const char *text = t->job->options->ratios, *at = text;
-    for (;; at++) {
-        char *end;
-        double ratio = strtod(at, &end);
-        if (*end == '%') {
-            ratio /= 100;
-            end++;
-        }
-        bool within = end != at && ratio > 0 && ratio <= 1 && (*end == ',' || *end == '\0');
+    const char *text = t->job->options->ratios;
+    for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        double ratio = parse_ratio(at, strcspn(at, ","));
+        bool within = ratio > 0 && ratio <= 1;
         if (!within || t->ratio_count == PB_RATIOS_MAX)
             return pb_fail(PB_E_USAGE, "--ratios %s: must be up to %d shares from above 0 to 1, as 25%%,10%%,1%%", text,
                            PB_RATIOS_MAX);
         t->ratios[t->ratio_count++] = ratio;
-        at = end;
-        if (*at == '\0')
-            break;
     }
     qsort(t->ratios, t->ratio_count, sizeof t->ratios[0], falling);
+    return pb_ok();
+}
+
+/* Two shares that differ too little would be one file. */
+static pb_status check_names(const pb_training *t) {
+    char path[PB_PATH_MAX], before[PB_PATH_MAX] = "";
+    for (size_t i = 0; i < t->ratio_count; i++) {
+        PB_TRY(pb_train_bank_path(t, t->ratios[i], path));
+        if (strcmp(path, before) == 0)
+            return pb_fail(PB_E_USAGE, "--ratios %s: two of them would be the same file %s", t->job->options->ratios, path);
+        strcpy(before, path);
+    }
     return pb_ok();
 }
 
@@ -58,17 +73,32 @@ static pb_status describe(pb_training *t) {
     PB_TRY(pb_attributes_set_u64(attributes, "grid", (uint64_t)pb_pipeline_grid(t->setup.pipeline)));
     PB_TRY(pb_attributes_set_u64(attributes, "training_images", t->total_images));
     PB_TRY(pb_attributes_set_u64(attributes, "training_patches", t->total_patches));
+    PB_TRY(pb_attributes_set_u64(attributes, "training_images_defective", t->defective));
+    PB_TRY(pb_attributes_set(attributes, "arithmetic", pb_device_arithmetic(t->setup.device)));
     return pb_attributes_set_u64(attributes, "selection_dim", (uint64_t)pb_projection_dim(t->projection));
 }
 
-/* Collective. A night's work must not end at a folder that cannot be written: rank 0 finds out first. */
-static pb_status check_output(const pb_job *job) {
-    pb_output output = {0};
-    pb_status status = pb_ok();
-    if (pb_comm_rank(job->comm) == 0)
-        status = pb_output_begin(&output, job->options->bank);
-    pb_output_abandon(&output);
-    return pb_agree(job->comm, status);
+/* On rank 0. A night's work must not end at a folder that cannot be written: that is found out first. */
+static pb_status check_outputs(const pb_training *t) {
+    for (size_t i = 0; i < t->ratio_count; i++) {
+        char path[PB_PATH_MAX];
+        pb_output output = {0};
+        PB_TRY(pb_train_bank_path(t, t->ratios[i], path));
+        pb_status status = pb_output_begin(&output, path);
+        pb_output_abandon(&output);
+        if (pb_failed(&status))
+            return status;
+    }
+    return pb_ok();
+}
+
+/* The limit is known before a single image is read. */
+static pb_status check_size(const pb_training *t) {
+    uint64_t patches = t->setup.selection.total * pb_training_patches(t);
+    if (patches >= UINT32_MAX)
+        return pb_fail(PB_E_UNSUPPORTED, "%llu training patches; this build selects from fewer than 2^32 - 1",
+                       (unsigned long long)patches);
+    return pb_ok();
 }
 
 /* Collective. */
@@ -81,11 +111,16 @@ static pb_status open_all(pb_training *t) {
                                 .crop = (int)options->crop,
                                 .which = PB_WHICH_TRAIN,
                                 .parts = two_round ? (int)options->parts : 0};
-    pb_status status = parse_ratios(t); /* the same on every rank */
+    pb_status status = parse_ratios(t);
     if (!pb_failed(&status))
-        status = check_output(t->job);
+        status = check_names(t);
+    if (!pb_failed(&status) && pb_comm_rank(t->job->comm) == 0)
+        status = check_outputs(t);
+    status = pb_agree(t->job->comm, status);
     if (!pb_failed(&status))
         status = pb_setup_open(t->job, &request, &t->setup);
+    if (!pb_failed(&status))
+        status = check_size(t); /* the same on every rank */
     if (pb_failed(&status))
         return status;
     status = pb_allocate(&t->images, t->setup.selection.count, sizeof *t->images, "image indices");

@@ -25,7 +25,9 @@ typedef struct pb_training {
     pb_rejects rejects;
     uint64_t *images; /* [image_count] this rank's images that were good, archive indices */
     size_t image_count;
+    uint64_t defective;       /* of them, labelled so: somebody's mistake */
     uint64_t total_images, total_patches, first_patch; /* over all ranks; this rank's first global patch */
+    bool checkpointed;        /* this run wrote or took up a checkpoint, which it then removes */
     double ratios[PB_RATIOS_MAX];                      /* [ratio_count] falling */
     size_t ratio_count;
     pb_coreset coreset; /* of the largest ratio */
@@ -39,22 +41,32 @@ static inline size_t pb_training_patches(const pb_training *t) { return pb_pipel
 /* How many picks the largest ratio stands for. */
 static inline size_t pb_training_picks(const pb_training *t) { return pb_coreset_size(t->ratios[0], t->total_patches); }
 
+/* Most candidates of a round: --candidates, as far as one message of 1 GiB holds them. */
+static inline size_t pb_training_candidates(const pb_training *t) {
+    size_t most = ((size_t)1 << 30) / (sizeof(pb_candidate) + (size_t)pb_projection_dim(t->projection) * sizeof(float));
+    size_t wanted = (size_t)t->job->options->candidates;
+    return wanted < most ? wanted : most;
+}
+
 /* Where projected patches go: called for each batch with its rows (device memory, [count][selection dims]), the first being local
  * patch `first` of the sink. *not_finite: the least bad row's place, or -1. Not collective. */
 typedef pb_status (*pb_patch_sink)(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite);
 
 /* --- train_extract.c --- */
 
-/* Not collective. Extracts and projects images begin .. end - 1 of this rank's selection into the sink, starting at its patch 0;
- * appends the good ones to t->images. Errors: those of the pipeline; PB_E_INPUT naming a patch that is not finite. */
-PB_CHECKED pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_patch_sink sink, pb_progress *progress);
+/* Collective. Extracts and projects images begin .. end - 1 of this rank's selection into the sink, starting at its patch 0;
+ * appends the good ones to t->images. Ranks go batch by batch and agree after each, so that none waits long for another and a
+ * failure ends all of them at once; `longest` is the largest end - begin of any rank. Errors, agreed: those of the pipeline;
+ * PB_E_INPUT naming a patch that is not finite. */
+PB_CHECKED pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, size_t longest, pb_patch_sink sink,
+                                            pb_progress *progress);
 
 /* Collective. Extracts all images of the ranks, into cover or points as the way of selecting needs, and counts them. */
 PB_CHECKED pb_status pb_train_extract(pb_training *t);
 
-/* Collective. After all images of this rank went through the pipeline, with `local` as the verdict: agrees, checks the rejects,
- * counts images and patches over the ranks, logs. `seconds` of this rank. */
-PB_CHECKED pb_status pb_train_count(pb_training *t, pb_status local, double seconds);
+/* Collective. After all images went through the pipeline: checks the rejects, counts images and patches over the ranks, logs.
+ * `seconds` of this rank. */
+PB_CHECKED pb_status pb_train_count(pb_training *t, double seconds);
 
 /* --- train_select.c --- */
 
@@ -74,12 +86,15 @@ PB_CHECKED pb_status pb_train_resume(pb_training *t);
 
 /* Rank 0, not collective. Writes the picks made so far. A checkpoint that cannot be written is a warning: the job can still end
  * well. */
-void pb_train_checkpoint(const pb_training *t, const pb_coreset *so_far);
+void pb_train_checkpoint(pb_training *t, const pb_coreset *so_far);
 
-/* Rank 0, not collective. Removes the checkpoint, after the banks are written. */
+/* Rank 0, not collective. Removes the checkpoint that this run wrote or took up, after the banks are written. */
 void pb_train_checkpoint_remove(const pb_training *t);
 
 /* --- train_banks.c --- */
+
+/* Not collective. The file of the bank of `ratio`: --bank itself, or one of several beside it. path: PB_PATH_MAX bytes. */
+PB_CHECKED pb_status pb_train_bank_path(const pb_training *t, double ratio, char *path);
 
 /* Collective. Writes a bank for each ratio. */
 PB_CHECKED pb_status pb_train_write_banks(pb_training *t);

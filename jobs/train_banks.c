@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* The bank of one of several ratios: "parts.bank.h5" and 0.01 give "parts.bank.1pct.h5". */
-static pb_status path_of(const pb_training *t, double ratio, char path[PB_PATH_MAX]) {
+pb_status pb_train_bank_path(const pb_training *t, double ratio, char *path) {
     const char *bank = t->job->options->bank, *slash = strrchr(bank, '/'), *dot = strrchr(bank, '.');
     int stem = dot && (!slash || dot > slash) ? (int)(dot - bank) : (int)strlen(bank);
     int length = t->ratio_count == 1 ? snprintf(path, PB_PATH_MAX, "%s", bank)
@@ -33,7 +33,7 @@ static pb_status describe_radius(const pb_training *t, size_t rows, pb_attribute
 static pb_status write_prefix(const pb_training *t, const pb_bank *bank, double ratio) {
     size_t rows = pb_coreset_size(ratio, t->total_patches);
     char path[PB_PATH_MAX];
-    PB_TRY(path_of(t, ratio, path));
+    PB_TRY(pb_train_bank_path(t, ratio, path));
     pb_bank prefix = *bank;
     prefix.rows = rows < bank->rows ? rows : bank->rows;
     prefix.attributes = (pb_attributes){0};

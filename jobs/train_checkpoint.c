@@ -18,7 +18,7 @@ static pb_status path_of(const pb_training *t, char path[PB_PATH_MAX]) {
     return length < PB_PATH_MAX ? pb_ok() : pb_fail(PB_E_INPUT, "%s: the name is too long", t->job->options->bank);
 }
 
-void pb_train_checkpoint(const pb_training *t, const pb_coreset *so_far) {
+void pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) {
     char path[PB_PATH_MAX];
     pb_selection_state state = {.picks = so_far->count, .picked = so_far->picked, .attributes = t->attributes};
     pb_status status = path_of(t, path);
@@ -29,6 +29,7 @@ void pb_train_checkpoint(const pb_training *t, const pb_coreset *so_far) {
         status = pb_selection_write(path, &state);
     }
     pb_release(&state.radius);
+    t->checkpointed = t->checkpointed || !pb_failed(&status);
     if (pb_failed(&status))
         pb_log(PB_LOG_WARN, "no-checkpoint", "picks=%zu reason=\"%s\"", so_far->count, status.message);
     else
@@ -38,7 +39,7 @@ void pb_train_checkpoint(const pb_training *t, const pb_coreset *so_far) {
 void pb_train_checkpoint_remove(const pb_training *t) {
     char path[PB_PATH_MAX];
     pb_status status = path_of(t, path);
-    if (!pb_failed(&status))
+    if (!pb_failed(&status) && t->checkpointed)
         unlink(path);
 }
 
@@ -88,6 +89,7 @@ pb_status pb_train_resume(pb_training *t) {
     if (!pb_failed(&status) && picks > 0) {
         if (reader)
             take(&state, (size_t)picks, &t->coreset);
+        t->checkpointed = true;
         t->coreset.count = (size_t)picks;
         pb_comm_broadcast(comm, t->coreset.picked, picks * sizeof *t->coreset.picked, 0, "picks of the checkpoint");
         pb_comm_broadcast(comm, t->coreset.radius, picks * sizeof *t->coreset.radius, 0, "radii of the checkpoint");

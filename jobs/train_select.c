@@ -13,7 +13,7 @@
 
 /* What a report during selection needs. */
 typedef struct watch {
-    const pb_training *t;
+    pb_training *t;
     pb_progress progress;
     double checkpointed; /* pb_clock_seconds */
 } watch;
@@ -39,7 +39,7 @@ static void report_round(void *context, const pb_coreset *so_far) {
 }
 
 static pb_greedy_input greedy_input(const pb_training *t, size_t picks) {
-    size_t ranks = (size_t)pb_comm_size(t->job->comm), candidates = (size_t)t->job->options->candidates;
+    size_t ranks = (size_t)pb_comm_size(t->job->comm), candidates = pb_training_candidates(t);
     return (pb_greedy_input){.cover = t->cover,
                              .count = t->image_count * pb_training_patches(t),
                              .first = t->first_patch,
@@ -83,13 +83,22 @@ static pb_status select_greedy_step(pb_training *t, watch *w) {
 /* Collective. A random sample, and for each ratio the radius that its prefix has. */
 static pb_status select_random(pb_training *t) {
     pb_comm *comm = t->job->comm;
-    size_t picks = pb_training_picks(t);
-    pb_coreset_free(&t->coreset);
-    pb_status status = pb_agree(comm, pb_coreset_random((uint64_t)t->job->options->seed, t->total_patches, picks, &t->coreset));
-    if (!pb_failed(&status)) {
-        pb_greedy_input input = greedy_input(t, picks);
-        status = pb_greedy_radius(comm, t->setup.device, &input, &t->coreset, picks, &t->coreset.radius[picks - 1]);
+    size_t prefixes[PB_RATIOS_MAX], count = 0;
+    float radii[PB_RATIOS_MAX];
+    for (size_t i = t->ratio_count; i-- > 0;) { /* rising, each once */
+        size_t picks = pb_coreset_size(t->ratios[i], t->total_patches);
+        if (count == 0 || picks > prefixes[count - 1])
+            prefixes[count++] = picks;
     }
+    pb_coreset_free(&t->coreset);
+    pb_status status = pb_coreset_random((uint64_t)t->job->options->seed, t->total_patches, prefixes[count - 1], &t->coreset);
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status)) {
+        pb_greedy_input input = greedy_input(t, prefixes[count - 1]);
+        status = pb_greedy_radii(comm, t->setup.device, &input, &t->coreset, prefixes, count, radii);
+    }
+    for (size_t i = 0; i < count && !pb_failed(&status); i++)
+        t->coreset.radius[prefixes[i] - 1] = radii[i];
     return status;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "jobs/train.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "coreset/greedy.h"
@@ -35,7 +36,7 @@ static pb_status into_cover(pb_training *t, size_t first, size_t count, const fl
 
 static pb_greedy_input input_of(const pb_training *t, uint64_t count, uint64_t first, uint64_t total, size_t picks,
                                 size_t ranks) {
-    size_t candidates = (size_t)t->job->options->candidates;
+    size_t candidates = pb_training_candidates(t);
     return (pb_greedy_input){.cover = t->cover,
                              .count = count,
                              .first = first,
@@ -81,31 +82,40 @@ static pb_status select_part(pb_training *t, pb_comm *self, size_t images, size_
     return status;
 }
 
-/* One part: images begin .. end - 1 of this rank's selection. */
-static pb_status do_part(pb_training *t, pb_comm *self, size_t begin, size_t end, size_t most, kept *all, pb_progress *progress) {
-    size_t images_before = t->image_count;
-    PB_TRY(pb_device_cover_create(t->setup.device, (end - begin) * pb_training_patches(t), pb_projection_dim(t->projection), 0,
-                                  &t->cover));
-    pb_status status = pb_train_extract_range(t, begin, end, into_cover, progress);
+/* Collective. One part of every rank: images begin .. end - 1 of this rank's selection, perhaps none. */
+static pb_status do_part(pb_training *t, pb_comm *self, pb_range images, size_t longest, kept *all, pb_progress *progress) {
+    const pb_selection *selection = &t->setup.selection;
+    size_t images_before = t->image_count, begin = (size_t)(images.first - selection->first), size = pb_range_size(images);
+    size_t most = pb_coreset_size(t->ratios[0], selection->total * pb_training_patches(t));
+    pb_status status =
+        pb_device_cover_create(t->setup.device, size * pb_training_patches(t), pb_projection_dim(t->projection), 0, &t->cover);
+    status = pb_agree(t->job->comm, status);
     if (!pb_failed(&status))
+        status = pb_train_extract_range(t, begin, begin + size, longest, into_cover, progress);
+    if (!pb_failed(&status)) {
         status = select_part(t, self, t->image_count - images_before, most, images_before * pb_training_patches(t), all);
+        status = pb_agree(t->job->comm, status);
+    }
     pb_device_cover_free(t->setup.device, &t->cover);
     return status;
 }
 
-/* All parts of this rank. `most` is what every part may contribute: as many picks as the largest ratio stands for. */
+/* Collective. All parts, one of every rank at a time; every part may contribute as many picks as the largest ratio stands for. */
 static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     const pb_selection *selection = &t->setup.selection;
+    pb_comm *comm = t->job->comm, *self;
     int parts = (int)t->job->options->parts;
-    size_t most = pb_coreset_size(t->ratios[0], selection->total * pb_training_patches(t));
-    pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(t->job->comm), pb_comm_rank(t->job->comm));
-    pb_comm *self;
-    PB_TRY(pb_comm_create_self(&self));
-    pb_status status = pb_ok();
-    for (uint64_t part = mine.first; part < mine.end && !pb_failed(&status); part++) {
-        pb_range images = pb_partition(selection->total, parts, (int)part);
-        status = do_part(t, self, (size_t)(images.first - selection->first), (size_t)(images.end - selection->first), most, all,
-                         progress);
+    pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(comm), pb_comm_rank(comm));
+    uint64_t turns = pb_range_size(pb_partition((uint64_t)parts, pb_comm_size(comm), 0));
+    size_t longest = (size_t)pb_range_size(pb_partition(selection->total, parts, 0));
+    pb_status status = pb_agree(comm, pb_comm_create_self(&self));
+    for (uint64_t turn = 0; turn < turns && !pb_failed(&status); turn++) {
+        bool has_one = mine.first + turn < mine.end;
+        pb_range images = has_one ? pb_partition(selection->total, parts, (int)(mine.first + turn))
+                                  : (pb_range){selection->first, selection->first};
+        pb_progress_begin(progress, "extract part", longest, "images", pb_comm_rank(comm) == 0);
+        status = do_part(t, self, images, longest, all, progress);
+        pb_progress_end(progress);
     }
     pb_comm_destroy(&self);
     return status;
@@ -155,6 +165,10 @@ static pb_status second_round(pb_training *t, const kept *all) {
     uint64_t first = pb_comm_sum_before_u64(comm, all->count, "first pick of the parts");
     double first_radius = pb_comm_max_real(comm, all->radius, "radius of the parts");
     size_t picks = pb_training_picks(t) < total ? pb_training_picks(t) : (size_t)total;
+    if (total > INT32_MAX / sizeof(uint64_t)) /* the same on every rank; what one message can name */
+        return pb_fail(PB_E_UNSUPPORTED,
+                       "%llu picks of the parts; this build names at most %zu: fewer --parts or smaller --ratios",
+                       (unsigned long long)total, INT32_MAX / sizeof(uint64_t));
     pb_status status = pb_allocate(&sizes, ranks, sizeof *sizes, "sizes of messages");
     pb_keep_first(&status, pb_coreset_allocate(&t->coreset, picks));
     if (!pb_failed(&status))
@@ -181,10 +195,10 @@ static pb_status second_round(pb_training *t, const kept *all) {
 pb_status pb_train_two_round(pb_training *t) {
     kept all = {0};
     pb_progress progress;
-    pb_progress_begin(&progress, "extract and select", t->setup.selection.total, "images", pb_comm_rank(t->job->comm) == 0);
+    double begun = pb_clock_seconds();
     pb_status status = do_parts(t, &all, &progress);
-    double seconds = pb_progress_end(&progress);
-    status = pb_train_count(t, status, seconds);
+    if (!pb_failed(&status))
+        status = pb_train_count(t, pb_clock_seconds() - begun);
     if (!pb_failed(&status))
         status = second_round(t, &all);
     t->radius_kind = PB_RADIUS_BOUND;

@@ -41,10 +41,9 @@ static void verification_free(verification *v) {
     pb_release(&v->row);
 }
 
-static const pb_bank *sorted_bank; /* of sort_rows, which qsort's comparison needs; main thread only */
-
-static int by_image(const void *left, const void *right) {
-    uint64_t a = sorted_bank->image[*(const size_t *)left], b = sorted_bank->image[*(const size_t *)right];
+static int by_image(const void *left, const void *right, void *context) {
+    const pb_bank *bank = context;
+    uint64_t a = bank->image[*(const size_t *)left], b = bank->image[*(const size_t *)right];
     return (a > b) - (a < b);
 }
 
@@ -52,8 +51,7 @@ static pb_status sort_rows(verification *v) {
     PB_TRY(pb_allocate(&v->by_image, v->bank.rows, sizeof *v->by_image, "order of bank rows"));
     for (size_t i = 0; i < v->bank.rows; i++)
         v->by_image[i] = i;
-    sorted_bank = &v->bank;
-    qsort(v->by_image, v->bank.rows, sizeof *v->by_image, by_image);
+    qsort_r(v->by_image, v->bank.rows, sizeof *v->by_image, by_image, &v->bank);
     return pb_ok();
 }
 
@@ -89,16 +87,29 @@ static pb_status project_shard(verification *v, float **shard) {
     return status;
 }
 
+/* A certificate is about the images that the bank was made from. */
+static pb_status check_archive(const verification *v) {
+    const char *file = v->job->options->bank, *archive;
+    PB_TRY(pb_attributes_need(&v->bank.attributes, file, "archive_sha256", &archive));
+    if (strcmp(archive, pb_archive_sha256(v->setup.archive)) != 0)
+        return pb_fail(PB_E_INPUT, "--archive %s: is not the archive that %s was made from: manifest sha256 %s, the bank's is %s",
+                       v->job->options->archive, file, pb_archive_sha256(v->setup.archive), archive);
+    return pb_ok();
+}
+
 /* Collective. */
 static pb_status open_all(verification *v) {
     pb_comm *comm = v->job->comm;
     uint64_t rows;
+    char sha256[PB_SHA256_TEXT];
     float *shard = NULL;
-    pb_status status = v->job->options->weights ? pb_bank_fit_read(v->job, true, &v->bank, &rows)
-                                                : pb_fail(PB_E_USAGE, "--weights FILE is missing: a bank is verified with them");
-    status = pb_agree(comm, status);
+    if (!v->job->options->weights) /* the same on every rank */
+        return pb_fail(PB_E_USAGE, "--weights FILE is missing: a bank is verified with them");
+    pb_status status = pb_bank_fit_read(v->job, true, &v->bank, &rows, sha256);
     if (!pb_failed(&status))
         status = pb_bank_fit_open(v->job, &v->bank, PB_WHICH_TRAIN, &v->setup);
+    if (!pb_failed(&status))
+        status = pb_agree(comm, check_archive(v));
     if (pb_failed(&status))
         return status;
     status = allocate(v);

@@ -9,7 +9,8 @@
  *   - the covering radius, recomputed by a nearest-row search over all training patches, is the one in the bank, bit for bit, or,
  * where the bank says that it has a bound, not above it. The search shares no code with the selection but the canonical distance.
  * Every rank reads the whole bank. Prints the verdict on rank 0. PB_E_NO when something differs. Errors, agreed: those of
- * opening; PB_E_USAGE without --weights. */
+ * opening; PB_E_INPUT for another archive than the bank's;
+ * PB_E_USAGE without --weights. */
 PB_CHECKED pb_status pb_verify_bank(const pb_job *job);
 
 #endif

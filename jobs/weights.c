@@ -4,6 +4,7 @@
 #include "io/safetensors.h"
 #include "jobs/share.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,15 @@
 static const char RANDOM_PREFIX[] = "random:";
 static const size_t FILE_BYTES_MAX = (size_t)16 << 30;
 
-static pb_status random_network(const char *source, const char *backbone, const char *taps, int side, pb_network *network) {
+static pb_status random_network(const char *source, const char *backbone, const char *taps, int side, pb_network *network,
+                                char *identity) {
     const char *digits = source + sizeof RANDOM_PREFIX - 1;
     char *end;
+    errno = 0;
     unsigned long long seed = strtoull(digits, &end, 10);
-    if (*digits < '0' || *digits > '9' || *end)
-        return pb_fail(PB_E_USAGE, "--weights %s: random: needs a seed, as random:7", source);
+    if (errno != 0 || *digits < '0' || *digits > '9' || *end)
+        return pb_fail(PB_E_USAGE, "--weights %s: random: needs a seed below 2^64, as random:7", source);
+    snprintf(identity, PB_WEIGHTS_IDENTITY_MAX, "%s%llu", RANDOM_PREFIX, seed);
     return pb_network_random(backbone, taps, side, seed, network);
 }
 
@@ -32,10 +36,8 @@ static pb_status parse(const char *path, const void *bytes, size_t size, const c
 
 pb_status pb_weights_load(pb_comm *comm, const char *source, const char *backbone, const char *taps, int side,
                           pb_network *network, char identity[PB_WEIGHTS_IDENTITY_MAX]) {
-    if (strncmp(source, RANDOM_PREFIX, sizeof RANDOM_PREFIX - 1) == 0) { /* the same on every rank */
-        snprintf(identity, PB_WEIGHTS_IDENTITY_MAX, "%s", source);
-        return pb_agree(comm, random_network(source, backbone, taps, side, network));
-    }
+    if (strncmp(source, RANDOM_PREFIX, sizeof RANDOM_PREFIX - 1) == 0) /* the same on every rank */
+        return pb_agree(comm, random_network(source, backbone, taps, side, network, identity));
     char *bytes = NULL;
     size_t size = 0;
     pb_status status = pb_read_for_all(comm, source, FILE_BYTES_MAX, &bytes, &size);

@@ -1,18 +1,67 @@
 /* agree.c: one verdict for all ranks. */
 #include "mpi/comm_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/* The worst code wins; among ranks with that code the lowest. Packed so that one maximum decides both. */
-static uint64_t pack_verdict(pb_code code, int rank) { return (uint64_t)(uint32_t)code << 32 | (UINT32_MAX - (uint32_t)rank); }
+/* The severest failure wins; among ranks with equally severe ones the lowest. Packed so that one maximum decides both. */
+static uint64_t pack_verdict(pb_code code, int rank) {
+    return (uint64_t)pb_code_severity(code) << 32 | (UINT32_MAX - (uint32_t)rank);
+}
 
 pb_status pb_agree(pb_comm *comm, pb_status local) {
     uint64_t verdict = pb_comm_max_u64(comm, pack_verdict(local.code, comm->rank), "agreement on success");
-    if (verdict >> 32 == PB_OK)
+    if (verdict >> 32 == 0)
         return pb_ok();
     int worst = (int)(UINT32_MAX - (uint32_t)verdict);
     pb_comm_broadcast(comm, &local, sizeof local, worst, "broadcast of the failure");
     if (local.rank < 0)
         local.rank = worst;
     return local;
+}
+
+/* FNV-1a. Nobody attacks this comparison; a mistake of a site (two versions of a file on two hosts) is found but for one in
+ * 2^64. */
+static uint64_t hash_text(const char *text) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* All hashes are equal when the largest is the smallest; the smallest is the complement of the largest complement. */
+static bool same_everywhere(pb_comm *comm, uint64_t hash, const char *what) {
+    uint64_t largest[2] = {hash, ~hash};
+    pb_comm_enter(comm, what, sizeof largest);
+    MPI_Allreduce(MPI_IN_PLACE, largest, 2, MPI_UINT64_T, MPI_MAX, comm->world);
+    pb_comm_leave(comm);
+    return largest[0] == ~largest[1];
+}
+
+/* What a message shows of a text: two of them and the words around fit into PB_MESSAGE_MAX. */
+typedef struct excerpt {
+    uint64_t hash; /* of the whole text */
+    char text[400];
+} excerpt;
+
+static excerpt make_excerpt(const char *text, uint64_t hash) {
+    static const char CUT[] = "[...]";
+    excerpt made = {.hash = hash};
+    if (snprintf(made.text, sizeof made.text, "%s", text) >= (int)sizeof made.text)
+        memcpy(made.text + sizeof made.text - sizeof CUT, CUT, sizeof CUT);
+    return made;
+}
+
+pb_status pb_agree_equal(pb_comm *comm, const char *text, const char *what) {
+    uint64_t hash = hash_text(text);
+    if (same_everywhere(comm, hash, what))
+        return pb_ok();
+    excerpt mine = make_excerpt(text, hash), first = mine;
+    pb_comm_broadcast(comm, &first, sizeof first, 0, what);
+    pb_status status = pb_ok();
+    if (mine.hash != first.hash) /* pb_agree takes the lowest such rank's message */
+        status = pb_fail(PB_E_INPUT,
+                         "%s: differs between the ranks (rank 0 has %s, rank %d has %s); all ranks must read the same file", what,
+                         first.text, comm->rank, mine.text);
+    return pb_agree(comm, status);
 }

@@ -3,15 +3,19 @@
 #include "mpi/comm_private.h"
 
 #include "base/memory.h"
+#include "mpi/affinity.h"
 
 #include <limits.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* MPI 3 counts are int; larger messages go in pieces of this many bytes. */
-static const size_t PIECE_BYTES = (size_t)1 << 30;
+/* MPI 3 counts are int; larger messages go in pieces of this many bytes. The tests build these sources with pieces of a few. */
+#ifndef PB_PIECE_BYTES
+#define PB_PIECE_BYTES ((size_t)1 << 30)
+#endif
+static const size_t PIECE_BYTES = PB_PIECE_BYTES;
+
+/* Of the process, whatever the communicator; known once the local ranks have met in pb_comm_create. */
+static int process_threads = 1;
 
 void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
     comm->counters.collectives++;
@@ -21,12 +25,22 @@ void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
 
 void pb_comm_leave(pb_comm *comm) { pb_watchdog_mark(&comm->watchdog, NULL); }
 
-static void find_neighbours(pb_comm *comm) {
+/* The ranks of each host tell each other their masks. */
+static pb_status share_cores(pb_comm *comm) {
     MPI_Comm local;
+    int size, rank;
+    cpu_set_t mine = pb_affinity_mine(), *masks = NULL;
     MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
-    MPI_Comm_rank(local, &comm->local_rank);
-    MPI_Comm_size(local, &comm->local_size);
+    MPI_Comm_size(local, &size);
+    MPI_Comm_rank(local, &rank);
+    pb_status status = pb_agree(comm, pb_allocate(&masks, (size_t)size, sizeof *masks, "affinity masks"));
+    if (!pb_failed(&status)) {
+        MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks, sizeof mine, MPI_BYTE, local);
+        comm->fair_threads = process_threads = pb_affinity_share(masks, size, rank);
+    }
+    pb_release(&masks);
     MPI_Comm_free(&local);
+    return status;
 }
 
 pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
@@ -40,14 +54,13 @@ pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
     comm->world = MPI_COMM_WORLD;
     MPI_Comm_rank(comm->world, &comm->rank);
     MPI_Comm_size(comm->world, &comm->size);
-    find_neighbours(comm);
     pb_status status = pb_allocate(&comm->counts, 2 * (size_t)comm->size, sizeof *comm->counts, "message counts");
     pb_keep_first(&status, pb_watchdog_start(&comm->watchdog, comm->rank));
     status = pb_agree(comm, status);
-    if (pb_failed(&status)) {
+    if (!pb_failed(&status))
+        status = share_cores(comm);
+    if (pb_failed(&status))
         pb_comm_destroy(&comm);
-        return status;
-    }
     *comm_out = comm;
     return status;
 }
@@ -56,7 +69,7 @@ pb_status pb_comm_create_self(pb_comm **self_out) {
     *self_out = NULL;
     pb_comm *self;
     PB_TRY(pb_allocate(&self, 1, sizeof *self, "a communicator"));
-    *self = (pb_comm){.world = MPI_COMM_SELF, .size = 1, .local_size = 1};
+    *self = (pb_comm){.world = MPI_COMM_SELF, .size = 1, .fair_threads = process_threads};
     pb_status status = pb_allocate(&self->counts, 2, sizeof *self->counts, "message counts");
     pb_keep_first(&status, pb_watchdog_start(&self->watchdog, 0));
     if (pb_failed(&status))
@@ -83,17 +96,7 @@ int pb_comm_rank(const pb_comm *comm) { return comm->rank; }
 
 int pb_comm_size(const pb_comm *comm) { return comm->size; }
 
-int pb_comm_local_rank(const pb_comm *comm) { return comm->local_rank; }
-
-int pb_comm_local_size(const pb_comm *comm) { return comm->local_size; }
-
-int pb_comm_fair_threads(const pb_comm *comm) {
-    cpu_set_t mine;
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int bound = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : (int)online;
-    int threads = bound < online ? bound : bound / comm->local_size;
-    return threads > 0 ? threads : 1;
-}
+int pb_comm_fair_threads(const pb_comm *comm) { return comm->fair_threads; }
 
 void pb_comm_barrier(pb_comm *comm, const char *what) {
     pb_comm_enter(comm, what, 0);

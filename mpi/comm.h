@@ -17,39 +17,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The communicator; one for the life of the process. */
+/* A communicator: the one of all ranks, or one of a single rank. */
 typedef struct pb_comm pb_comm;
 
-/* Collective. Starts MPI (a run without mpiexec is one rank) and the watchdog thread: a collective that has not ended after
- * watchdog_s seconds (0: never) writes one line with its name, this rank and host, and ends the job with exit code PB_E_SYSTEM.
- * Out: *comm, owned by the caller. Errors: PB_E_SYSTEM. */
+/* Collective. Starts MPI (a run without mpiexec is one rank) and the watchdog thread, which has no limit until
+ * pb_comm_watchdog gives it one. argc, argv: main's; MPI may take its own arguments out. Once in a process.
+ * Out: *comm_out, owned by the caller; NULL after a failure. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out);
 
-/* Collective. Stops the watchdog, ends MPI, sets *comm to NULL. */
+/* Ends a communicator, stops its watchdog, sets *comm to NULL; NULL is left alone. One of pb_comm_create: collective, ends MPI,
+ * after which no other may be used. One of pb_comm_create_self: not collective, MPI goes on. */
 void pb_comm_destroy(pb_comm **comm);
 
-/* A communicator of this rank alone, for work that a rank does by itself with functions that are collective elsewhere. Owned by
- * the caller, destroyed by pb_comm_destroy before the one of all ranks is. Not collective. Errors: PB_E_SYSTEM. */
+/* A communicator of this rank alone, for work that a rank does by itself with functions that are collective elsewhere. MPI must
+ * run (pb_comm_create). Has its own watchdog, without a limit, and its own counters. Owned by the caller, destroyed by
+ * pb_comm_destroy before the one of all ranks is. Not collective. Errors: PB_E_SYSTEM; *self_out is NULL then. */
 PB_CHECKED pb_status pb_comm_create_self(pb_comm **self_out);
 
-/* Sets the watchdog's limit, in seconds; 0 switches it off. Not collective. */
+/* Sets the watchdog's limit, in seconds; 0 (as at the start) switches it off. A collective that has not ended after that time
+ * writes one line with its name, this rank and host, and ends the process with exit code PB_E_SYSTEM, upon which mpiexec or srun
+ * ends the job. Not collective. */
 void pb_comm_watchdog(pb_comm *comm, double limit_s);
 
-/* Not collective. local: among the ranks of this host, for sharing its cores and devices. */
+/* Not collective. */
 int pb_comm_rank(const pb_comm *comm);
 int pb_comm_size(const pb_comm *comm);
-int pb_comm_local_rank(const pb_comm *comm);
-int pb_comm_local_size(const pb_comm *comm);
 
-/* CPU threads that this rank may use so that the ranks of one host share its cores: the cores it is bound to, or, when it is not
- * bound, its host's cores divided by the local ranks; at least 1. Not collective. */
+/* CPU threads that this rank may use so that the ranks of one host share its cores: the cores that it may run on (its affinity
+ * mask when MPI was started), divided by the number of ranks of the host, itself included, that may run on any of these too; at
+ * least 1. The same for a communicator of pb_comm_create_self: its rank still has its neighbours. Not collective. */
 int pb_comm_fair_threads(const pb_comm *comm);
 
 /* Collective. The one verdict of all ranks: PB_OK when every rank's status is PB_OK, else the status of the lowest rank among
- * those with the numerically largest code, on every rank alike; its member `rank` then names that rank (a status that was agreed
- * on before keeps its rank).
+ * those with the greatest severity (pb_code_severity: what must never be retried hides what may be), on every rank alike; its
+ * member `rank` then names that rank (a status that was agreed on before keeps its rank).
  * Cost: one allreduce of 8 bytes; one broadcast of the status only on failure. */
 PB_CHECKED pb_status pb_agree(pb_comm *comm, pb_status local);
+
+/* Collective. Whether `text` (what a rank made of a file that all of them read, say) is the same on every rank: PB_OK, else
+ * PB_E_INPUT on all ranks alike: "<what>: differs between the ranks (rank 0 has ..., rank R has ...); all ranks must read the
+ * same file", R the lowest rank that differs from rank 0; long texts are shown cut. Texts are compared by a 64-bit hash.
+ * Cost: one allreduce of 16 bytes; texts travel only when they differ. */
+PB_CHECKED pb_status pb_agree_equal(pb_comm *comm, const char *text, const char *what);
 
 /* Collective. Waits for all ranks. `what` names it for the watchdog, here and below ("before publishing the bank"). */
 void pb_comm_barrier(pb_comm *comm, const char *what);
@@ -72,11 +81,12 @@ PB_CHECKED pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t byte
                                     const char *what);
 
 /* Collective. Every rank gives `bytes` bytes, the same number on all; everybody gets those of all ranks in rank order in `all`
- * (size * bytes). The parts together stay below 2 GiB. */
+ * (size * bytes). Precondition as of pb_comm_allgather_parts: all parts together are below 2 GiB. */
 void pb_comm_allgather(pb_comm *comm, const void *part, size_t bytes, void *all, const char *what);
 
 /* Collective. As pb_comm_allgather with parts of different sizes: rank r gives sizes[r] bytes; `sizes` is the same on all ranks.
- */
+ * Precondition, an assertion here, so callers must check it before where sizes come from options or files: the sum of the sizes
+ * is below 2 GiB (INT_MAX bytes at most). */
 void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *sizes, void *all, const char *what);
 
 /* Collective. Sends send_bytes bytes to rank `to` while receiving exactly receive_bytes bytes from rank `from` (any sizes; both

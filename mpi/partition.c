@@ -8,10 +8,3 @@ pb_range pb_partition(uint64_t items, int ranks, int rank) {
     uint64_t first = r * share + (r < longer ? r : longer);
     return (pb_range){first, first + share + (r < longer ? 1 : 0)};
 }
-
-int pb_partition_owner(uint64_t items, int ranks, uint64_t item) {
-    PB_ASSERT(ranks > 0 && item < items);
-    uint64_t share = items / (uint64_t)ranks, longer = items % (uint64_t)ranks;
-    uint64_t in_longer = longer * (share + 1); /* items held by the ranks that have one more */
-    return (int)(item < in_longer ? item / (share + 1) : longer + (item - in_longer) / share);
-}

@@ -16,9 +16,6 @@ typedef struct pb_range {
 /* The range of `rank` among `ranks`, 0 <= rank < ranks. */
 pb_range pb_partition(uint64_t items, int ranks, int rank);
 
-/* The rank that has item `item`, 0 <= item < items. */
-int pb_partition_owner(uint64_t items, int ranks, uint64_t item);
-
 static inline uint64_t pb_range_size(pb_range range) { return range.end - range.first; }
 
 #endif

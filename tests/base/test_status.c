@@ -130,15 +130,26 @@ Test(status, codes_are_as_published) {
         cr_assert_eq((int)CODES[i].code, CODES[i].exit_code);
         cr_assert_str_eq(pb_code_name(CODES[i].code), CODES[i].name);
         cr_assert_eq(strncmp(pb_code_advice(CODES[i].code), CODES[i].advice, strlen(CODES[i].advice)), 0);
-        cr_assert_str_not_empty(pb_code_meaning(CODES[i].code));
     }
 }
 
 Test(status, unknown_code_has_a_text) {
     cr_assert_str_eq(pb_code_name((pb_code)99), "unknown code");
-    cr_assert_str_eq(pb_code_meaning((pb_code)99), "unknown code");
     cr_assert_str_eq(pb_code_advice((pb_code)99), "unknown code");
 }
+
+/* What may be retried gives way to what may not: a batch script acts on the one code that the job ends with. */
+Test(status, severity_puts_what_is_never_retried_first) {
+    static const pb_code WORST_FIRST[] = {PB_E_INTERNAL, PB_E_INPUT, PB_E_SYSTEM, PB_E_REQUEUE, PB_E_NO, PB_OK};
+    for (size_t i = 1; i < sizeof WORST_FIRST / sizeof WORST_FIRST[0]; i++)
+        cr_assert_gt(pb_code_severity(WORST_FIRST[i - 1]), pb_code_severity(WORST_FIRST[i]), "%s, %s",
+                     pb_code_name(WORST_FIRST[i - 1]), pb_code_name(WORST_FIRST[i]));
+    cr_assert_eq(pb_code_severity(PB_E_USAGE), pb_code_severity(PB_E_INPUT));
+    cr_assert_eq(pb_code_severity(PB_E_UNSUPPORTED), pb_code_severity(PB_E_INPUT));
+    cr_assert_eq(pb_code_severity(PB_OK), 0);
+}
+
+Test(status, severity_of_no_code_is_a_defect, .signal = SIGABRT) { pb_code_severity((pb_code)99); }
 
 static pb_status try_it(pb_code code, bool *went_on) {
     PB_TRY(code == PB_OK ? pb_ok() : pb_fail(code, "inner"));

@@ -256,31 +256,31 @@ static void greedy_resume(pb_comm *comm) {
     HOLDS(stops >= 5);
 }
 
-/* The radius of a random sample, against its definition. */
-static void greedy_radius(pb_comm *comm) {
-    enum { N = 800, DIM = 7, PICKS = 37 };
-    fill(11, N * DIM);
+/* The radii of prefixes of a random sample, against their definition. */
+static void greedy_radii(pb_comm *comm) {
+    enum { N = 800, DIM = 7, PICKS = 37, PREFIXES = 4 };
+    static const size_t PREFIX[PREFIXES] = {1, 2, 20, PICKS};
+    static float distance2[N_MOST];
+    float measured[PREFIXES];
     pb_coreset sample;
+    pb_range mine;
+    pb_device *device;
+    fill(11, N * DIM);
     must(pb_coreset_random(3, N, PICKS, &sample));
-    for (size_t count = 1; count <= PICKS; count += 12) {
-        static float distance2[N_MOST];
-        uint64_t best = 0;
-        pb_range mine;
-        pb_device *device;
-        float measured;
-        for (size_t i = 0; i < N; i++)
-            distance2[i] = INFINITY;
-        for (size_t i = 0; i < count; i++)
-            best = pb_ref_greedy_step(all, N, DIM, all + sample.picked[i] * DIM, distance2);
-        const float *rows = open_points(comm, N, DIM, &device, &mine);
-        pb_cover *cover = open_cover(device, mine, DIM, rows);
-        pb_greedy_input input = {
-            .cover = cover, .count = pb_range_size(mine), .first = mine.first, .total = N, .dim = DIM, .candidates_most = 100};
-        must(pb_greedy_radius(comm, device, &input, &sample, count, &measured));
-        HOLDS(measured == sqrtf(pb_packed_distance2(best)));
-        pb_device_cover_free(device, &cover);
-        pb_device_close(&device);
+    const float *rows = open_points(comm, N, DIM, &device, &mine);
+    pb_cover *cover = open_cover(device, mine, DIM, rows);
+    pb_greedy_input input = {.cover = cover, .count = pb_range_size(mine), .first = mine.first, .total = N, .dim = DIM,
+                             .candidates_most = 100};
+    must(pb_greedy_radii(comm, device, &input, &sample, PREFIX, PREFIXES, measured));
+    for (size_t i = 0; i < N; i++)
+        distance2[i] = INFINITY;
+    for (size_t i = 0, prefix = 0; i < PICKS; i++) {
+        uint64_t best = pb_ref_greedy_step(all, N, DIM, all + sample.picked[i] * DIM, distance2);
+        if (i + 1 == PREFIX[prefix])
+            HOLDS(measured[prefix++] == sqrtf(pb_packed_distance2(best)));
     }
+    pb_device_cover_free(device, &cover);
+    pb_device_close(&device);
     pb_coreset_free(&sample);
 }
 
@@ -381,7 +381,7 @@ static const pb_case CASES[] = {
     {"greedy-lattice", greedy_lattice},
     {"greedy-scales", greedy_scales},
     {"greedy-resume", greedy_resume},
-    {"greedy-radius", greedy_radius},
+    {"greedy-radii", greedy_radii},
     {"greedy-messages", greedy_messages},
     {"greedy-all", greedy_all},
     {"search-plain", search_plain},

@@ -12,5 +12,5 @@ Test(greedy, every_point_can_be_picked) { passes_at_all_sizes(PB_CASES, "greedy-
 Test(greedy, floors_that_cut_through_ties) { passes_at_all_sizes(PB_CASES, "greedy-lattice"); }
 Test(greedy, tiny_and_huge_numbers) { passes_at_all_sizes(PB_CASES, "greedy-scales"); }
 Test(greedy, goes_on_after_any_round) { passes_at_all_sizes(PB_CASES, "greedy-resume"); }
-Test(greedy, radius_of_any_coreset) { passes_at_all_sizes(PB_CASES, "greedy-radius"); }
+Test(greedy, radii_of_any_coreset) { passes_at_all_sizes(PB_CASES, "greedy-radii"); }
 Test(greedy, messages_are_a_matter_of_rounds) { passes_at_all_sizes(PB_CASES, "greedy-messages"); }

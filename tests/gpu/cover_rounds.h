@@ -1,6 +1,6 @@
-/* cover_rounds.h: selection in rounds by one or more covers that stand for ranks, beside the textbook loop of gpu/ref.h, which is the
- * oracle: after every call the picks, their distances and the key of the next pick must be its bits. The test plays the caller
- * (coreset/greedy.h): it gathers candidates, and it chooses floors, as absurd as it likes, since they must not matter.
+/* cover_rounds.h: selection in rounds by one or more covers that stand for ranks, beside the textbook loop of gpu/ref.h, which is
+ * the oracle: after every call the picks, their distances and the key of the next pick must be its bits. The test plays the
+ * caller (coreset/greedy.h): it gathers candidates, and it chooses floors, as absurd as it likes, since they must not matter.
  */
 #ifndef PB_TESTS_COVER_ROUNDS_H
 #define PB_TESTS_COVER_ROUNDS_H
@@ -46,8 +46,8 @@ static inline void textbook_adds(rounds *r, size_t point) {
 }
 
 /* Ranks share the points in uneven parts, the middle one of three gets none when there are few. Starts from point `start`. */
-static inline rounds begin_rounds(const char *device, int threads, int ranks, const float *rows, size_t n, int dim, uint32_t offset,
-                                  size_t start, uint64_t dice) {
+static inline rounds begin_rounds(const char *device, int threads, int ranks, const float *rows, size_t n, int dim,
+                                  uint32_t offset, size_t start, uint64_t dice) {
     rounds r = {.rows = rows, .n = n, .dim = dim, .offset = offset, .ranks = ranks, .dice = dice};
     r.exact = constants(INFINITY, n);
     assert_done(pb_allocate(&r.centres, 2 * n + 100, sizeof *r.centres, "test centres"));
@@ -61,7 +61,8 @@ static inline rounds begin_rounds(const char *device, int threads, int ranks, co
         assert_done(pb_device_cover_create(r.devices[i], count + (size_t)i, dim, 0, &r.covers[i])); /* some rooms are too large */
         assert_done(pb_device_cover_write(r.devices[i], r.covers[i], 0, half, row_of(&r, cuts[i]), &not_finite));
         cr_assert_eq(not_finite, -1);
-        assert_done(pb_device_cover_write(r.devices[i], r.covers[i], half, count - half, row_of(&r, cuts[i] + half), &not_finite));
+        assert_done(
+            pb_device_cover_write(r.devices[i], r.covers[i], half, count - half, row_of(&r, cuts[i] + half), &not_finite));
         cr_assert_eq(not_finite, -1);
         pb_device_cover_place(r.devices[i], r.covers[i], offset + (uint32_t)cuts[i]);
         assert_done(pb_device_cover_add(r.devices[i], r.covers[i], row_of(&r, start), 1));
@@ -88,8 +89,8 @@ static inline size_t refresh_all(rounds *r, uint64_t floor) {
         uint64_t most;
         assert_done(pb_device_cover_refresh(r->devices[i], r->covers[i], floor, &r->counts[i], &most));
         cr_assert(r->first[i + 1] > r->first[i] ? most > 0 : most == 0);
-        cr_assert((most >= floor) == (r->counts[i] > 0) || (most == 0 && floor == 0), "most %llx floor %llx", (unsigned long long)most,
-                  (unsigned long long)floor);
+        cr_assert((most >= floor) == (r->counts[i] > 0) || (most == 0 && floor == 0), "most %llx floor %llx",
+                  (unsigned long long)most, (unsigned long long)floor);
         r->most = most > r->most ? most : r->most;
         total += r->counts[i];
     }
@@ -168,8 +169,8 @@ static inline void check_outcome(rounds *r, const outcome *o, uint64_t floor, si
         cr_assert(r->due >= floor);
         cr_assert(o->picked[m] == pb_farthest_index(r->due), "pick %zu: %llu, not %u", r->k, (unsigned long long)o->picked[m],
                   pb_farthest_index(r->due));
-        cr_assert(pb_float_bits(o->distance2[m]) == r->due >> 32, "pick %zu: distance^2 %a, not %a", r->k, (double)o->distance2[m],
-                  (double)pb_packed_distance2(r->due));
+        cr_assert(pb_float_bits(o->distance2[m]) == r->due >> 32, "pick %zu: distance^2 %a, not %a", r->k,
+                  (double)o->distance2[m], (double)pb_packed_distance2(r->due));
         textbook_adds(r, pb_farthest_index(r->due) - r->offset);
     }
     cr_assert(o->made == most || r->due < floor, "stopped at %zu of %zu", o->made, most);
@@ -232,7 +233,8 @@ static inline uint64_t some_floor(rounds *r) {
     }
 }
 
-/* Runs until `picks` centres are there. */
+/* Runs until `picks` centres are there. A round makes a fifth of them at most, so that there are some rounds whatever the floors.
+ */
 static inline void run_rounds(rounds *r, size_t picks) {
     for (int round = 0; r->k < picks; round++) {
         cr_assert(round < 10000, "%zu of %zu picks", r->k, picks);
@@ -240,7 +242,7 @@ static inline void run_rounds(rounds *r, size_t picks) {
         size_t count = refresh_all(r, floor);
         if (count > 0 && roll(r) % 3 == 0)
             floor = cap_all(r, floor);
-        size_t most = roll(r) % 4 == 0 ? roll(r) % 4 : picks - r->k;
+        size_t most = roll(r) % 4 == 0 ? roll(r) % 4 : picks / 5 + 1;
         select_all(r, floor, most < picks - r->k ? most : picks - r->k);
     }
 }

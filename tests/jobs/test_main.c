@@ -12,6 +12,25 @@ Test(main, help_and_version_need_no_ranks) {
     says("default 1%");
 }
 
+/* `patchbank $JOB` in a script where JOB is not set. */
+Test(main, no_job_is_not_done) {
+    must(in_folder("%s 2>/dev/null | wc -c | grep -x 0", PB_PROGRAM), 0);
+    must(in_folder("%s", PB_PROGRAM), 64);
+    says("Exit codes");
+    says_once("no job is given");
+    must(in_folder("%s ''", PB_PROGRAM), 64);
+    says_once("no job is given");
+    must(patchbank(3, ""), 64);
+    says_once("no job is given");
+    cr_assert_null(strstr(strstr(said, "usage:") + 1, "usage:"), "more than once:\n%s", said);
+}
+
+Test(main, exit_codes_on_paper_are_those_of_the_program) {
+    must(in_folder("%s --help | %s %s/tests/jobs/check_exit_codes.py %s/docs/ARCHITECTURE.md", PB_PROGRAM, PB_PYTHON,
+                   PB_SOURCE_DIR, PB_SOURCE_DIR),
+         0);
+}
+
 Test(main, no_such_job_or_option_is_said_once) {
     must(patchbank(3, "tran --archive x"), 64);
     says_once("tran: no such job");

@@ -47,7 +47,46 @@ Test(pack, bad_lists) {
     must(in_folder("printf 'path,split\\na.png,trian\\n' > typo.csv"), 0);
     must(patchbank(2, "pack --list typo.csv --archive x"), 65);
     says_once("typo.csv");
-    cr_assert(!exists("x/manifest.json"));
+    cr_assert(!exists("x"));
+    must(patchbank(2, "pack --mvtec missing --archive x"), 65);
+    cr_assert(!exists("x"));
+}
+
+/* In a folder that was there before, and in one that is made for the archive. */
+Test(pack, what_fails_removes_only_what_it_made) {
+    must(in_folder("mkdir old && echo mine > old/notes && mkdir empty && echo hello > images/04.png"), 0);
+    must(patchbank(2, "pack --list list.csv --archive old --shard-images 5"), 65);
+    must(in_folder("ls old | grep -x notes && ls old | wc -l | grep -x 1"), 0);
+    must(patchbank(2, "pack --list list.csv --archive empty --shard-images 5"), 65);
+    cr_assert(exists("empty"));
+    must(patchbank(2, "pack --list list.csv --archive new --shard-images 5"), 65);
+    cr_assert(!exists("new"));
+    must(in_folder("PATCHBANK_FAULT=io.mkdir@0 %s pack --list list.csv --archive new", PB_PROGRAM), 74);
+    cr_assert(!exists("new"));
+}
+
+/* What a killed pack leaves: shards, but no manifest. Nothing of it may stay beside the new, smaller archive. */
+Test(pack, shards_of_a_killed_pack_are_removed) {
+    must(patchbank(1, "pack --list list.csv --archive a --shard-images 9"), 0);
+    must(in_folder("cp -a a expected && rm a/manifest.json && cp a/shard-00001.h5 a/shard-00003.h5 && "
+                   "cp a/shard-00001.h5 a/shard-100000.h5 && echo mine > a/shard-notes.h5"),
+         0);
+    must(patchbank(2, "pack --list list.csv --archive a --shard-images 9"), 0);
+    says("removed=5");
+    must(in_folder("rm a/shard-notes.h5 && diff -r a expected"), 0);
+    must(in_folder("rm a/manifest.json"), 0);
+    must(patchbank(2, "pack --list missing.csv --archive a"), 65); /* a mistake touches nothing */
+    must(in_folder("ls a/*.h5 | wc -l | grep -x 3"), 0);
+}
+
+Test(pack, options_out_of_range) {
+    must(patchbank(2, "pack --list list.csv --archive x --shard-images 16777217"), 64);
+    says_once("--shard-images 16777217: must be a whole number from 1 to 16777216");
+    must(patchbank(2, "pack --list list.csv --archive x --threads 2"), 64); /* pack would ignore them */
+    says_once("--threads");
+    cr_assert(!exists("x"));
+    must(patchbank(2, "pack --list list.csv --archive x --shard-images 16777216"), 0);
+    must(in_folder("ls x | wc -l | grep -x 2"), 0);
 }
 
 Test(pack, an_archive_that_is_there_is_not_touched) {
@@ -67,6 +106,18 @@ Test(pack, mvtec_folder) {
     must(patchbank(1, "info --archive a"), 0);
     says("3 images");
     says("1 masks");
+}
+
+/* The folder becomes a list that exists nowhere: what is wrong with it is said of the folder. */
+Test(pack, trouble_in_an_mvtec_folder_names_the_folder) {
+    must(in_folder("mkdir -p m/cup/train/good m/cup/test/good && cp images/02.png m/cup/test/good/000.png && "
+                   "cp images/00.png \"$(printf 'm/cup/train/good/\\377.png')\""),
+         0);
+    must(patchbank(2, "pack --mvtec m --archive a"), 65);
+    says_once(": m/: ");
+    says("not UTF-8");
+    cr_assert(!strstr(said, "m/list"), "%s", said);
+    cr_assert(!exists("a"));
 }
 
 Test(pack, a_failing_write_leaves_nothing) {

@@ -73,6 +73,41 @@ Test(train, ratios_are_prefixes) {
     says_once("--ratios 5%,0");
 }
 
+/* A random coreset's radii are measured, for each ratio; verify finds the same. */
+Test(train, random_ratios_have_their_radii) {
+    must(patchbank(3, "train --archive archive --bank r.h5 --coreset random --weights random:7 --resize 96 --crop 96 "
+                      "--ratios 20%%,0.7%%,5%%"),
+         0);
+    static const char *const BANKS[] = {"r.20pct.h5", "r.5pct.h5", "r.0.7pct.h5"};
+    for (int i = 0; i < 3; i++)
+        must(patchbank(2, "verify --archive archive --weights random:7 --bank %s", BANKS[i]), 0);
+    must(in_folder("%s info --bank r.0.7pct.h5 | grep -E '^  ratio +0.0070000000000000001$'", PB_PROGRAM), 0);
+}
+
+Test(train, ratios_that_would_be_one_file) {
+    must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 --ratios 12.34567%%,12.34568%%"), 64);
+    says_once("the same file b.12.3457pct.h5");
+}
+
+/* The images labelled defective stay what they are, whatever the split says of them; a warning is due. */
+Test(train, defective_training_images_are_said) {
+    must(in_folder("sed 's/,train,0,/,train,1,/' list.csv > wrong.csv"), 0);
+    must(patchbank(1, "pack --list wrong.csv --archive wrong"), 0);
+    must(patchbank(3, "train --archive wrong --bank b.h5 " TRAIN_OPTIONS), 0);
+    says("event=defective-training-images images=10");
+    must(in_folder("%s info --bank b.h5 | grep -E 'training_images_defective +10'", PB_PROGRAM), 0);
+}
+
+/* A rank that fails ends all of them at once with its own error, however long the others still have to work. */
+Test(train, a_failure_is_heard_before_the_watchdog) {
+    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
+                   "i = int(f['image/offset'][0]) + 100; d[i] = d[i] ^ 1\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(3, "train --archive archive --bank b.h5 --batch 1 --watchdog 5 " TRAIN_OPTIONS), 65);
+    says_once("images/00.png");
+}
+
 /* Killed between two rounds and started again on another number of ranks, the bank is the same file. */
 Test(train, a_killed_selection_goes_on) {
     must(patchbank(2, "train --archive archive --bank whole.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%%"), 0);
@@ -97,13 +132,15 @@ Test(train, a_checkpoint_of_something_else_is_left_alone) {
               "--checkpoint 0 " TRAIN_OPTIONS,
               PB_MPIEXEC, PB_PROGRAM);
     cr_assert(exists("b.h5.selection.h5"), "%s", said);
+    must(in_folder("cp b.h5.selection.h5 saved"), 0);
     must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " TRAIN_OPTIONS), 0);
     says("made with another option.seed");
+    must(in_folder("cmp b.h5.selection.h5 saved"), 0);
     must(patchbank(2, "train --archive archive --bank c.h5 --seed 1 " TRAIN_OPTIONS), 0);
-    must(in_folder("cmp b.h5 c.h5; cp list.csv c.h5.selection.h5"), 0);
+    must(in_folder("cmp b.h5 c.h5 && cp list.csv c.h5.selection.h5"), 0);
     must(patchbank(2, "train --archive archive --bank c.h5 --seed 1 " TRAIN_OPTIONS), 0);
     says("checkpoint-ignored");
-    must(in_folder("cmp b.h5 c.h5"), 0);
+    must(in_folder("cmp b.h5 c.h5 && cmp list.csv c.h5.selection.h5"), 0);
 }
 
 /* One image's bytes are damaged in the archive: an error that names it, or, within the budget, a bank without it. */

@@ -52,6 +52,9 @@ Test(verify, a_bank) {
          0);
     must(patchbank(3, VERIFY_BANK "b.h5"), 1);
     says("DIFFERENT");
+    must(patchbank(1, "pack --list list.csv --archive other --shard-images 20"), 0);
+    must(patchbank(3, "verify --archive other --weights random:7 --bank t.h5"), 65);
+    says_once("is not the archive that t.h5 was made from");
     must(patchbank(2, "verify --archive archive --bank b.h5"), 64);
     says_once("--weights");
 }

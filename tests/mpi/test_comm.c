@@ -12,3 +12,8 @@ Test(comm, a_communicator_of_one_rank) { passes_at_all_sizes(PB_CASES, "self"); 
 Test(comm, counters) { passes_at_all_sizes(PB_CASES, "counters"); }
 
 Test(comm, gather_without_memory_fails_on_every_rank) { passes_at_all_sizes(PB_CASES, "gather-out-of-memory"); }
+
+/* Messages over the size of a piece (1 GiB), without such messages: the same cases over mpi/ built with pieces of 7 bytes. */
+Test(comm, broadcast_in_pieces) { passes_at_all_sizes(PB_CASES_PIECES, "broadcast"); }
+Test(comm, gather_in_pieces) { passes_at_all_sizes(PB_CASES_PIECES, "gather"); }
+Test(comm, exchange_in_pieces) { passes_at_all_sizes(PB_CASES_PIECES, "exchange"); }

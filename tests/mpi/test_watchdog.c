@@ -25,4 +25,6 @@ Test(watchdog, a_killed_rank_ends_the_job) {
     cr_assert(pb_clock_seconds() - begun < 30, "took %.1f s", pb_clock_seconds() - begun);
 }
 
-Test(watchdog, off_by_default_and_quiet) { passes_at_all_sizes(PB_CASES, "slow-peer"); }
+Test(watchdog, waits_within_its_limit) { passes_at_all_sizes(PB_CASES, "slow-peer"); }
+
+Test(watchdog, waits_when_no_limit_is_set) { passes_at_all_sizes(PB_CASES, "sleeping-peer"); }

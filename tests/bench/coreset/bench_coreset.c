@@ -2,10 +2,10 @@
  *
  *   mpiexec -n RANKS bench_coreset --points FILE|uniform|mixture [options; --help lists them]
  *
- * Rank 0 prints one JSON line: median and best of the repetitions, slowest rank, from points in the device's own layout to picks and
- * radii on every rank; processor seconds are summed over ranks (a rank that waits in MPI is busy). What is checked is the output of
- * the timed repetitions: all must be equal, equal to --expected, and with --certify every pick is proved (certificate.h).
- * Exit status 1 when the row is not ok.
+ * Rank 0 prints one JSON line: median and best of the repetitions, slowest rank, from points in the device's own layout to picks
+ * and radii on every rank; processor seconds are summed over ranks (a rank that waits in MPI is busy). What is checked is the
+ * output of the timed repetitions: all must be equal, equal to --expected, and with --certify every pick is proved
+ * (certificate.h). Exit status 1 when the row is not ok.
  */
 #include "base/clock.h"
 #include "base/memory.h"
@@ -34,9 +34,11 @@ typedef struct options {
     bool certify;
 } options;
 
-#define ROW(type_, name_, member, metavar_, fallback_, least_, most_, choices_, help_)                                             \
-    {.name = (name_), .type = PB_OPTION_##type_, .offset = offsetof(options, member), .jobs = 1, .metavar = (metavar_),             \
-     .fallback = (fallback_), .least = (least_), .most = (most_), .choices = (choices_), .help = (help_)}
+#define ROW(type_, name_, member, metavar_, fallback_, least_, most_, choices_, help_)                                     \
+    {                                                                                                                      \
+        .name = (name_), .type = PB_OPTION_##type_, .offset = offsetof(options, member), .jobs = 1, .metavar = (metavar_), \
+        .fallback = (fallback_), .least = (least_), .most = (most_), .choices = (choices_), .help = (help_)                \
+    }
 
 static const pb_option ROWS[] = {
     ROW(TEXT, "points", points, "FILE", "mixture", 0, 0, NULL, "raw float32 rows, or uniform, or mixture (points.h)"),
@@ -47,7 +49,8 @@ static const pb_option ROWS[] = {
     ROW(CHOICE, "how", how, "HOW", "greedy", 0, 0, "greedy|greedy-step|random", "the way of selecting"),
     ROW(REAL, "ratio", ratio, "RATIO", "1%", 0, 1, NULL, "picks as a share of the points"),
     ROW(INT, "picks", picks, "N", "0", 0, 4294967294.0, NULL, "picks instead of a ratio"),
-    ROW(INT, "timed", timed, "N", "0", 0, 4294967294.0, NULL, "make only so many of the picks and scale the seconds; 0: make all"),
+    ROW(INT, "timed", timed, "N", "0", 0, 4294967294.0, NULL,
+        "make only so many of the picks and scale the seconds; 0: make all"),
     ROW(INT, "start", start, "N", "0", 0, 4294967294.0, NULL, "the first pick"),
     ROW(INT, "candidates", candidates, "N", "8192", 1, 1e9, NULL, "of greedy: most candidates that are gathered in a round"),
     ROW(INT, "threads", threads, "N", "1", 1, 1024, NULL, "threads a rank"),

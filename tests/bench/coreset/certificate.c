@@ -1,5 +1,6 @@
-/* certificate.c: picks are looked at in blocks. Before a block every point's distance to all picks before it is known. A point that
- * is nearer than the block's last radius cannot beat any pick of the block; the few others meet the block's picks one by one. */
+/* certificate.c: picks are looked at in blocks. Before a block every point's distance to all picks before it is known. A point
+ * that is nearer than the block's last radius cannot beat any pick of the block; the few others meet the block's picks one by
+ * one. */
 #include "certificate.h"
 
 #include "base/memory.h"

@@ -11,7 +11,7 @@
 /* What was found, over all ranks. Sound when all are 0. */
 typedef struct bench_certificate {
     uint64_t wrong_radii; /* picks at another distance than the radius before them says */
-    uint64_t beaten;      /* pairs of a pick and a point that was farther away (or as far, with a smaller index) when it was picked */
+    uint64_t beaten; /* pairs of a pick and a point that was farther away (or as far, with a smaller index) when it was picked */
     uint64_t wrong_last;  /* the last radius is not the largest distance of any point to the picks */
 } bench_certificate;
 

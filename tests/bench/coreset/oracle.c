@@ -2,11 +2,11 @@
  *
  *   bench_coreset_oracle POINTS.f32 DIM PICKS.u64 [NAME]
  *
- * It follows the given picks: after each it knows every point's distance^2 to them in double, takes the farthest point (the smallest index
- * on a tie), and looks whether the next given pick is that one. Where it is another, the two are compared: distances in float have an
- * error of at most dim + 2 units of 2^-24 (a difference rounded, then dim fused multiply-adds of squares), so two of them can change
- * places only within twice that: a near tie. Anything wider is an error of the selection. Prints one JSON line; exit status 1 on
- * such an error. Uses all threads that OpenMP gives.
+ * It follows the given picks: after each it knows every point's distance^2 to them in double, takes the farthest point (the
+ * smallest index on a tie), and looks whether the next given pick is that one. Where it is another, the two are compared:
+ * distances in float have an error of at most dim + 2 units of 2^-24 (a difference rounded, then dim fused multiply-adds of
+ * squares), so two of them can change places only within twice that: a near tie. Anything wider is an error of the selection.
+ * Prints one JSON line; exit status 1 on such an error. Uses all threads that OpenMP gives.
  */
 #include <math.h>
 #include <stdint.h>
@@ -110,11 +110,12 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_MONOTONIC, &ended);
     size_t last = meet(&o, o.picked[o.picks - 1]);
     double seconds = (double)(ended.tv_sec - begun.tv_sec) + 1e-9 * (double)(ended.tv_nsec - begun.tv_nsec);
-    printf("{\"bench\": \"coreset\", \"part\": \"oracle\", \"program\": \"oracle\", \"of\": \"%s\", \"n\": %zu, \"dim\": %zu, \"k\": %zu, "
-           "\"seconds\": %.1f, \"picks_followed\": %zu, \"equal\": %zu, \"equal_before_first_other\": %zu, \"others\": %zu, "
-           "\"widest_gap\": %.3g, \"near_tie_bound\": %.3g, \"wider_than_near_ties\": %zu, \"radius\": %.9g, \"ok\": %s}\n",
-           argc > 4 ? argv[4] : "picks", o.n, o.dim, o.picks, seconds, o.picks - 1, equal, before_first, o.picks - 1 - equal,
-           widest, bound, wide, sqrt(o.least[last]), wide == 0 ? "true" : "false");
+    printf(
+        "{\"bench\": \"coreset\", \"part\": \"oracle\", \"program\": \"oracle\", \"of\": \"%s\", \"n\": %zu, \"dim\": %zu, \"k\": %zu, "
+        "\"seconds\": %.1f, \"picks_followed\": %zu, \"equal\": %zu, \"equal_before_first_other\": %zu, \"others\": %zu, "
+        "\"widest_gap\": %.3g, \"near_tie_bound\": %.3g, \"wider_than_near_ties\": %zu, \"radius\": %.9g, \"ok\": %s}\n",
+        argc > 4 ? argv[4] : "picks", o.n, o.dim, o.picks, seconds, o.picks - 1, equal, before_first, o.picks - 1 - equal, widest,
+        bound, wide, sqrt(o.least[last]), wide == 0 ? "true" : "false");
     free(o.points);
     free(o.tiles);
     free(o.least);

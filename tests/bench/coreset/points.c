@@ -43,7 +43,10 @@ static void make_map(bench_points *points) {
 
 void bench_points_open(const char *name, int dim, uint64_t total, double noise, uint64_t seed, bench_points *points) {
     *points = (bench_points){.file = -1, .dim = dim, .total = total, .noise = noise, .seed = seed};
-    points->kind = strcmp(name, "uniform") == 0 ? UNIFORM : strcmp(name, "mixture") == 0 ? MIXTURE : total > 0 ? DRAWN : AS_THEY_ARE;
+    points->kind = strcmp(name, "uniform") == 0   ? UNIFORM
+                   : strcmp(name, "mixture") == 0 ? MIXTURE
+                   : total > 0                    ? DRAWN
+                                                  : AS_THEY_ARE;
     if (points->kind == MIXTURE)
         make_map(points);
     if (points->kind == DRAWN || points->kind == AS_THEY_ARE)

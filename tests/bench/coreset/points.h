@@ -20,8 +20,8 @@ typedef struct bench_points {
 } bench_points;
 
 /* name: a file of raw float32 [rows][dim], or "uniform" (the cube (-1, 1)^dim), or "mixture" (1,000 groups on an 8-dimensional
- * sheet in dim dimensions, a little off it). total: how many rows; 0: those of the file, as they are. With a total the rows of a file are
- * drawn from it with replacement, each value times 1 + noise * u, u uniform in (-1, 1). Ends the process on trouble. */
+ * sheet in dim dimensions, a little off it). total: how many rows; 0: those of the file, as they are. With a total the rows of a
+ * file are drawn from it with replacement, each value times 1 + noise * u, u uniform in (-1, 1). Ends the process on trouble. */
 void bench_points_open(const char *name, int dim, uint64_t total, double noise, uint64_t seed, bench_points *points);
 void bench_points_close(bench_points *points);
 

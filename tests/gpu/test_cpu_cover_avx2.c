@@ -1,0 +1,3 @@
+#define SET "avx2"
+#define SUITE cpu_cover_avx2
+#include "cover_cases.h"

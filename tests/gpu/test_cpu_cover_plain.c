@@ -1,0 +1,3 @@
+#define SET "plain"
+#define SUITE cpu_cover_plain
+#include "cover_cases.h"
