@@ -6,7 +6,8 @@ import sys
 
 with open(sys.argv[1], encoding="utf-8") as file:
     section = re.search(r"^## How a run goes wrong\n(.*?)(?=^## |\Z)", file.read(), flags=re.DOTALL | re.MULTILINE).group(1)
-rows = [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+lines = [line.replace("`", "").strip("|") for line in section.splitlines() if line.startswith("|")]
+rows = [[cell.strip() for cell in line.split("|")] for line in lines]
 written = [f"{code}  {meaning}; {advice}" for code, meaning, advice in rows[2:]]
 said = [line.strip() for line in sys.stdin.read().split("\nExit codes:\n")[1].splitlines()]
 assert written == said and len(said) >= 8, f"the page has\n{written}\nthe program says\n{said}"

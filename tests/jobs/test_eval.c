@@ -36,11 +36,18 @@ Test(eval, unscored_images_are_counted) {
     check("some e.json 0", "1 unscored");
 }
 
-/* The list with its last column changed by a sed command, packed and scored as NAME. */
+/* The list changed by a sed command, packed and scored as `name`. */
 static void score_changed(const char *name, const char *change) {
     must(in_folder("sed -E '%s' list.csv > %s.csv", change, name), 0);
     must(patchbank(2, "pack --list %s.csv --archive %s-archive", name, name), 0);
     must(patchbank(2, SCORE "--archive %s-archive --results %s", name, name), 0);
+}
+
+/* With labels the other way round the floor is that of the opposite direction. */
+Test(eval, the_floor_knows_both_directions) {
+    score_changed("turned", "s/,test,1,/,test,x,/; s/,test,0,/,test,1,/; s/,test,x,/,test,0,/");
+    must(patchbank(1, "eval --results turned --pairs-within 2 --json e.json"), 0);
+    check("turned e.json 2", "all images and 2 classes, near pairs in 2 of them");
 }
 
 /* The rings' defects are in groups far away: that class has an AUROC, but no near pair. */
