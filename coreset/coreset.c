@@ -27,6 +27,10 @@ void pb_coreset_add(pb_coreset *coreset, uint64_t picked, float radius) {
     coreset->radius[coreset->count++] = radius;
 }
 
+pb_status pb_coreset_overflow(void) {
+    return pb_fail(PB_E_INPUT, "distances between patches overflow: features beyond 1e18; are these the right weights?");
+}
+
 size_t pb_coreset_size(double ratio, uint64_t total) {
     PB_ASSERT(ratio > 0 && ratio <= 1 && total > 0);
     uint64_t size = (uint64_t)floor(ratio * (double)total);

@@ -22,6 +22,9 @@ void pb_coreset_free(pb_coreset *coreset);
 /* Adds a pick at the end; there must be room. */
 void pb_coreset_add(pb_coreset *coreset, uint64_t picked, float radius);
 
+/* The failure of a selection whose points are so large that a distance^2 is +infinity, and so have no order. PB_E_INPUT. */
+pb_status pb_coreset_overflow(void);
+
 /* How many points a ratio stands for: floor(ratio * total), at least 1 and at most total. */
 size_t pb_coreset_size(double ratio, uint64_t total);
 

@@ -323,6 +323,8 @@ static pb_status run_rounds(selection *s) {
     pb_status status = pb_device_cover_refresh(s->device, s->input->cover, UINT64_MAX, &mine, &largest);
     status = exchange_shares(s, status, 0, largest, &total, &most);
     s->level = pb_packed_distance2(most);
+    if (!pb_failed(&status) && isinf(s->level)) /* the same on every rank */
+        return pb_coreset_overflow();
     s->drop = FIRST_DROP;
     done = most < LEAST_FLOOR;
     size_t picks = s->coreset->count;

@@ -52,6 +52,10 @@ pb_status pb_greedy_step_select(pb_comm *comm, pb_device *device, const pb_greed
         if (pb_failed(&status))
             break;
         radius = sqrtf(pb_packed_distance2(farthest));
+        if (isinf(radius)) /* the same on every rank */
+            status = pb_coreset_overflow();
+        if (pb_failed(&status))
+            break;
         pb_coreset_add(coreset, next, radius);
         next = pb_farthest_index(farthest);
         if (input->report)

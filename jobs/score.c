@@ -162,6 +162,17 @@ static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     memcpy(s->verdicts[slot].brightness, batch->brightness[i], sizeof batch->brightness[i]);
 }
 
+/* A distance that overflows has no place in any order. Unscored images are NaN and pass. */
+static pb_status check_scores(const scoring *s, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (isinf(s->verdicts[i].score)) {
+            pb_record record;
+            PB_TRY(pb_archive_record(s->setup.archive, s->verdicts[i].index, &record));
+            return pb_fail(PB_E_INPUT, "%s: its distance to the bank overflows; are bank and weights the right ones?", record.path);
+        }
+    return pb_ok();
+}
+
 /* On rank 0: writes what one rank sent. */
 static pb_status write_part(scoring *s, uint64_t first, const verdict *verdicts, float *maps, size_t count) {
     pb_result_block block = {.count = count, .map = maps};
@@ -235,7 +246,8 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
         return status;
     for (size_t i = 0; i < batch.count; i++)
         score_image(s, &batch, i);
-    return hand_in(s, begin, count);
+    status = pb_agree(comm, check_scores(s, count));
+    return pb_failed(&status) ? status : hand_in(s, begin, count);
 }
 
 /* Collective. */

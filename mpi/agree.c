@@ -61,7 +61,7 @@ pb_status pb_agree_equal(pb_comm *comm, const char *text, const char *what) {
     pb_status status = pb_ok();
     if (mine.hash != first.hash) /* pb_agree takes the lowest such rank's message */
         status = pb_fail(PB_E_INPUT,
-                         "%s: differs between the ranks (rank 0 has %s, rank %d has %s); all ranks must read the same file", what,
+                         "%s: differs between the ranks (rank 0 has %s, rank %d has %s); it must be the same on all ranks", what,
                          first.text, comm->rank, mine.text);
     return pb_agree(comm, status);
 }

@@ -55,8 +55,8 @@ int pb_comm_fair_threads(const pb_comm *comm);
 PB_CHECKED pb_status pb_agree(pb_comm *comm, pb_status local);
 
 /* Collective. Whether `text` (what a rank made of a file that all of them read, say) is the same on every rank: PB_OK, else
- * PB_E_INPUT on all ranks alike: "<what>: differs between the ranks (rank 0 has ..., rank R has ...); all ranks must read the
- * same file", R the lowest rank that differs from rank 0; long texts are shown cut. Texts are compared by a 64-bit hash.
+ * PB_E_INPUT on all ranks alike: "<what>: differs between the ranks (rank 0 has ..., rank R has ...); it must be the same on
+ * all ranks", R the lowest rank that differs from rank 0; long texts are shown cut. Texts are compared by a 64-bit hash.
  * Cost: one allreduce of 16 bytes; texts travel only when they differ. */
 PB_CHECKED pb_status pb_agree_equal(pb_comm *comm, const char *text, const char *what);
 

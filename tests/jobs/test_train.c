@@ -98,6 +98,29 @@ Test(train, defective_training_images_are_said) {
     must(in_folder("%s info --bank b.h5 | grep -E 'training_images_defective +10'", PB_PROGRAM), 0);
 }
 
+/* Weights that are finite, but make features, or only distances, that are not: said, and nothing written. */
+Test(train, features_and_distances_that_overflow) {
+    const char *weights = getenv("PATCHBANK_TEST_WEIGHTS");
+    if (!weights)
+        cr_skip_test("PATCHBANK_TEST_WEIGHTS does not name the weights of efficientnet_lite0");
+    must(in_folder("%s %s/tests/jobs/break_weights.py %s sum.safetensors 3e38 _blocks.3._bn2.bias _blocks.4._bn2.bias", PB_PYTHON,
+                   PB_SOURCE_DIR, weights),
+         0);
+    must(patchbank(3, "train --archive archive --bank b.h5 --weights sum.safetensors --resize 96 --crop 96"), 65);
+    says_once("has a feature that is not finite; are these the right weights");
+    says("images/");
+    must(in_folder("%s %s/tests/jobs/break_weights.py %s large.safetensors 1e36 _blocks.4._bn2.weight", PB_PYTHON, PB_SOURCE_DIR,
+                   weights),
+         0);
+    must(patchbank(3, "train --archive archive --bank b.h5 --weights large.safetensors --resize 96 --crop 96"), 65);
+    says_once("distances between patches overflow");
+    must(patchbank(3, "train --archive archive --bank b.h5 --weights large.safetensors --resize 96 --crop 96 "
+                      "--coreset greedy-step"),
+         65);
+    says_once("distances between patches overflow");
+    cr_assert(!exists("b.h5"));
+}
+
 /* A rank that fails ends all of them at once with its own error, however long the others still have to work. */
 Test(train, a_failure_is_heard_before_the_watchdog) {
     must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "

@@ -227,8 +227,8 @@ static void different_texts(pb_comm *comm) {
         snprintf(text, sizeof text, "%d images", pb_comm_rank(comm) < odd ? 7 : 100 + pb_comm_rank(comm));
         pb_status status = pb_agree_equal(comm, text, "list.txt");
         snprintf(expected, sizeof expected,
-                 "list.txt: differs between the ranks (rank 0 has 7 images, rank %d has %d images); all ranks must read the same "
-                 "file",
+                 "list.txt: differs between the ranks (rank 0 has 7 images, rank %d has %d images); it must be the same on "
+                 "all ranks",
                  odd, 100 + odd);
         HOLDS(status.code == PB_E_INPUT && status.rank == odd && strcmp(status.message, expected) == 0);
     }
@@ -244,7 +244,7 @@ static void different_long_texts(pb_comm *comm) {
     HOLDS(status.code == (last == 0 ? PB_OK : PB_E_INPUT));
     HOLDS(last == 0 || status.rank == last);
     HOLDS(last == 0 || strstr(status.message, "xxx[...], rank"));
-    HOLDS(last == 0 || strstr(status.message, "xxx[...]); all ranks must read the same file"));
+    HOLDS(last == 0 || strstr(status.message, "xxx[...]); it must be the same on all ranks"));
 }
 
 static void lost_peer(pb_comm *comm) {
