@@ -18,7 +18,7 @@
 #include <stdbool.h>
 
 /* The one list of result codes: name, process exit code, severity, meaning for people, advice for a batch script. Exit codes
- * follow sysexits.h where it has a fitting one; the list is public (README, docs/ARCHITECTURE.md) and is only ever extended.
+ * follow sysexits.h where it has a fitting one; the list is public (docs/ARCHITECTURE.md) and is only ever extended.
  * The severity decides which of several failures a job reports: what must never be retried before what may be, so that a batch
  * script does not repeat a job for one rank's full disk when another rank's input is bad. */
 #define PB_CODES(X)                                                                              \

@@ -168,7 +168,8 @@ static pb_status check_scores(const scoring *s, size_t count) {
         if (isinf(s->verdicts[i].score)) {
             pb_record record;
             PB_TRY(pb_archive_record(s->setup.archive, s->verdicts[i].index, &record));
-            return pb_fail(PB_E_INPUT, "%s: its distance to the bank overflows; are bank and weights the right ones?", record.path);
+            return pb_fail(PB_E_INPUT, "%s: its distance to the bank overflows; are bank and weights the right ones?",
+                           record.path);
         }
     return pb_ok();
 }

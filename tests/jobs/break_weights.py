@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""break_weights.py IN.safetensors OUT.safetensors VALUE TENSOR...: sets every float of the named tensors to VALUE: weights that are finite, but
-whose features or distances overflow."""
+"""break_weights.py IN.safetensors OUT.safetensors VALUE TENSOR...: sets every float of the named tensors to VALUE: weights
+that are finite, but whose features or distances overflow."""
 import json
 import struct
 import sys

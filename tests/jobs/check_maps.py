@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """check_maps.py ALL.h5 BANK.h5 RESULTS.h5: the maps of the training images against numpy's distances.
 
-ALL.h5 is a bank of every training patch, so it has their features; BANK.h5 the bank that was scored with. float32 distances of 152 dimensions are
-within 1e-5 relative of the double ones; near 0 cancellation does not occur, since differences are taken before squaring.
+ALL.h5 is a bank of every training patch, so it has their features; BANK.h5 the bank that was scored with. float32 distances of
+152 dimensions are within 1e-5 relative of the double ones; near 0 cancellation does not occur, since differences are taken
+before squaring.
 """
 import sys
 
