@@ -1,6 +1,7 @@
-/* ResNet-18 to -101 and the wide ones: a 7x7 convolution, 3x3 max pooling, and four layers of basic or bottleneck units, whose sum
- * with their input goes through ReLU. Structure: K. He et al., "Deep Residual Learning", CVPR 2016, with the stride in the 3x3
- * convolution of a bottleneck ("v1.5") as in torchvision, whose names (timm's are the same), epsilon and preprocessing these are;
+/* ResNet-18 to -101 and the wide ones: a 7x7 convolution, 3x3 max pooling, and four layers of basic or bottleneck units, whose
+ * sum with their input goes through ReLU. Structure: K. He et al., "Deep Residual Learning", CVPR 2016, with the stride in the
+ * 3x3 convolution of a bottleneck ("v1.5") as in torchvision, whose names (timm's are the same), epsilon and preprocessing these
+ * are;
  * S. Zagoruyko, N. Komodakis, "Wide Residual Networks", BMVC 2016: twice the channels inside a unit. The taps are the outputs of
  * "layer1" to "layer4" by number. The classifier is left out.
  */

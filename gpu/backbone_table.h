@@ -42,8 +42,8 @@ typedef struct pb_block {
     int expansion, kernel, stride, outputs;
     bool residual;      /* add the input of a unit to its last step, where stride and channels allow it */
     int middle;         /* channels of the steps of PB_WIDTH_MIDDLE */
-    int units;          /* so many times the steps, with "0.", "1.", ... after the prefix and the stride in the first alone; 0: once,
-                         * without a number */
+    int units;          /* so many times the steps, with "0.", "1.", ... after the prefix and the stride in the first alone; 0:
+                         * once, without a number */
     const pb_step *shortcut; /* what the input goes through before it is added where stride or channels differ; NULL: not added */
 } pb_block;
 

@@ -26,7 +26,8 @@ static pb_status allocate(pb_pipeline *pipeline) {
     PB_TRY(pb_allocate(&pipeline->index, batch, sizeof *pipeline->index, "a batch"));
     PB_TRY(pb_allocate(&pipeline->slot, batch, sizeof *pipeline->slot, "a batch"));
     PB_TRY(pb_allocate(&pipeline->brightness, batch, sizeof *pipeline->brightness, "a batch"));
-    return pb_extractor_create(pipeline->setup.device, pipeline->setup.network, pipeline->setup.batch, &pipeline->extractor);
+    return pb_extractor_create(pipeline->setup.device, pipeline->setup.network, NULL, pipeline->setup.batch,
+                               &pipeline->extractor);
 }
 
 pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out) {

@@ -3,20 +3,22 @@
 
 Usage:  make_resnet.py [--output-folder DIR]
 
-For each ResNet of patchbank, torchvision's model of that name with random weights, which tests/gpu/test_golden_resnet.c makes again:
-element i of a tensor is computed in float32 from s, number i of the symmetric numbers (base/random.h) under seed 2, stream 3 (tests),
-substream FNV-1a of the tensor's name:
+For each ResNet of patchbank, torchvision's model of that name with random weights, which tests/gpu/test_golden_resnet.c makes
+again: element i of a tensor is computed in float32 from s, number i of the symmetric numbers (base/random.h) under seed 2, stream
+3 (tests), substream FNV-1a of the tensor's name:
   convolution    sqrt(1.5 / fan-in) * s, the root in double, rounded to float32
   norm weight    1 + 0.3 * s        norm bias        0.2 * s
   running mean   0.2 * s            running variance 1.25 + 1.2 * s
-These keep activations near 1 in all layers, so that every term of every layer is felt at the taps. The image: 64 x 64 RGB bytes, byte i
-being the lowest of number i under seed 1, substream 1000.
+These keep activations near 1 in all layers, so that every term of every layer is felt at the taps. The image: 64 x 64 RGB bytes,
+byte i being the lowest of number i under seed 1, substream 1000.
 
 Writes to DIR (default: this script's folder)
   resnet.txt           for each backbone the names and shapes of all tensors up to layer 4, as torchvision has them:
                        "backbone NAME", "conv NAME outputs inputs kernel", "norm PREFIX channels", "tap LAYER side channels"
   resnet.safetensors   BACKBONE.LAYER F32 [512]: values of that layer's output, [side, side, channels], sample k at position
                        k * 7919 modulo their number. Computed in float64, rounded once.
+                       BACKBONE.patchcore F32 [512]: likewise of PatchCore's features of layers 2 and 3, [patches, 1024], with
+                       patch size 3 and 1024 values a layer, by patchcore_reference.py.
 
 Exit status: 0 done; 64 wrong usage; 73 cannot write.
 """
@@ -36,6 +38,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, os.pardir, os.pardir, "jobs"))
 from convert_weights import Tensor, encode_safetensors, write_atomically  # noqa: E402
+from patchcore_reference import patch_features  # noqa: E402
 from philox_numbers import name_number, symmetric, words  # noqa: E402
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2", "wide_resnet101_2")
@@ -51,7 +54,8 @@ def values_of(name, shape):
     number = symmetric(WEIGHTS_SEED, name_number(name), math.prod(shape)).reshape(shape)
     if len(shape) == 4:
         return numpy.float32(math.sqrt(1.5 / math.prod(shape[1:]))) * number
-    offset, scale = {"weight": (1, 0.3), "bias": (0, 0.2), "running_mean": (0, 0.2), "running_var": (1.25, 1.2)}[name.split(".")[-1]]
+    part = name.split(".")[-1]
+    offset, scale = {"weight": (1, 0.3), "bias": (0, 0.2), "running_mean": (0, 0.2), "running_var": (1.25, 1.2)}[part]
     return numpy.float32(offset) + numpy.float32(scale) * number
 
 
@@ -83,9 +87,7 @@ def image():
     return torch.from_numpy((pixels - numpy.array(MEAN)) / numpy.array(DEVIATION)).permute(2, 0, 1)[None]
 
 
-def samples_of(output):
-    """[channels, side, side] as [side, side, channels], sampled."""
-    flat = output.permute(1, 2, 0).reshape(-1).numpy()
+def samples_of(flat):
     picked = flat[numpy.arange(SAMPLES) * STEP % flat.size].astype("<f4")
     return Tensor("F32", picked.shape, picked.tobytes())
 
@@ -93,13 +95,15 @@ def samples_of(output):
 def run(backbone, lines):
     """BACKBONE.LAYER to its samples."""
     lines.append(f"backbone {backbone}")
-    model, tensors = model_of(backbone, lines), {}
+    model, tensors, taps = model_of(backbone, lines), {}, []
     x = model.maxpool(model.relu(model.bn1(model.conv1(image()))))
     for layer in LAYERS:
         x = getattr(model, f"layer{layer}")(x)
         lines.append(f"tap {layer} {x.shape[2]} {x.shape[1]}")
-        tensors[f"{backbone}.{layer}"] = samples_of(x[0])
+        tensors[f"{backbone}.{layer}"] = samples_of(x[0].permute(1, 2, 0).reshape(-1).numpy())
+        taps.append(x[0].numpy())
         print(f"{backbone} layer {layer}: root mean square {float((x * x).mean().sqrt()):.3g}, largest {float(x.max()):.3g}")
+    tensors[f"{backbone}.patchcore"] = samples_of(patch_features(taps[1:3], 3, 1, 1024, 1024).reshape(-1))
     return tensors
 
 

@@ -1,5 +1,5 @@
-"""The numbers of base/random.h as numpy arrays, from the paper's definition: what lets Python and C make the same weights without a
-file that holds them. Philox itself is compared with tests/base/philox.py, which has it in Python's own integers.
+"""The numbers of base/random.h as numpy arrays, from the paper's definition: what lets Python and C make the same weights without
+a file that holds them. Philox itself is compared with tests/base/philox.py, which has it in Python's own integers.
 """
 
 import os

@@ -6,7 +6,7 @@
  */
 #include "base/memory.h"
 #include "base/random.h"
-#include "gpu/device.h"
+#include "gpu/extractor.h"
 #include "io/safetensors.h"
 #include "networks.h"
 
@@ -125,13 +125,13 @@ static pb_status look_up(void *context, const char *name, pb_tensor_view *view) 
     return pb_fail(PB_E_INPUT, "%s: torchvision has no tensor %s", s->backbone, name);
 }
 
-static void compare(pb_safetensors *golden, const source *s, int layer, const float *found) {
-    char name[NAME_MAX_ + 8];
-    snprintf(name, sizeof name, "%s.%d", s->backbone, layer);
+/* Of `values` values the samples that BACKBONE.WHAT has. */
+static void compare(pb_safetensors *golden, const source *s, const char *what, const float *found, size_t values) {
+    char name[NAME_MAX_ + 16];
+    snprintf(name, sizeof name, "%s.%s", s->backbone, what);
     pb_tensor_view view;
     test_must(pb_safetensors_lookup(golden, name, &view));
-    size_t samples = (size_t)view.shape[0], values = (size_t)(s->taps[layer - 1].side * s->taps[layer - 1].side *
-                                                              s->taps[layer - 1].channels);
+    size_t samples = (size_t)view.shape[0];
     double squares = 0, worst = 0;
     for (size_t k = 0; k < samples; k++)
         squares += (double)view.data[k] * (double)view.data[k];
@@ -144,6 +144,25 @@ static void compare(pb_safetensors *golden, const source *s, int layer, const fl
         worst = fmax(worst, relative);
     }
     fprintf(stderr, "%s: largest relative difference %.3g\n", name, worst);
+}
+
+/* From bytes to the features that PatchCore was published with. */
+static void check_patchcore(pb_safetensors *golden, source *s, pb_device *device, const uint8_t *image) {
+    enum { PATCHES = SIDE / 8 * SIDE / 8, DIM = 1024 };
+    static float host[PATCHES * DIM];
+    const pb_patchcore how = {.patch = 3, .stride = 1, .layer_dim = DIM, .feature_dim = DIM};
+    pb_network network;
+    pb_extractor *extractor;
+    const float *features;
+    test_must(pb_network_load(s->backbone, "2,3", SIDE, look_up, s, &network));
+    test_must(pb_extractor_create(device, &network, &how, 1, &extractor));
+    pb_network_free(&network);
+    cr_assert_eq(pb_extractor_grid(extractor), SIDE / 8);
+    cr_assert_eq(pb_extractor_dim(extractor), DIM);
+    test_must(pb_extractor_run(extractor, image, 1, &features));
+    test_must(pb_device_download(device, host, features, sizeof host));
+    compare(golden, s, "patchcore", host, PATCHES * DIM);
+    pb_extractor_free(&extractor);
 }
 
 static void check(const char *backbone) {
@@ -169,8 +188,9 @@ static void check(const char *backbone) {
         pb_layer_shape shape = pb_network_shape(&network, network.taps[layer - 1]);
         cr_assert_eq(shape.side, s.taps[layer - 1].side);
         cr_assert_eq(shape.channels, s.taps[layer - 1].channels);
-        compare(golden, &s, layer, taps[layer - 1]);
+        compare(golden, &s, (const char[2]){(char)('0' + layer), '\0'}, taps[layer - 1], test_tap_values(&network, layer - 1));
     }
+    check_patchcore(golden, &s, device, image);
     pb_safetensors_close(&golden);
     pb_device_compiled_free(device, &compiled);
     pb_device_close(&device);
