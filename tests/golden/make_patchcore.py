@@ -4,9 +4,9 @@
 Usage:  make_patchcore.py [--output-folder DIR]
 
 Each case's tensor is called PATCH.STRIDE.LAYER_DIM.FEATURE_DIM.SIDExCHANNELS[.SIDExCHANNELS...], F32 [values]: the features of
-one image, [patches, feature_dim]; when they are more than 2048, sample k at position k * 7919 modulo their number. Value i of tap t,
-[side, side, channels], is symmetric number i (base/random.h) under seed 3, stream 3 (tests), substream t. Computed in float64 by
-patchcore_reference.py, both ways, and rounded once.
+one image, [patches, feature_dim]; when they are more than 2048, sample k at position k * 7919 modulo their number. Value i of
+tap t, [side, side, channels], is symmetric number i (base/random.h) under seed 3, stream 3 (tests), substream t. Computed in
+float64 by patchcore_reference.py, both ways, and rounded once.
 
 Exit status: 0 done; 73 cannot write.
 """
