@@ -8,19 +8,22 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static const pb_step stem_steps[] = {
-    {"_conv_stem", "_bn0", PB_WIDTH_OUTPUTS, true, PB_ACTIVATION_RELU6},
+    {"_conv_stem", "_bn0", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6},
 };
 
 static const pb_step inverted_steps[] = {
-    {"_expand_conv", "_bn0", PB_WIDTH_EXPANDED, false, PB_ACTIVATION_RELU6},
-    {"_depthwise_conv", "_bn1", PB_WIDTH_DEPTHWISE, true, PB_ACTIVATION_RELU6},
-    {"_project_conv", "_bn2", PB_WIDTH_OUTPUTS, false, PB_ACTIVATION_NONE},
+    {"_expand_conv", "_bn0", PB_WIDTH_EXPANDED, PB_EXTENT_POINT, PB_ACTIVATION_RELU6},
+    {"_depthwise_conv", "_bn1", PB_WIDTH_DEPTHWISE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6},
+    {"_project_conv", "_bn2", PB_WIDTH_OUTPUTS, PB_EXTENT_POINT, PB_ACTIVATION_NONE},
 };
 
-static const pb_block stem = {"", stem_steps, COUNT(stem_steps), 1, 3, 2, 32, false};
+static const pb_block stem[] = {
+    {.prefix = "", .steps = stem_steps, .step_count = COUNT(stem_steps), .expansion = 1, .kernel = 3, .stride = 2, .outputs = 32},
+};
 
-#define INVERTED(number, expansion, kernel, stride, outputs) \
-    {"_blocks." #number ".", inverted_steps, COUNT(inverted_steps), expansion, kernel, stride, outputs, true}
+#define INVERTED(number, expansion_, kernel_, stride_, outputs_)                                                        \
+    {.prefix = "_blocks." #number ".", .steps = inverted_steps, .step_count = COUNT(inverted_steps), .expansion = expansion_, \
+     .kernel = kernel_, .stride = stride_, .outputs = outputs_, .residual = true}
 
 static const pb_block blocks[] = {
     INVERTED(0, 1, 3, 1, 16),
@@ -38,7 +41,9 @@ const pb_backbone pb_backbone_efficientnet_lite0 = {
     .mean = {127, 127, 127},
     .scale = {1.0f / 128, 1.0f / 128, 1.0f / 128},
     .norm_epsilon = 1e-3,
-    .stem = &stem,
+    .padding = PB_PADDING_SAME,
+    .stem = stem,
+    .stem_count = COUNT(stem),
     .blocks = blocks,
     .block_count = COUNT(blocks),
 };

@@ -2,8 +2,8 @@
  *
  * A backbone is a stem and numbered blocks. A block row has the prefix of its tensors' names and the numbers in which blocks
  * differ; what the blocks of a kind have in common, the convolutions one after the other with their names, stands once in a list
- * of steps. gpu/network.c makes layers and tensor names out of them, so that another family of networks is another table:
- * backbone_NAME.c, and a line in PB_BACKBONES.
+ * of steps. A row may stand for several units in a row, as ResNet's layers do. gpu/network.c makes layers and tensor names out of
+ * them, so that another family of networks is another table: backbone_FAMILY.c, and a line in PB_BACKBONES.
  */
 #ifndef PB_GPU_BACKBONE_TABLE_H
 #define PB_GPU_BACKBONE_TABLE_H
@@ -14,14 +14,24 @@
 typedef enum pb_step_width {
     PB_WIDTH_EXPANDED,  /* the block's input channels times its expansion; with expansion 1 the step is left out */
     PB_WIDTH_DEPTHWISE, /* those of its input: one filter a channel */
+    PB_WIDTH_MIDDLE,    /* the block's `middle` */
     PB_WIDTH_OUTPUTS    /* the block's */
 } pb_step_width;
 
-/* One convolution and its batch norm. Tensor names are the block's prefix, then conv or norm, then ".weight" and so on. */
+/* Which of the block's kernel and stride a step has; 1 stands for the other. */
+typedef enum pb_step_extent {
+    PB_EXTENT_POINT,
+    PB_EXTENT_KERNEL,
+    PB_EXTENT_STRIDE,
+    PB_EXTENT_BOTH
+} pb_step_extent;
+
+/* One convolution and its batch norm. Tensor names are the prefix, then conv or norm, then ".weight" and so on. A step without a
+ * norm is max pooling, and conv names it in messages. */
 typedef struct pb_step {
     const char *conv, *norm;
     pb_step_width width;
-    bool spatial;   /* has the block's kernel and stride; otherwise 1x1 with stride 1 */
+    pb_step_extent extent;
     pb_activation activation;
 } pb_step;
 
@@ -30,7 +40,11 @@ typedef struct pb_block {
     const pb_step *steps;
     int step_count;
     int expansion, kernel, stride, outputs;
-    bool residual;      /* add the block's input to its last step, where stride and channels allow it */
+    bool residual;      /* add the input of a unit to its last step, where stride and channels allow it */
+    int middle;         /* channels of the steps of PB_WIDTH_MIDDLE */
+    int units;          /* so many times the steps, with "0.", "1.", ... after the prefix and the stride in the first alone; 0:
+                         * once, without a number */
+    const pb_step *shortcut; /* what the input goes through before it is added where stride or channels differ; NULL: not added */
 } pb_block;
 
 /* A whole backbone; everything in it is static. */
@@ -39,13 +53,23 @@ typedef struct pb_backbone {
     int side;                /* pixels of the usual input */
     float mean[3], scale[3]; /* input value = (byte - mean) * scale */
     double norm_epsilon;     /* added to each variance */
-    const pb_block *stem;    /* before block 0; cannot be tapped */
+    pb_padding padding;      /* of every layer */
+    const pb_block *stem;    /* before the blocks; cannot be tapped */
+    int stem_count;
     const pb_block *blocks;
     int block_count;
+    int first_block;         /* number of the first, which is how taps count */
 } pb_backbone;
 
-/* The one list of backbones: each is known to users by this name and defined as pb_backbone_NAME in its own file. */
-#define PB_BACKBONES(X) X(efficientnet_lite0)
+/* The one list of backbones: each is known to users by this name and defined as pb_backbone_NAME in its family's file. */
+#define PB_BACKBONES(X)   \
+    X(efficientnet_lite0) \
+    X(resnet18)           \
+    X(resnet34)           \
+    X(resnet50)           \
+    X(resnet101)          \
+    X(wide_resnet50_2)    \
+    X(wide_resnet101_2)
 
 #define PB_BACKBONE_DECLARATION(name) extern const pb_backbone pb_backbone_##name;
 PB_BACKBONES(PB_BACKBONE_DECLARATION)

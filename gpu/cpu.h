@@ -28,6 +28,23 @@ pb_status pb_cpu_patch_features(pb_device *device, int tap_count, const pb_layer
                                 float *features);
 pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
 
+/* Where output place i of `out` lies in `in` places (gpu/ref.h): between low and high, `fraction` of the way. */
+typedef struct pb_cpu_place {
+    int low, high;
+    float fraction;
+} pb_cpu_place;
+
+static inline pb_cpu_place pb_cpu_place_of(int i, int in, int out) {
+    int64_t numerator = (2 * (int64_t)i + 1) * in - out, denominator = 2 * (int64_t)out, most = denominator * (in - 1);
+    numerator = numerator < 0 ? 0 : numerator > most ? most : numerator;
+    int low = (int)(numerator / denominator);
+    return (pb_cpu_place){low, low + 1 < in ? low + 1 : low, (float)(numerator % denominator) / (float)denominator};
+}
+
+/* cpu_patchcore.c */
+pb_status pb_cpu_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
+                                    const float *const *taps, int n, float *features);
+
 /* cpu_points.c */
 pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_points **points);
 void pb_cpu_points_free(pb_device *device, pb_points *points);

@@ -33,19 +33,6 @@ static scratch scratch_at(const patches *p, float *memory) {
     return (scratch){memory + 3 * p->widest, memory, {memory + p->widest, memory + 2 * p->widest}, {-1, -1}};
 }
 
-/* Where output place i of `out` lies in `in` places (gpu/ref.h): between low and high, `fraction` of the way. */
-typedef struct place {
-    int low, high;
-    float fraction;
-} place;
-
-static place place_of(int i, int in, int out) {
-    int64_t numerator = (2 * (int64_t)i + 1) * in - out, denominator = 2 * (int64_t)out, most = denominator * (in - 1);
-    numerator = numerator < 0 ? 0 : numerator > most ? most : numerator;
-    int low = (int)(numerator / denominator);
-    return (place){low, low + 1 < in ? low + 1 : low, (float)(numerator % denominator) / (float)denominator};
-}
-
 /* Row `row` of the means of a tap of one image. */
 static void mean_row(const patches *p, const float *tap, pb_layer_shape shape, int row, const scratch *s, float *out,
                      size_t stride) {
@@ -61,7 +48,7 @@ static void blend_columns(const patches *p, const float *tap, pb_layer_shape sha
     const size_t channels = (size_t)shape.channels;
     mean_row(p, tap, shape, row, s, s->means, channels);
     for (int column = 0; column < p->grid; column++) {
-        place x = place_of(column, shape.side, p->grid);
+        pb_cpu_place x = pb_cpu_place_of(column, shape.side, p->grid);
         p->kernels->blend(s->means + (size_t)x.low * channels, s->means + (size_t)x.high * channels, x.fraction, channels,
                           s->blended[slot] + (size_t)column * channels);
     }
@@ -86,7 +73,7 @@ static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, i
             mean_row(p, tap, shape, row, s, out, p->dim);
             continue;
         }
-        place y = place_of(row, shape.side, p->grid);
+        pb_cpu_place y = pb_cpu_place_of(row, shape.side, p->grid);
         const float *low = s->blended[blended_row(p, tap, shape, y.low, y.high, s)];
         const float *high = s->blended[blended_row(p, tap, shape, y.high, y.low, s)];
         for (int column = 0; column < p->grid; column++)

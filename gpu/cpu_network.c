@@ -22,7 +22,7 @@ enum { STRETCH = 48, SLOTS_MAX = PB_LAYERS_MAX, IN_TAP = -1 };
 
 typedef struct cpu_layer {
     dnnl_primitive_t primitive;
-    dnnl_memory_t weights, bias; /* read only, shared by all threads */
+    dnnl_memory_t weights, bias; /* read only, shared by all threads; NULL for pooling */
     pb_layer_shape input, output;
     int source, residual; /* as in pb_layer */
     int slot;             /* of a worker, that holds the output; IN_TAP: the caller's memory */
@@ -103,11 +103,21 @@ static dnnl_status_t make_attributes(const pb_layer *layer, const dnnl_memory_de
     return status;
 }
 
+/* Pixels by which the kernel reaches over the edge: above or left, and below or right. */
+typedef struct edge_widths {
+    dnnl_dims_t before, after;
+} edge_widths;
+
+static edge_widths edges_of(const pb_layer *layer, int side, int out_side) {
+    int before = pb_layer_pad_before(layer, side), after = (out_side - 1) * layer->stride + layer->kernel - side - before;
+    after = after > 0 ? after : 0;
+    return (edge_widths){{before, before}, {after, after}};
+}
+
 static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                       dnnl_primitive_desc_t *convolution) {
-    int total = (output.side - 1) * layer->stride + layer->kernel - input.side, before = total > 0 ? total / 2 : 0;
-    int after = total > 0 ? total - before : 0;
-    const dnnl_dims_t strides = {layer->stride, layer->stride}, first = {before, before}, last = {after, after};
+    const dnnl_dims_t strides = {layer->stride, layer->stride};
+    const edge_widths edges = edges_of(layer, input.side, output.side);
     dnnl_memory_desc_t from, weights, bias, to;
     dnnl_convolution_desc_t operation;
     dnnl_primitive_attr_t attributes = NULL;
@@ -122,9 +132,30 @@ static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *laye
         status = make_attributes(layer, &to, &attributes);
     if (status == dnnl_success)
         status = dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct, &from, &weights,
-                                                    &bias, &to, strides, first, last);
+                                                    &bias, &to, strides, edges.before, edges.after);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(convolution, &operation, attributes, engine, NULL);
+    dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+static dnnl_status_t make_pooling(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
+                                  dnnl_primitive_desc_t *pooling) {
+    const dnnl_dims_t strides = {layer->stride, layer->stride}, kernel = {layer->kernel, layer->kernel};
+    const edge_widths edges = edges_of(layer, input.side, output.side);
+    dnnl_memory_desc_t from, to;
+    dnnl_pooling_desc_t operation;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t status = describe_nhwc(&from, input);
+    if (status == dnnl_success)
+        status = describe_nhwc(&to, output);
+    if (status == dnnl_success)
+        status = make_attributes(layer, &to, &attributes);
+    if (status == dnnl_success)
+        status = dnnl_pooling_forward_desc_init(&operation, dnnl_forward_inference, dnnl_pooling_max, &from, &to, strides, kernel,
+                                                edges.before, edges.after);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(pooling, &operation, attributes, engine, NULL);
     dnnl_primitive_attr_destroy(attributes);
     return status;
 }
@@ -235,16 +266,18 @@ static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, cons
     layer->residual = from->residual;
     layer->input = pb_network_shape(network, from->source);
     layer->output = pb_network_shape(network, index);
-    dnnl_primitive_desc_t convolution = NULL;
-    dnnl_status_t status = make_convolution(compiled->engine, from, layer->input, layer->output, &convolution);
+    bool pool = from->operation == PB_OPERATION_MAX_POOL;
+    dnnl_primitive_desc_t primitive = NULL;
+    dnnl_status_t status = pool ? make_pooling(compiled->engine, from, layer->input, layer->output, &primitive)
+                                : make_convolution(compiled->engine, from, layer->input, layer->output, &primitive);
     if (status == dnnl_success)
-        status = dnnl_primitive_create(&layer->primitive, convolution);
-    if (status == dnnl_success)
-        status = convert_weights(compiled->engine, stream, from, convolution, &layer->weights);
-    if (status == dnnl_success)
+        status = dnnl_primitive_create(&layer->primitive, primitive);
+    if (status == dnnl_success && !pool)
+        status = convert_weights(compiled->engine, stream, from, primitive, &layer->weights);
+    if (status == dnnl_success && !pool)
         status = copy_bias(compiled->engine, from, &layer->bias);
-    dnnl_primitive_desc_destroy(convolution);
-    return check(status, "convolution", from->name);
+    dnnl_primitive_desc_destroy(primitive);
+    return check(status, pool ? "pooling" : "convolution", from->name);
 }
 
 static pb_status compile_layers(pb_compiled *compiled, const pb_network *network) {
@@ -366,13 +399,14 @@ static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *wo
     const cpu_layer *layer = &compiled->layers[index];
     const dnnl_exec_arg_t arguments[] = {
         {DNNL_ARG_SRC, worker->outputs[layer->source + 1]},
-        {DNNL_ARG_WEIGHTS, layer->weights},
-        {DNNL_ARG_BIAS, layer->bias},
         {DNNL_ARG_DST, worker->outputs[index + 1]},
         {DNNL_ARG_SCRATCHPAD, worker->scratchpads[index]},
+        {DNNL_ARG_WEIGHTS, layer->weights},
+        {DNNL_ARG_BIAS, layer->bias},
         {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, worker->outputs[layer->residual + 1]},
     };
-    return dnnl_primitive_execute(layer->primitive, worker->stream, layer->residual < 0 ? 5 : 6, arguments);
+    int count = !layer->weights ? 3 : layer->residual < 0 ? 5 : 6; /* as many as the primitive takes */
+    return dnnl_primitive_execute(layer->primitive, worker->stream, count, arguments);
 }
 
 /* Image number i of the batch. */

@@ -123,6 +123,15 @@ pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_la
     return device->table->patch_features(device, tap_count, shapes, taps, n, features);
 }
 
+pb_status pb_device_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
+                                       const float *const *taps, int n, float *features) {
+    PB_ASSERT(how->patch >= 1 && how->patch <= PB_NEIGHBOURHOOD_MAX && how->patch % 2 == 1 && how->stride >= 1);
+    PB_ASSERT(how->layer_dim >= 1 && how->feature_dim >= 1);
+    PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && shapes && taps && n >= 0 && (n == 0 || features));
+    PB_NEED(device, patchcore_features);
+    return device->table->patchcore_features(device, how, tap_count, shapes, taps, n, features);
+}
+
 pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
                             float *out) {
     PB_ASSERT(dim >= 1 && out_dim >= 1 && matrix && (n == 0 || (rows && out)));

@@ -76,6 +76,32 @@ PB_CHECKED pb_status pb_device_run(pb_device *device, pb_compiled *compiled, con
 PB_CHECKED pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes,
                                               const float *const *taps, int n, float *features);
 
+/* How PatchCore, as published and in its authors' code, makes a patch of a neighbourhood. */
+enum { PB_NEIGHBOURHOOD_MAX = 13 };
+
+typedef struct pb_patchcore {
+    int patch;       /* side of the neighbourhood in places of a tap, odd, 1 to PB_NEIGHBOURHOOD_MAX */
+    int stride;      /* places of a tap from one patch to the next, >= 1 */
+    int layer_dim;   /* values that a neighbourhood of one tap is pooled to, >= 1 */
+    int feature_dim; /* values that those of all taps are pooled to, >= 1 */
+} pb_patchcore;
+
+/* Patches along one side of a tap of `side` places. */
+static inline int pb_patchcore_grid(const pb_patchcore *how, int side) { return (side + how->stride - 1) / how->stride; }
+
+/* PatchCore's patch features as published, from taps in device memory. Adaptive average pooling of a values to b: value j is the
+ * mean of those from floor(j a / b) to ceil((j + 1) a / b) - 1, which overlap, and may be one value several times.
+ *   1. each tap: the neighbourhoods of patch x patch places round every stride-th place, zeros outside, each flattened channel by
+ *      channel, row by row, and pooled to layer_dim;
+ *   2. bilinear to the first tap's grid of patches, as in pb_device_patch_features;
+ *   3. concatenated in tap order and pooled to feature_dim.
+ * (In the authors' code 2 comes before the pooling of 1. Both are linear and look at different axes, so that their order changes
+ * only roundings, and 9 values a channel need not be interpolated.) The order of arithmetic is pb_ref_patchcore_features'.
+ * features: device memory, [n * grid * grid][feature_dim] float, grid being that of the first tap; rows as above. */
+PB_CHECKED pb_status pb_device_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count,
+                                                  const pb_layer_shape *shapes, const float *const *taps, int n,
+                                                  float *features);
+
 /* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all
  * in device memory, out not overlapping. */
 PB_CHECKED pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,

@@ -56,6 +56,7 @@ const pb_device_table pb_cpu_table = {
     .compiled_free = pb_cpu_compiled_free,
     .run = pb_cpu_run,
     .patch_features = pb_cpu_patch_features,
+    .patchcore_features = pb_cpu_patchcore_features,
     .project = pb_cpu_project,
     .points_create = pb_cpu_points_create,
     .points_free = pb_cpu_points_free,

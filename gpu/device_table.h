@@ -8,7 +8,7 @@
 #include "gpu/cover.h"
 #include "gpu/device.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 2 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 3 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -24,6 +24,8 @@ typedef struct pb_device_table {
     pb_status (*run)(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
     pb_status (*patch_features)(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
                                 float *features);
+    pb_status (*patchcore_features)(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
+                                    const float *const *taps, int n, float *features);
     pb_status (*project)(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
     pb_status (*points_create)(pb_device *device, size_t capacity, int dim, pb_points **points);
     void (*points_free)(pb_device *device, pb_points *points);

@@ -5,7 +5,9 @@
 struct pb_extractor {
     pb_device *device;
     pb_compiled *compiled;
-    int batch_max, side, dim;
+    bool has_patchcore; /* otherwise means */
+    pb_patchcore patchcore;
+    int batch_max, side, grid, dim;
     int tap_count;
     pb_layer_shape shapes[PB_TAPS_MAX];
     uint8_t *images;          /* device memory, batch_max images */
@@ -23,11 +25,12 @@ static pb_status create(pb_extractor *e, const pb_network *network) {
         size_t values = n * area(e->shapes[t].side) * (size_t)e->shapes[t].channels;
         PB_TRY(pb_device_alloc(e->device, values * sizeof(float), &e->taps[t], "a tap's output"));
     }
-    size_t values = n * area(pb_extractor_grid(e)) * (size_t)e->dim;
+    size_t values = n * area(e->grid) * (size_t)e->dim;
     return pb_device_alloc(e->device, values * sizeof(float), &e->features, "patch features");
 }
 
-pb_status pb_extractor_create(pb_device *device, const pb_network *network, int batch_max, pb_extractor **extractor_out) {
+pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_patchcore *patchcore, int batch_max,
+                              pb_extractor **extractor_out) {
     PB_ASSERT(batch_max >= 1 && network->tap_count >= 1 && network->tap_count <= PB_TAPS_MAX);
     *extractor_out = NULL;
     pb_extractor *e;
@@ -36,6 +39,13 @@ pb_status pb_extractor_create(pb_device *device, const pb_network *network, int 
     for (int t = 0; t < e->tap_count; t++) {
         e->shapes[t] = pb_network_shape(network, network->taps[t]);
         e->dim += e->shapes[t].channels;
+    }
+    e->grid = e->shapes[0].side;
+    if (patchcore) {
+        e->has_patchcore = true;
+        e->patchcore = *patchcore;
+        e->grid = pb_patchcore_grid(patchcore, e->shapes[0].side);
+        e->dim = patchcore->feature_dim;
     }
     pb_status status = create(e, network);
     if (pb_failed(&status))
@@ -56,7 +66,7 @@ void pb_extractor_free(pb_extractor **extractor) {
     pb_release(extractor);
 }
 
-int pb_extractor_grid(const pb_extractor *extractor) { return extractor->shapes[0].side; }
+int pb_extractor_grid(const pb_extractor *extractor) { return extractor->grid; }
 
 int pb_extractor_dim(const pb_extractor *extractor) { return extractor->dim; }
 
@@ -66,5 +76,8 @@ pb_status pb_extractor_run(pb_extractor *extractor, const uint8_t *images, int n
     *features_out = e->features;
     PB_TRY(pb_device_upload(e->device, e->images, images, (size_t)n * area(e->side) * 3));
     PB_TRY(pb_device_run(e->device, e->compiled, e->images, n, e->taps));
-    return pb_device_patch_features(e->device, e->tap_count, e->shapes, (const float *const *)e->taps, n, e->features);
+    const float *const *taps = (const float *const *)e->taps;
+    return e->has_patchcore
+               ? pb_device_patchcore_features(e->device, &e->patchcore, e->tap_count, e->shapes, taps, n, e->features)
+               : pb_device_patch_features(e->device, e->tap_count, e->shapes, taps, n, e->features);
 }

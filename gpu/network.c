@@ -22,13 +22,16 @@ static const pb_backbone *const backbones[] = {
 #undef BACKBONE_TABLE
 };
 
-/* Where a layer comes from: the row and the step that made it. */
+enum { PREFIX_MAX = 40 };
+
+/* Where a layer comes from: what its tensors' names begin with and the step that made it. */
 typedef struct origin {
-    const pb_block *block;
+    char prefix[PREFIX_MAX];
     const pb_step *step;
 } origin;
 
-/* A network under construction. fill gives a layer its weights and bias, for which there is memory already. */
+/* A network under construction. fill gives a convolution its weights and bias, for which there is memory already; NULL: an
+ * outline. */
 typedef struct network_builder {
     const pb_backbone *backbone;
     pb_network *network;
@@ -64,12 +67,13 @@ pb_status pb_backbone_defaults(const char *backbone, const char **taps_out, int 
 static pb_status parse_taps(const char *name, const pb_backbone *backbone, const char *text, int blocks[PB_TAPS_MAX],
                             int *count) {
     const char *at = text;
+    unsigned long first = (unsigned long)backbone->first_block, end_block = first + (unsigned long)backbone->block_count;
     *count = 0;
     while (*count < PB_TAPS_MAX && isdigit((unsigned char)*at)) {
         char *end;
         unsigned long block = strtoul(at, &end, 10);
         bool increases = *count == 0 || block > (unsigned long)blocks[*count - 1];
-        if (block >= (unsigned long)backbone->block_count || !increases)
+        if (block < first || block >= end_block || !increases)
             break;
         blocks[(*count)++] = (int)block;
         if (*end == '\0')
@@ -79,56 +83,98 @@ static pb_status parse_taps(const char *name, const pb_backbone *backbone, const
         at = end + 1;
     }
     return pb_fail(PB_E_USAGE, "taps \"%s\": expected numbers of blocks, increasing, separated by commas, at most %d; %s has"
-                   " blocks 0 to %d", text, (int)PB_TAPS_MAX, name, backbone->block_count - 1);
+                   " blocks %lu to %lu", text, (int)PB_TAPS_MAX, name, first, end_block - 1);
 }
 
 static size_t weight_count(const pb_layer *layer) {
     return (size_t)layer->outputs * (size_t)(layer->inputs / layer->groups) * (size_t)layer->kernel * (size_t)layer->kernel;
 }
 
-static int step_outputs(const pb_block *block, const pb_step *step, int block_inputs, int inputs) {
+static int step_outputs(const pb_block *block, const pb_step *step, int unit_inputs, int inputs) {
     switch (step->width) {
     case PB_WIDTH_EXPANDED:
-        return block_inputs * block->expansion;
+        return unit_inputs * block->expansion;
     case PB_WIDTH_DEPTHWISE:
         return inputs;
+    case PB_WIDTH_MIDDLE:
+        return block->middle;
     case PB_WIDTH_OUTPUTS:
         break;
     }
     return block->outputs;
 }
 
-static pb_status append_layer(network_builder *builder, const pb_block *block, const pb_step *step, int inputs, int outputs) {
+/* One of the repetitions of a block's steps. */
+typedef struct block_unit {
+    const pb_block *block;
+    char prefix[PREFIX_MAX];
+    int stride;
+    int entry, entry_channels; /* the layer that it begins from, and what comes out of that */
+} block_unit;
+
+static pb_status give_weights(network_builder *builder, int index) {
+    pb_layer *layer = &builder->network->layers[index];
+    if (!builder->fill || layer->operation == PB_OPERATION_MAX_POOL)
+        return pb_ok();
+    PB_TRY(pb_allocate(&layer->weights, weight_count(layer), sizeof *layer->weights, layer->name));
+    PB_TRY(pb_allocate(&layer->bias, (size_t)layer->outputs, sizeof *layer->bias, layer->name));
+    return builder->fill(builder, index);
+}
+
+/* Adds the layer of a step of `unit` that reads layer `source`. */
+static pb_status append_layer(network_builder *builder, const block_unit *unit, const pb_step *step, int source) {
     pb_network *network = builder->network;
     PB_ASSERT(network->layer_count < PB_LAYERS_MAX);
-    int index = network->layer_count++;
-    builder->origins[index] = (origin){block, step};
+    int index = network->layer_count++, inputs = pb_network_shape(network, source).channels;
+    bool has_kernel = step->extent == PB_EXTENT_KERNEL || step->extent == PB_EXTENT_BOTH;
+    bool has_stride = step->extent == PB_EXTENT_STRIDE || step->extent == PB_EXTENT_BOTH;
+    origin *from = &builder->origins[index];
+    from->step = step;
+    memcpy(from->prefix, unit->prefix, sizeof from->prefix);
     pb_layer *layer = &network->layers[index];
-    *layer = (pb_layer){.inputs = inputs, .outputs = outputs, .source = index - 1, .residual = -1,
-                        .kernel = step->spatial ? block->kernel : 1, .stride = step->spatial ? block->stride : 1,
-                        .groups = step->width == PB_WIDTH_DEPTHWISE ? inputs : 1, .activation = step->activation};
-    int length = snprintf(layer->name, sizeof layer->name, "%s%s.weight", block->prefix, step->conv);
+    *layer = (pb_layer){.operation = step->norm ? PB_OPERATION_CONVOLUTION : PB_OPERATION_MAX_POOL, .inputs = inputs,
+                        .outputs = step_outputs(unit->block, step, unit->entry_channels, inputs), .source = source,
+                        .residual = -1, .kernel = has_kernel ? unit->block->kernel : 1, .stride = has_stride ? unit->stride : 1,
+                        .groups = step->width == PB_WIDTH_DEPTHWISE ? inputs : 1, .padding = builder->backbone->padding,
+                        .activation = step->activation};
+    int length = snprintf(layer->name, sizeof layer->name, "%s%s%s", unit->prefix, step->conv, step->norm ? ".weight" : "");
     PB_ASSERT(length > 0 && (size_t)length < sizeof layer->name);
-    PB_TRY(pb_allocate(&layer->weights, weight_count(layer), sizeof *layer->weights, layer->name));
-    PB_TRY(pb_allocate(&layer->bias, (size_t)outputs, sizeof *layer->bias, layer->name));
-    return builder->fill(builder, index);
+    return give_weights(builder, index);
+}
+
+/* Adds the layers of a unit after the last layer there is. The shortcut comes before the last step, which adds it. */
+static pb_status append_unit(network_builder *builder, const block_unit *unit) {
+    const pb_block *block = unit->block;
+    bool fits = unit->stride == 1 && unit->entry_channels == block->outputs, added = block->residual && (fits || block->shortcut);
+    int source = unit->entry, shortcut = unit->entry;
+    for (int s = 0; s < block->step_count; s++) {
+        const pb_step *step = &block->steps[s];
+        bool last = s == block->step_count - 1;
+        if (step->width == PB_WIDTH_EXPANDED && block->expansion == 1)
+            continue;
+        if (last && added && !fits) {
+            shortcut = builder->network->layer_count;
+            PB_TRY(append_layer(builder, unit, block->shortcut, unit->entry));
+        }
+        int index = builder->network->layer_count;
+        PB_TRY(append_layer(builder, unit, step, source));
+        if (last && added)
+            builder->network->layers[index].residual = shortcut;
+        source = index;
+    }
+    return pb_ok();
 }
 
 /* Adds the layers of a block after the last layer there is. */
 static pb_status append_block(network_builder *builder, const pb_block *block) {
-    pb_network *network = builder->network;
-    int entry = network->layer_count - 1;
-    int entry_channels = pb_network_shape(network, entry).channels, channels = entry_channels;
-    for (int s = 0; s < block->step_count; s++) {
-        const pb_step *step = &block->steps[s];
-        if (step->width == PB_WIDTH_EXPANDED && block->expansion == 1)
-            continue;
-        int outputs = step_outputs(block, step, entry_channels, channels);
-        PB_TRY(append_layer(builder, block, step, channels, outputs));
-        channels = outputs;
+    for (int u = 0; u == 0 || u < block->units; u++) {
+        block_unit unit = {.block = block, .stride = u == 0 ? block->stride : 1, .entry = builder->network->layer_count - 1};
+        unit.entry_channels = pb_network_shape(builder->network, unit.entry).channels;
+        int length = block->units == 0 ? snprintf(unit.prefix, sizeof unit.prefix, "%s", block->prefix)
+                                       : snprintf(unit.prefix, sizeof unit.prefix, "%s%d.", block->prefix, u);
+        PB_ASSERT(length >= 0 && (size_t)length < sizeof unit.prefix);
+        PB_TRY(append_unit(builder, &unit));
     }
-    if (block->residual && block->stride == 1 && entry_channels == block->outputs)
-        network->layers[network->layer_count - 1].residual = entry;
     return pb_ok();
 }
 
@@ -147,10 +193,11 @@ static pb_status build(network_builder *builder, const char *name, const char *t
     memcpy(network->mean, backbone->mean, sizeof network->mean);
     memcpy(network->scale, backbone->scale, sizeof network->scale);
     PB_TRY(pb_allocate(&network->layers, PB_LAYERS_MAX, sizeof *network->layers, "layers of a network"));
-    PB_TRY(append_block(builder, backbone->stem));
+    for (int b = 0; b < backbone->stem_count; b++)
+        PB_TRY(append_block(builder, &backbone->stem[b]));
     for (int b = 0; network->tap_count < tap_count; b++) {
         PB_TRY(append_block(builder, &backbone->blocks[b]));
-        if (b == blocks[network->tap_count])
+        if (backbone->first_block + b == blocks[network->tap_count])
             network->taps[network->tap_count++] = network->layer_count - 1;
     }
     return pb_ok();
@@ -176,10 +223,18 @@ static const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_TE
     return text;
 }
 
+/* A lookup's failure, with what was looked for. */
+static pb_status missing(const pb_status *failure, int rank, const int64_t *shape) {
+    char expected[SHAPE_TEXT_MAX];
+    return pb_fail(failure->code, "%s; expected shape %s", failure->message, shape_text(rank, shape, expected));
+}
+
 /* Borrows a tensor after checking its shape and its values. */
 static pb_status fetch(const network_builder *builder, const char *name, int rank, const int64_t *shape, const float **data) {
     pb_tensor_view view;
-    PB_TRY(builder->lookup(builder->context, name, &view));
+    pb_status looked_up = builder->lookup(builder->context, name, &view);
+    if (pb_failed(&looked_up))
+        return missing(&looked_up, rank, shape);
     PB_ASSERT(view.rank >= 0 && view.rank <= PB_TENSOR_RANK_MAX);
     if (view.rank != rank || memcmp(view.shape, shape, (size_t)rank * sizeof *shape) != 0) {
         char found[SHAPE_TEXT_MAX], expected[SHAPE_TEXT_MAX];
@@ -208,7 +263,7 @@ static pb_status fetch_norm(const network_builder *builder, const origin *from, 
                  {"running_var", &norm->variance}};
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         char name[96];
-        snprintf(name, sizeof name, "%s%s.%s", from->block->prefix, from->step->norm, parts[p].suffix);
+        snprintf(name, sizeof name, "%s%s.%s", from->prefix, from->step->norm, parts[p].suffix);
         PB_TRY(fetch(builder, name, 1, &channels, parts[p].data));
     }
     return pb_ok();
@@ -262,6 +317,11 @@ pb_status pb_network_random(const char *backbone, const char *taps, int side, ui
     return build_or_nothing(&builder, backbone, taps, side);
 }
 
+pb_status pb_network_outline(const char *backbone, const char *taps, int side, pb_network *network_out) {
+    network_builder builder = {.network = network_out};
+    return build_or_nothing(&builder, backbone, taps, side);
+}
+
 /* ---- */
 
 void pb_network_free(pb_network *network) {
@@ -280,4 +340,11 @@ pb_layer_shape pb_network_shape(const pb_network *network, int layer) {
     const pb_layer *at = &network->layers[layer];
     pb_layer_shape shape = pb_network_shape(network, at->source);
     return (pb_layer_shape){(shape.side + at->stride - 1) / at->stride, at->outputs};
+}
+
+int pb_layer_pad_before(const pb_layer *layer, int side) {
+    if (layer->padding == PB_PADDING_SYMMETRIC)
+        return (layer->kernel - 1) / 2;
+    int total = ((side + layer->stride - 1) / layer->stride - 1) * layer->stride + layer->kernel - side;
+    return total > 0 ? total / 2 : 0;
 }

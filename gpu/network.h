@@ -13,24 +13,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PB_LAYERS_MAX = 256, PB_TAPS_MAX = 8 };
+enum { PB_LAYERS_MAX = 256, PB_BLOCKS_MAX = 32, PB_TAPS_MAX = 8 };
 
 typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATION_RELU6 } pb_activation;
 
+typedef enum pb_operation { PB_OPERATION_CONVOLUTION, PB_OPERATION_MAX_POOL } pb_operation;
+
+/* How far a kernel reaches over the edge. Either way a side of `in` pixels becomes ceil(in / stride).
+ *   SAME       as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in, 0), floor(total / 2) before, the
+ *              rest (the odd pixel) after
+ *   SYMMETRIC  as PyTorch's networks pad: (kernel - 1) / 2 before and after; the kernel is odd */
+typedef enum pb_padding { PB_PADDING_SAME, PB_PADDING_SYMMETRIC } pb_padding;
+
 /* One convolution with its batch norm folded in:
  *   y = activation(conv(x, weights) + bias [+ output of layer `residual`])
- * Square kernel, square stride, "SAME" padding as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in,
- * 0), floor(total / 2) before, the rest (the odd pixel) after; zeros. groups is 1 or, for a depthwise layer, inputs ==
- * outputs. */
+ * Square kernel, square stride, zeros over the edge. groups is 1 or, for a depthwise layer, inputs == outputs.
+ * Or the largest value under the kernel, a channel alone: no weights, no bias, inputs == outputs == groups, no residual, and what
+ * lies over the edge does not count. */
 typedef struct pb_layer {
     char name[64];            /* of its weights, for messages */
+    pb_operation operation;
     int inputs, outputs;      /* channels */
     int kernel, stride, groups;
+    pb_padding padding;
     pb_activation activation;
     int source;               /* layer whose output is the input; -1: the image */
     int residual;             /* layer whose output is added before the activation; -1: none */
-    float *weights;           /* [outputs][inputs / groups][kernel][kernel]; owned by the network */
-    float *bias;              /* [outputs]; owned by the network */
+    float *weights;           /* [outputs][inputs / groups][kernel][kernel]; owned by the network; NULL in an outline */
+    float *bias;              /* [outputs]; likewise */
 } pb_layer;
 
 /* A network cut after its last tap. Created by pb_network_load, released by pb_network_free. */
@@ -56,7 +66,8 @@ const char *const *pb_backbone_names(void);
  * of weights is not known here: weights are a job's option. Errors: PB_E_USAGE for an unknown backbone, with the known ones. */
 PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **taps_out, int *side_out);
 
-/* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup.
+/* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup. The
+ * blocks of a ResNet are its layers 1 to 4.
  * side: input side in pixels, a positive multiple of 32.
  * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or another side; PB_E_INPUT for a
  * missing tensor, a wrong shape (found and expected are named) or a value that is not finite; PB_E_SYSTEM when memory is out.
@@ -68,10 +79,33 @@ PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, int
  * real weights must beat: what architecture and preprocessing alone achieve. */
 PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, int side, uint64_t seed, pb_network *network_out);
 
+/* As pb_network_load without weights and biases, which are NULL: for whoever asks only about shapes. */
+PB_CHECKED pb_status pb_network_outline(const char *backbone, const char *taps, int side, pb_network *network_out);
+
+/* What can be asked of a backbone. */
+typedef struct pb_backbone_tap {
+    int block;            /* its number in a list of taps */
+    int stride, channels; /* pixels of the input from one place of the output to the next; values a place */
+} pb_backbone_tap;
+
+typedef struct pb_backbone_info {
+    const char *taps;     /* the default; static */
+    int side;             /* likewise, pixels */
+    int64_t parameters;   /* weights of convolutions and weights and biases of batch norms, up to the last block */
+    int tap_count;
+    pb_backbone_tap all[PB_BLOCKS_MAX];
+} pb_backbone_info;
+
+/* Errors: PB_E_USAGE for an unknown backbone, PB_E_SYSTEM when memory is out. */
+PB_CHECKED pb_status pb_backbone_describe(const char *backbone, pb_backbone_info *info_out);
+
 /* Frees everything; an empty network is fine. */
 void pb_network_free(pb_network *network);
 
 /* Output shape of layer `layer` (-1: the image, 3 channels). */
 pb_layer_shape pb_network_shape(const pb_network *network, int layer);
+
+/* Pixels by which the kernel of `layer` reaches over the left and upper edge of an input of `side` pixels. */
+int pb_layer_pad_before(const pb_layer *layer, int side);
 
 #endif

@@ -2,8 +2,6 @@
  * the contracts. */
 #include "gpu/ref.h"
 
-#include "gpu/device.h"
-
 #include <math.h>
 
 void pb_ref_project(const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out) {
@@ -102,4 +100,55 @@ void pb_ref_patch_features(int tap_count, const pb_layer_shape *shapes, const fl
                     for (int c = 0; c < shapes[t].channels; c++)
                         *features++ = feature(taps[t] + (size_t)image * image_floats, shapes[t], grid, row, column, c);
                 }
+}
+
+/* What value j of `to` is the mean of, when `from` values are pooled to so many. */
+typedef struct bin {
+    int64_t first, end;
+} bin;
+
+static bin bin_of(int64_t j, int64_t from, int64_t to) { return (bin){j * from / to, ((j + 1) * from + to - 1) / to}; }
+
+/* Pooled value j of the patch (row, column) of a tap of one image. */
+static float pooled(const pb_patchcore *how, const float *tap, pb_layer_shape shape, int row, int column, int j) {
+    const int area = how->patch * how->patch, reach = how->patch / 2;
+    bin range = bin_of(j, (int64_t)shape.channels * area, how->layer_dim);
+    float sum = 0.0f;
+    for (int64_t at = range.first; at < range.end; at++) {
+        int y = row * how->stride - reach + (int)(at % area) / how->patch;
+        int x = column * how->stride - reach + (int)(at % how->patch);
+        bool inside = y >= 0 && y < shape.side && x >= 0 && x < shape.side;
+        size_t pixel = inside ? (size_t)y * (size_t)shape.side + (size_t)x : 0;
+        sum += inside ? tap[pixel * (size_t)shape.channels + (size_t)(at / area)] : 0.0f;
+    }
+    return sum * (1.0f / (float)(range.end - range.first));
+}
+
+/* The same at the place of the patch (row, column) of a grid of so many patches. */
+static float aligned(const pb_patchcore *how, const float *tap, pb_layer_shape shape, int grid, int row, int column, int j) {
+    int own = pb_patchcore_grid(how, shape.side);
+    if (own == grid)
+        return pooled(how, tap, shape, row, column, j);
+    place y = place_of(row, own, grid), x = place_of(column, own, grid);
+    float low = between(pooled(how, tap, shape, y.low, x.low, j), pooled(how, tap, shape, y.low, x.high, j), x.fraction);
+    float high = between(pooled(how, tap, shape, y.high, x.low, j), pooled(how, tap, shape, y.high, x.high, j), x.fraction);
+    return between(low, high, y.fraction);
+}
+
+void pb_ref_patchcore_features(const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes, const float *const *taps,
+                               int n, float *features) {
+    PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX);
+    int grid = pb_patchcore_grid(how, shapes[0].side);
+    for (int patch = 0; patch < n * grid * grid; patch++)
+        for (int j = 0; j < how->feature_dim; j++, features++) {
+            bin range = bin_of(j, (int64_t)tap_count * how->layer_dim, how->feature_dim);
+            float sum = 0.0f;
+            for (int64_t at = range.first; at < range.end; at++) {
+                int t = (int)(at / how->layer_dim), image = patch / (grid * grid);
+                size_t image_floats = (size_t)shapes[t].side * (size_t)shapes[t].side * (size_t)shapes[t].channels;
+                sum += aligned(how, taps[t] + (size_t)image * image_floats, shapes[t], grid, patch / grid % grid, patch % grid,
+                               (int)(at % how->layer_dim));
+            }
+            *features = sum * (1.0f / (float)(range.end - range.first));
+        }
 }

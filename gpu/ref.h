@@ -7,7 +7,7 @@
 #ifndef PB_GPU_REF_H
 #define PB_GPU_REF_H
 
-#include "gpu/network.h"
+#include "gpu/device.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +25,14 @@ PB_CHECKED pb_status pb_ref_run(const pb_network *network, const uint8_t *images
  *             rows.
  * A tap with the grid's own side is not blended at all: its means are the features. */
 void pb_ref_patch_features(int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n, float *features);
+
+/* Twin of pb_device_patchcore_features. Arithmetic, all float:
+ *   pooling   of values first to end - 1: s = +0; they are added one by one in their order; s * (1.0f / (end - first)). For a
+ *             neighbourhood the order is channel by channel, then row by row, each from left to right, 0 for those outside.
+ *   bilinear  places and blends are those of pb_ref_patch_features, of pooled values; a tap with the grid's own number of patches
+ *             is not blended at all. */
+void pb_ref_patchcore_features(const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes, const float *const *taps,
+                               int n, float *features);
 
 /* Twin of pb_device_project. */
 void pb_ref_project(const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <math.h>
 #include <string.h>
 
 static double activate(pb_activation activation, double value) {
@@ -31,9 +32,27 @@ static double convolve_at(const pb_layer *layer, int side, const float *input, i
     return sum;
 }
 
+/* The largest value of channel o under the kernel. */
+static float largest_at(const pb_layer *layer, int side, const float *input, int top, int left, int o) {
+    float largest = -INFINITY;
+    for (int y = top; y < top + layer->kernel; y++)
+        for (int x = left; x < left + layer->kernel; x++)
+            if (y >= 0 && y < side && x >= 0 && x < side)
+                largest = fmaxf(largest, input[((size_t)y * (size_t)side + (size_t)x) * (size_t)layer->inputs + (size_t)o]);
+    return largest;
+}
+
+static void run_pool(const pb_layer *layer, int side, const float *input, int out_side, float *output) {
+    int before = pb_layer_pad_before(layer, side);
+    for (int y = 0; y < out_side; y++)
+        for (int x = 0; x < out_side; x++)
+            for (int o = 0; o < layer->outputs; o++)
+                *output++ = largest_at(layer, side, input, y * layer->stride - before, x * layer->stride - before, o);
+}
+
 /* input: [side][side][inputs]; residual: NULL or as output: [out_side][out_side][outputs]. */
 static void run_layer(const pb_layer *layer, int side, const float *input, int out_side, const float *residual, float *output) {
-    int total = (out_side - 1) * layer->stride + layer->kernel - side, before = total > 0 ? total / 2 : 0;
+    int before = pb_layer_pad_before(layer, side);
     size_t at = 0;
     for (int y = 0; y < out_side; y++)
         for (int x = 0; x < out_side; x++)
@@ -56,8 +75,12 @@ static void run_image(const pb_network *network, const uint8_t *image, float *co
     normalise(network, image, outputs[0]);
     for (int l = 0; l < network->layer_count; l++) {
         const pb_layer *layer = &network->layers[l];
-        run_layer(layer, pb_network_shape(network, layer->source).side, outputs[layer->source + 1],
-                  pb_network_shape(network, l).side, layer->residual < 0 ? NULL : outputs[layer->residual + 1], outputs[l + 1]);
+        int side = pb_network_shape(network, layer->source).side, out_side = pb_network_shape(network, l).side;
+        const float *input = outputs[layer->source + 1], *residual = layer->residual < 0 ? NULL : outputs[layer->residual + 1];
+        if (layer->operation == PB_OPERATION_MAX_POOL)
+            run_pool(layer, side, input, out_side, outputs[l + 1]);
+        else
+            run_layer(layer, side, input, out_side, residual, outputs[l + 1]);
     }
 }
 

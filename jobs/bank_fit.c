@@ -28,6 +28,24 @@ pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_
     return pb_failed(&status) ? status : pb_agree_equal(job->comm, sha256, job->options->bank);
 }
 
+/* Banks from before there was a choice do not speak of it: they have means. */
+static pb_status features_of(const pb_job *job, const pb_bank *bank, pb_setup_request *request) {
+    const char *file = job->options->bank, *features = pb_attributes_get(&bank->attributes, "option.features");
+    if (!features || strcmp(features, "mean") == 0)
+        return pb_ok();
+    uint64_t patch, stride, layer_dim, feature_dim;
+    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.patch-size", 1, PB_NEIGHBOURHOOD_MAX, &patch));
+    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.patch-stride", 1, 64, &stride));
+    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.layer-dim", 1, 65536, &layer_dim));
+    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.feature-dim", 1, 65536, &feature_dim));
+    if (strcmp(features, "patchcore") != 0 || patch % 2 == 0)
+        return pb_fail(PB_E_INPUT, "%s: features \"%s\" of patch size %d: this program makes no such features", file, features,
+                       (int)patch);
+    request->is_patchcore = true;
+    request->patchcore = (pb_patchcore){(int)patch, (int)stride, (int)layer_dim, (int)feature_dim};
+    return pb_ok();
+}
+
 static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup_request *request) {
     const char *file = job->options->bank;
     const pb_attributes *attributes = &bank->attributes;
@@ -39,7 +57,7 @@ static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which whi
     request->resize = (int)resize;
     request->crop = (int)crop;
     request->which = which;
-    return pb_ok();
+    return features_of(job, bank, request);
 }
 
 /* The bank and what was set up must fit together. */

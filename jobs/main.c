@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "gpu/network.h"
 #include "jobs/job.h"
 
 #include <signal.h>
@@ -40,6 +41,7 @@ static void print_usage(FILE *out) {
         fprintf(out, "  %-8s %s\n", JOBS[i].name, JOBS[i].summary);
     fprintf(out, "\n  patchbank JOB --help   the options of a job\n"
                  "  patchbank options      all options, as Markdown\n"
+                 "  patchbank backbones    the feature networks: a line for each block that can be a tap\n"
                  "  patchbank --version    version and commit\n");
     print_exit_codes(out);
 }
@@ -62,6 +64,18 @@ static void print_all_options(FILE *out) {
     }
 }
 
+static pb_status print_backbones(FILE *out) {
+    fprintf(out, "%-20s %11s %13s %5s %7s %5s\n", "backbone", "parameters", "default taps", "tap", "stride", "dims");
+    for (const char *const *name = pb_backbone_names(); *name; name++) {
+        pb_backbone_info info;
+        PB_TRY(pb_backbone_describe(*name, &info));
+        for (int t = 0; t < info.tap_count; t++)
+            fprintf(out, "%-20s %11lld %13s %5d %7d %5d\n", *name, (long long)info.parameters, info.taps, info.all[t].block,
+                    info.all[t].stride, info.all[t].channels);
+    }
+    return pb_ok();
+}
+
 static const job_entry *find_job(const char *name) {
     for (int i = 0; i < JOB_COUNT; i++)
         if (strcmp(JOBS[i].name, name) == 0)
@@ -70,7 +84,7 @@ static const job_entry *find_job(const char *name) {
 }
 
 /* Answers that need no ranks. False: it is a job. */
-static bool answer_at_once(int argc, char **argv) {
+static bool answer_at_once(int argc, char **argv, pb_status *status) {
     const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0 || strcmp(word, "-h") == 0)
         print_usage(stdout);
@@ -78,6 +92,8 @@ static bool answer_at_once(int argc, char **argv) {
         printf("patchbank %s (%s)\n", pb_version(), pb_version_commit());
     else if (strcmp(word, "options") == 0)
         print_all_options(stdout);
+    else if (strcmp(word, "backbones") == 0)
+        *status = print_backbones(stdout);
     else if (argc == 3 && strcmp(argv[2], "--help") == 0 && find_job(word))
         print_job_help(find_job(word), stdout);
     else
@@ -137,11 +153,15 @@ static int flush_answers(int code) {
 }
 
 int main(int argc, char **argv) {
-    if (answer_at_once(argc, argv))
-        return flush_answers(PB_OK);
+    pb_status status = pb_ok();
+    if (answer_at_once(argc, argv, &status)) {
+        if (pb_failed(&status))
+            pb_log_failure(&status, -1);
+        return flush_answers(status.code);
+    }
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write(2), met like a full disk */
     pb_comm *comm;
-    pb_status status = pb_comm_create(&argc, &argv, &comm);
+    status = pb_comm_create(&argc, &argv, &comm);
     if (pb_failed(&status)) {
         pb_log_failure(&status, status.rank);
         return status.code;

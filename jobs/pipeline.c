@@ -26,7 +26,8 @@ static pb_status allocate(pb_pipeline *pipeline) {
     PB_TRY(pb_allocate(&pipeline->index, batch, sizeof *pipeline->index, "a batch"));
     PB_TRY(pb_allocate(&pipeline->slot, batch, sizeof *pipeline->slot, "a batch"));
     PB_TRY(pb_allocate(&pipeline->brightness, batch, sizeof *pipeline->brightness, "a batch"));
-    return pb_extractor_create(pipeline->setup.device, pipeline->setup.network, pipeline->setup.batch, &pipeline->extractor);
+    return pb_extractor_create(pipeline->setup.device, pipeline->setup.network, pipeline->setup.patchcore, pipeline->setup.batch,
+                               &pipeline->extractor);
 }
 
 pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out) {
@@ -36,6 +37,7 @@ pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipel
     pipeline->setup = *setup;
     pb_status status = allocate(pipeline);
     pipeline->setup.network = NULL;
+    pipeline->setup.patchcore = NULL;
     if (pb_failed(&status))
         pb_pipeline_free(&pipeline);
     *pipeline_out = pipeline;

@@ -19,6 +19,7 @@ typedef struct pb_pipeline_setup {
     pb_device *device;         /* borrowed */
     pb_archive *archive;       /* borrowed */
     const pb_network *network; /* needed only during create */
+    const pb_patchcore *patchcore; /* likewise; NULL: 3x3 means (gpu/extractor.h) */
     int resize, crop;          /* pixels; crop is the network's side */
     int batch;                 /* images, at most */
     int threads;               /* for decoding */

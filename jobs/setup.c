@@ -49,6 +49,7 @@ static pb_status open_pipeline(const pb_job *job, const pb_setup_request *reques
     pb_pipeline_setup pipeline = {.device = setup->device,
                                   .archive = setup->archive,
                                   .network = network,
+                                  .patchcore = request->is_patchcore ? &request->patchcore : NULL,
                                   .resize = request->resize,
                                   .crop = request->crop,
                                   .batch = (int)job->options->batch,
@@ -73,9 +74,10 @@ pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_s
     if (pb_failed(&status))
         pb_setup_close(setup);
     else
-        pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s dim=%d",
+        pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s features=%s dim=%d",
                     pb_comm_size(job->comm), pb_device_description(setup->device), (unsigned long long)setup->selection.total,
-                    request->backbone, setup->taps, pb_pipeline_dim(setup->pipeline));
+                    request->backbone, setup->taps, request->is_patchcore ? "patchcore" : "mean",
+                    pb_pipeline_dim(setup->pipeline));
     return status;
 }
 

@@ -12,6 +12,8 @@
 typedef struct pb_setup_request {
     const char *backbone, *taps; /* taps "default": the backbone's */
     int resize, crop;            /* pixels */
+    bool is_patchcore;           /* features as `patchcore` says; otherwise 3x3 means */
+    pb_patchcore patchcore;
     pb_which which;
     int parts; /* 0: images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h) */
 } pb_setup_request;

@@ -101,6 +101,23 @@ static pb_status check_size(const pb_training *t) {
     return pb_ok();
 }
 
+/* No option of patchcore is silently without effect. */
+static pb_status choose_features(const pb_job_options *options, pb_setup_request *request) {
+    request->is_patchcore = strcmp(options->features, "patchcore") == 0;
+    request->patchcore = (pb_patchcore){.patch = (int)options->patch_size,
+                                        .stride = (int)options->patch_stride,
+                                        .layer_dim = (int)options->layer_dim,
+                                        .feature_dim = (int)options->feature_dim};
+    if (options->patch_size % 2 == 0)
+        return pb_fail(PB_E_USAGE, "--patch-size %d: must be odd, so that a patch has a middle", request->patchcore.patch);
+    bool as_mean = options->patch_size == 3 && options->patch_stride == 1 && options->layer_dim == 1024 &&
+                   options->feature_dim == 1024;
+    if (!request->is_patchcore && !as_mean)
+        return pb_fail(PB_E_USAGE, "--features mean: takes no --patch-size, --patch-stride, --layer-dim or --feature-dim; they"
+                       " are of --features patchcore");
+    return pb_ok();
+}
+
 /* Collective. */
 static pb_status open_all(pb_training *t) {
     const pb_job_options *options = t->job->options;
@@ -112,6 +129,8 @@ static pb_status open_all(pb_training *t) {
                                 .which = PB_WHICH_TRAIN,
                                 .parts = two_round ? (int)options->parts : 0};
     pb_status status = parse_ratios(t);
+    if (!pb_failed(&status))
+        status = choose_features(options, &request);
     if (!pb_failed(&status))
         status = check_names(t);
     if (!pb_failed(&status) && pb_comm_rank(t->job->comm) == 0)

@@ -37,6 +37,19 @@ pb_network test_network(int side, const test_layer *layers, int count, uint64_t 
     return network;
 }
 
+void test_pad_symmetrically(pb_network *network) {
+    for (int l = 0; l < network->layer_count; l++)
+        network->layers[l].padding = PB_PADDING_SYMMETRIC;
+}
+
+void test_make_pool(pb_network *network, int layer) {
+    pb_layer *at = &network->layers[layer];
+    cr_assert(at->groups == at->inputs && at->residual < 0 && at->activation == PB_ACTIVATION_NONE);
+    at->operation = PB_OPERATION_MAX_POOL;
+    pb_release(&at->weights);
+    pb_release(&at->bias);
+}
+
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
     size_t count = (size_t)n * (size_t)network->side * (size_t)network->side * 3;
     uint8_t *images;
@@ -74,10 +87,30 @@ typedef struct sums {
     double size, error; /* sum of |terms| as the device may see them; sum of what its inputs are off by */
 } sums;
 
-static sums add_up(const pb_network *network, int index, const float *input, const float *input_error, int y, int x, int o) {
+/* Written a second time: gpu/network.c has this for the devices. */
+static int pad_before(const pb_network *network, int index) {
     const pb_layer *layer = &network->layers[index];
     int side = pb_network_shape(network, layer->source).side, out = pb_network_shape(network, index).side;
-    int total = (out - 1) * layer->stride + layer->kernel - side, before = total > 0 ? total / 2 : 0;
+    int total = (out - 1) * layer->stride + layer->kernel - side;
+    return layer->padding == PB_PADDING_SYMMETRIC ? layer->kernel / 2 : total > 0 ? total / 2 : 0;
+}
+
+/* The largest of a few values, each off by at most its error, is off by at most the largest error. */
+static double largest_error(const pb_network *network, int index, const float *input_error, int y, int x, int o) {
+    const pb_layer *layer = &network->layers[index];
+    int side = pb_network_shape(network, layer->source).side, before = pad_before(network, index);
+    double error = 0;
+    for (int k = 0; k < layer->kernel * layer->kernel && input_error; k++) {
+        int row = y * layer->stride - before + k / layer->kernel, column = x * layer->stride - before + k % layer->kernel;
+        if (row >= 0 && row < side && column >= 0 && column < side)
+            error = fmax(error, (double)input_error[(row * side + column) * layer->inputs + o]);
+    }
+    return error;
+}
+
+static sums add_up(const pb_network *network, int index, const float *input, const float *input_error, int y, int x, int o) {
+    const pb_layer *layer = &network->layers[index];
+    int side = pb_network_shape(network, layer->source).side, before = pad_before(network, index);
     int channels = layer->inputs / layer->groups, first = layer->groups > 1 ? o : 0;
     sums sums = {fabs((double)layer->bias[o]), 0};
     for (int c = 0; c < channels; c++)
@@ -115,6 +148,10 @@ void test_bounds(const pb_network *network, const uint8_t *image, float *const *
         int side = pb_network_shape(network, l).side;
         for (size_t i = 0; i < test_tap_values(network, l); i++) {
             int place = (int)(i / (size_t)layer->outputs), o = (int)(i % (size_t)layer->outputs);
+            if (layer->operation == PB_OPERATION_MAX_POOL) {
+                bounds[l][i] = (float)largest_error(network, l, from_error, place / side, place % side, o);
+                continue;
+            }
             sums s = add_up(network, l, from, from_error, place / side, place % side, o);
             if (layer->residual >= 0) {
                 s.size += fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];

@@ -16,6 +16,12 @@ typedef struct test_layer {
  * layers. Freed by pb_network_free. */
 pb_network test_network(int side, const test_layer *layers, int count, uint64_t seed);
 
+/* Pads as PyTorch does from here on. */
+void test_pad_symmetrically(pb_network *network);
+
+/* Makes the depthwise layer `layer` max pooling of the same kernel and stride. */
+void test_make_pool(pb_network *network, int layer);
+
 /* n random images for the network; free with pb_release. */
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream);
 

@@ -95,8 +95,25 @@ Test(cpu_network, each_kind_of_layer_is_within_its_bound) {
         for (size_t s = 0; s < sizeof SIDES / sizeof *SIDES; s++) {
             pb_network network = test_network(SIDES[s], KINDS[k].layers, KINDS[k].count, k);
             check_within_bounds(&network, KINDS[k].what);
+            test_pad_symmetrically(&network);
+            check_within_bounds(&network, KINDS[k].what);
             pb_network_free(&network);
         }
+}
+
+/* With channels that fill registers and some that do not; the pool's input goes on to another layer, as its output does. */
+Test(cpu_network, max_pooling_is_within_its_bound) {
+    static const int SIDES[] = {1, 2, 5, 32, 33}, CHANNELS[] = {1, 13, 64};
+    for (int c = 0; c < 5 * 3 * 2; c++) {
+        const test_layer layers[] = {{CHANNELS[c / 2 % 3], 3, 1, NONE, -1, -1}, {0, 3, 2, NONE, 0, -1}, {8, 1, 1, RELU, 1, -1},
+                                     {8, 1, 2, RELU, 0, 2}};
+        pb_network network = test_network(SIDES[c / 6], layers, 4, 3);
+        test_make_pool(&network, 1);
+        if (c % 2)
+            test_pad_symmetrically(&network);
+        check_within_bounds(&network, "max pooling");
+        pb_network_free(&network);
+    }
 }
 
 /* ---- the whole network ---- */

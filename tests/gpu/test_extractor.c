@@ -67,7 +67,7 @@ static float *rows(void) {
 Test(extractor, grid_and_dim_are_those_of_the_taps) {
     fixture f = set_up(1);
     pb_extractor *extractor;
-    test_must(pb_extractor_create(f.device, &f.network, 1, &extractor));
+    test_must(pb_extractor_create(f.device, &f.network, NULL, 1, &extractor));
     cr_assert_eq(pb_extractor_grid(extractor), GRID);
     cr_assert_eq(pb_extractor_dim(extractor), DIM);
     pb_extractor_free(&extractor);
@@ -81,7 +81,7 @@ Test(extractor, grid_and_dim_are_those_of_the_taps) {
 Test(extractor, features_are_those_of_the_twins) {
     fixture f = set_up(2);
     pb_extractor *extractor;
-    test_must(pb_extractor_create(f.device, &f.network, IMAGES, &extractor));
+    test_must(pb_extractor_create(f.device, &f.network, NULL, IMAGES, &extractor));
     float *found = rows(), *expected = rows();
     extract(&f, extractor, 0, IMAGES, found);
     expect(&f, false, expected);
@@ -102,8 +102,8 @@ Test(extractor, features_are_those_of_the_twins) {
 Test(extractor, bits_of_an_image_do_not_depend_on_its_batch) {
     fixture f = set_up(2);
     pb_extractor *single, *many;
-    test_must(pb_extractor_create(f.device, &f.network, 1, &single));
-    test_must(pb_extractor_create(f.device, &f.network, IMAGES + 2, &many));
+    test_must(pb_extractor_create(f.device, &f.network, NULL, 1, &single));
+    test_must(pb_extractor_create(f.device, &f.network, NULL, IMAGES + 2, &many));
     float *alone = rows(), *together = rows();
     const size_t values = (size_t)ROWS * DIM;
     for (int i = 0; i < IMAGES; i++)
@@ -126,7 +126,7 @@ Test(extractor, one_tap_is_enough) {
     pb_extractor *extractor;
     test_must(pb_network_random("efficientnet_lite0", "10", SIDE, 5, &network));
     test_must(pb_device_open("cpu", 1, &device));
-    test_must(pb_extractor_create(device, &network, 1, &extractor));
+    test_must(pb_extractor_create(device, &network, NULL, 1, &extractor));
     pb_network_free(&network);
     cr_assert_eq(pb_extractor_grid(extractor), SIDE / 16);
     cr_assert_eq(pb_extractor_dim(extractor), 112);
@@ -142,7 +142,7 @@ Test(extractor, memory_that_is_refused_leaves_nothing) {
         snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
         test_must(pb_fault_arm(fault, 0));
         pb_extractor *extractor;
-        pb_status status = pb_extractor_create(f.device, &f.network, 1, &extractor);
+        pb_status status = pb_extractor_create(f.device, &f.network, NULL, 1, &extractor);
         made = extractor;
         cr_assert_eq(status.code, made ? PB_OK : PB_E_SYSTEM, "allocation %d: %s", hit, status.message);
         pb_extractor_free(&extractor);

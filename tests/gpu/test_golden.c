@@ -163,7 +163,7 @@ Test(golden_features, patches_are_torchs) {
     pb_device *device;
     pb_extractor *extractor;
     test_must(pb_device_open("cpu", 2, &device));
-    test_must(pb_extractor_create(device, &network, 2, &extractor));
+    test_must(pb_extractor_create(device, &network, NULL, 2, &extractor));
     cr_assert_eq(pb_extractor_grid(extractor), GRID);
     cr_assert_eq(pb_extractor_dim(extractor), DIM);
     uint8_t *images;

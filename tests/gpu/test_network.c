@@ -197,8 +197,8 @@ Test(network, bad_tensors_are_named) {
         defect defect;
         const char *words[3];
     } CASES[] = {
-        {"_conv_stem.weight", DEFECT_MISSING, {"no tensor _conv_stem.weight"}},
-        {"_blocks.2._bn2.running_var", DEFECT_MISSING, {"no tensor _blocks.2._bn2.running_var"}},
+        {"_conv_stem.weight", DEFECT_MISSING, {"no tensor _conv_stem.weight", "expected shape [32, 3, 3, 3]"}},
+        {"_blocks.2._bn2.running_var", DEFECT_MISSING, {"no tensor _blocks.2._bn2.running_var", "expected shape [24]"}},
         {"_blocks.1._expand_conv.weight", DEFECT_SHAPE,
          {"_blocks.1._expand_conv.weight", "found shape [96, 16, 1, 3]", "expected [96, 16, 1, 1]"}},
         {"_blocks.1._bn0.bias", DEFECT_SHAPE, {"_blocks.1._bn0.bias", "found shape [98]", "expected [96]"}},
@@ -223,7 +223,7 @@ Test(network, bad_requests_are_usage_errors) {
         int side;
         const char *words[3];
     } CASES[] = {
-        {"resnet18", "2", 64, {"resnet18", "efficientnet_lite0"}},
+        {"resnet19", "2", 64, {"resnet19", "efficientnet_lite0", "wide_resnet101_2"}},
         {"", "2", 64, {"efficientnet_lite0"}},
         {"efficientnet_lite0", "", 64, {"taps \"\"", "0 to 15"}},
         {"efficientnet_lite0", "16", 64, {"taps \"16\"", "0 to 15"}},
@@ -236,6 +236,8 @@ Test(network, bad_requests_are_usage_errors) {
         {"efficientnet_lite0", "4 10", 64, {"taps \"4 10\""}},
         {"efficientnet_lite0", "4x", 64, {"taps \"4x\""}},
         {"efficientnet_lite0", "0,1,2,3,4,5,6,7,8", 64, {"at most 8"}},
+        {"resnet18", "0", 64, {"taps \"0\"", "1 to 4"}},
+        {"resnet18", "2,5", 64, {"taps \"2,5\"", "1 to 4"}},
         {"efficientnet_lite0", "4", 0, {"side 0", "multiple of 32"}},
         {"efficientnet_lite0", "4", -32, {"side -32", "multiple of 32"}},
         {"efficientnet_lite0", "4", 100, {"side 100", "multiple of 32"}},
@@ -247,15 +249,19 @@ Test(network, bad_requests_are_usage_errors) {
     }
     const char *taps = "untouched";
     int side;
-    pb_status status = pb_backbone_defaults("resnet18", &taps, &side);
+    pb_status status = pb_backbone_defaults("resnet19", &taps, &side);
     cr_assert_eq(status.code, PB_E_USAGE);
     cr_assert_not_null(strstr(status.message, "efficientnet_lite0"));
 }
 
 Test(network, names_end_with_null) {
     const char *const *names = pb_backbone_names();
+    int count = 0;
+    while (names[count])
+        count++;
     cr_assert_str_eq(names[0], "efficientnet_lite0");
-    cr_assert_null(names[1]);
+    cr_assert_str_eq(names[count - 1], "wide_resnet101_2");
+    cr_assert_eq(count, 7);
 }
 
 Test(network, eight_taps_are_possible) {

@@ -18,7 +18,9 @@ static float pixel(const pb_network *network, const uint8_t *image, int row, int
 
 /* Padding before an input of `side`: how many rows the first output reaches out of it. "SAME": the outputs are ceil(side /
  * stride), and what they need beyond the input is halved, the odd row at the end. */
-static int padding_before(int side, int kernel, int stride) {
+static int padding_before(int side, int kernel, int stride, pb_padding padding) {
+    if (padding == PB_PADDING_SYMMETRIC)
+        return kernel / 2;
     int outputs = side / stride + (side % stride != 0), need = (outputs - 1) * stride + kernel;
     return need <= side ? 0 : (need - side) / 2;
 }
@@ -28,7 +30,7 @@ static void check_moved(const pb_network *network, const uint8_t *image, int ky,
     float *taps[PB_TAPS_MAX];
     test_taps_allocate(network, 1, taps);
     test_must(pb_ref_run(network, image, 1, taps));
-    int before = padding_before(network->side, layer->kernel, layer->stride);
+    int before = padding_before(network->side, layer->kernel, layer->stride, layer->padding);
     int out = (network->side + layer->stride - 1) / layer->stride;
     for (int y = 0; y < out; y++)
         for (int x = 0; x < out; x++)
@@ -45,9 +47,11 @@ static void check_moved(const pb_network *network, const uint8_t *image, int ky,
 /* Every place of the one, every kernel and stride, even and odd sides; dense (output o takes channel 2 - o % 3) and depthwise. */
 Test(ref_network, kernels_with_a_single_one_move_the_image) {
     static const int SIDES[] = {7, 8, 9, 10}, KERNELS[] = {1, 3, 5};
-    for (int c = 0; c < 4 * 3 * 2 * 2; c++) {
+    for (int c = 0; c < 4 * 3 * 2 * 2 * 2; c++) {
         const test_layer layers[] = {{c & 1 ? 0 : 4, KERNELS[c / 4 % 3], 1 + c / 2 % 2, PB_ACTIVATION_NONE, -1, -1}};
-        pb_network network = test_network(SIDES[c / 12], layers, 1, 1);
+        pb_network network = test_network(SIDES[c / 12 % 4], layers, 1, 1);
+        if (c >= 4 * 3 * 2 * 2)
+            test_pad_symmetrically(&network);
         uint8_t *image = test_images(&network, 1, 0);
         const pb_layer *layer = &network.layers[0];
         int channels = layer->inputs / layer->groups, area = layer->kernel * layer->kernel;
@@ -58,6 +62,35 @@ Test(ref_network, kernels_with_a_single_one_move_the_image) {
                 layer->weights[(o * channels + (channels == 1 ? 0 : 2 - o % 3)) * area + place] = 1;
             check_moved(&network, image, place / layer->kernel, place % layer->kernel);
         }
+        pb_release(&image);
+        pb_network_free(&network);
+    }
+}
+
+/* Against the definition by sorting: the value at a place is one of those under the kernel, and none is larger. */
+Test(ref_network, max_pooling_takes_the_largest_inside) {
+    static const int SIDES[] = {1, 2, 7, 8};
+    for (int c = 0; c < 4 * 2; c++) {
+        const test_layer layers[] = {{0, 3, 2, PB_ACTIVATION_NONE, -1, -1}};
+        pb_network network = test_network(SIDES[c / 2], layers, 1, 1);
+        test_make_pool(&network, 0);
+        if (c % 2)
+            test_pad_symmetrically(&network);
+        uint8_t *image = test_images(&network, 1, 0);
+        float *taps[PB_TAPS_MAX];
+        test_taps_allocate(&network, 1, taps);
+        test_must(pb_ref_run(&network, image, 1, taps));
+        int side = network.side, out = (side + 1) / 2, before = padding_before(side, 3, 2, network.layers[0].padding);
+        for (int i = 0; i < out * out * 3; i++) {
+            int top = i / 3 / out * 2 - before, left = i / 3 % out * 2 - before, channel = i % 3, equal = 0;
+            for (int y = top < 0 ? 0 : top; y < top + 3 && y < side; y++)
+                for (int x = left < 0 ? 0 : left; x < left + 3 && x < side; x++) {
+                    cr_assert(pixel(&network, image, y, x, channel) <= taps[0][i]);
+                    equal += pixel(&network, image, y, x, channel) == taps[0][i];
+                }
+            cr_assert_gt(equal, 0, "side %d, output %d: %g is no pixel under the kernel", side, i, (double)taps[0][i]);
+        }
+        test_taps_free(taps);
         pb_release(&image);
         pb_network_free(&network);
     }

@@ -26,6 +26,20 @@ Test(score, maps_are_the_distances_that_numpy_computes) {
     must(in_folder("%s %s/tests/jobs/check_maps.py all.h5 b.h5 r/results.h5", PB_PYTHON, PB_SOURCE_DIR), 0);
 }
 
+/* A bank from before features could be chosen does not say how its own were made: as means. */
+Test(score, a_bank_says_how_its_features_are_made) {
+    must(patchbank(2, SCORE " --results r"), 0);
+    must(in_folder("%s -c \"import h5py; b = h5py.File('b.h5', 'r+'); del b.attrs['option.features']\"", PB_PYTHON), 0);
+    must(patchbank(2, SCORE " --results old"), 0);
+    must(in_folder("cmp r/scores.csv old/scores.csv"), 0);
+    must(in_folder("%s -c \"import h5py, numpy; b = h5py.File('b.h5', 'r+'); "
+                   "b.attrs['option.features'] = numpy.bytes_('median')\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, SCORE " --results bad"), 65);
+    says_once("median");
+}
+
 Test(score, split_chooses_the_images) {
     must(patchbank(2, SCORE " --results r --split all"), 0);
     must(in_folder("wc -l < r/scores.csv | grep -x 25"), 0);

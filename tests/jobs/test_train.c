@@ -48,6 +48,49 @@ Test(train, wrong_input) {
     nothing_half_written();
 }
 
+/* Another backbone and PatchCore's features: bank and scores are the same files for 1 to 4 ranks, and a bank verifies. */
+Test(train, patchcore_of_a_resnet_is_the_same_for_any_ranks) {
+    static const char *const HOW[] = {"--backbone resnet18 --features mean",
+                                      "--backbone resnet18 --features patchcore",
+                                      "--backbone wide_resnet50_2 --features patchcore --taps 2,3 --patch-size 5"};
+    for (size_t how = 0; how < sizeof HOW / sizeof HOW[0]; how++) {
+        for (int ranks = 1; ranks <= 4; ranks++) {
+            must(patchbank(ranks,
+                           "train --archive archive --bank b%d.h5 --weights random:7 --resize 96 --crop 64 --ratios 5%% %s",
+                           ranks, HOW[how]),
+                 0);
+            must(patchbank(ranks, "score --archive archive --bank b%d.h5 --weights random:7 --results r%d", ranks, ranks), 0);
+        }
+        must(in_folder("for n in 2 3 4; do cmp b1.h5 b$n.h5 && diff -r r1 r$n || exit 1; done"), 0);
+        must(patchbank(2, "verify --archive archive --bank b1.h5 --weights random:7"), 0);
+        must(in_folder("%s info --bank b1.h5 | grep '32 rows of %d values'", PB_PROGRAM, how == 0 ? 128 + 256 : 1024), 0);
+        must(in_folder("rm -r b?.h5 r?"), 0);
+    }
+}
+
+Test(train, features_and_their_options) {
+    must(patchbank(2, "train --archive archive --bank b.h5 --features patchcore --patch-size 5 --patch-stride 2 --layer-dim 64 "
+                      "--feature-dim 48 " TRAIN_OPTIONS),
+         0);
+    must(in_folder("%s info --bank b.h5 | grep '18 rows of 48 values'", PB_PROGRAM), 0); /* 10 images of 6 x 6 patches */
+    must(patchbank(2, "train --archive archive --bank c.h5 --features patchcore --patch-size 4 " TRAIN_OPTIONS), 64);
+    says_once("--patch-size 4");
+    must(patchbank(2, "train --archive archive --bank c.h5 --features patchcore --patch-size 15 " TRAIN_OPTIONS), 64);
+    says_once("--patch-size 15");
+    static const char *const OF_PATCHCORE[] = {"--patch-size 5", "--patch-stride 2", "--layer-dim 64", "--feature-dim 48"};
+    for (size_t i = 0; i < sizeof OF_PATCHCORE / sizeof OF_PATCHCORE[0]; i++) {
+        must(patchbank(2, "train --archive archive --bank c.h5 %s " TRAIN_OPTIONS, OF_PATCHCORE[i]), 64);
+        says_once("--features mean: takes no");
+    }
+    must(patchbank(2, "train --archive archive --bank c.h5 --features median " TRAIN_OPTIONS), 64);
+    says_once("mean|patchcore");
+    must(patchbank(2, "train --archive archive --bank c.h5 --backbone resnet18 --weights %s/tests/golden/resnet.safetensors",
+                   PB_SOURCE_DIR),
+         65);
+    says_once("conv1.weight; expected shape [64, 3, 7, 7]");
+    cr_assert(!exists("c.h5"));
+}
+
 /* Every way of selecting gives the same bank on any number of ranks. */
 Test(train, every_coreset_is_the_same_for_any_ranks) {
     static const char *const WAYS[] = {"greedy", "greedy-step", "random", "two-round --parts 3"};

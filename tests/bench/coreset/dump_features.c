@@ -38,7 +38,7 @@ static void open_all(dump *d, char **argv, int dims) {
     must(pb_backbone_defaults("efficientnet_lite0", &taps, &side));
     must(pb_network_load("efficientnet_lite0", taps, SIDE, pb_safetensors_lookup, weights, &network));
     must(pb_device_open("cpu", 1, &d->device));
-    must(pb_extractor_create(d->device, &network, 1, &d->extractor));
+    must(pb_extractor_create(d->device, &network, NULL, 1, &d->extractor));
     must(pb_projection_create(d->device, 0, pb_extractor_dim(d->extractor), dims, &d->projection));
     pb_network_free(&network);
     pb_safetensors_close(&weights);

@@ -166,7 +166,7 @@ static bool bench_network(bench *b, int batch) {
 
 static bool bench_features(bench *b, int batch) {
     work w = {.b = b, .batch = batch};
-    must(pb_extractor_create(b->device, &b->network, batch, &w.extractor));
+    must(pb_extractor_create(b->device, &b->network, NULL, batch, &w.extractor));
     timing times = measure(&w, repeats_of(batch));
     size_t grid = (size_t)pb_extractor_grid(w.extractor), count = grid * grid * (size_t)pb_extractor_dim(w.extractor);
     pb_layer_shape shapes[TAPS];
