@@ -1,7 +1,6 @@
 #include "jobs/pipeline.h"
 
 #include "base/memory.h"
-#include "io/resize.h"
 
 #include <string.h>
 
@@ -68,10 +67,12 @@ size_t pb_pipeline_batch_max(const pb_pipeline *pipeline) { return (size_t)pipel
 
 /* Decodes one image of the batch into its slot. */
 static pb_status prepare(pb_pipeline *pipeline, const pb_span *span, size_t slot) {
+    const pb_pipeline_setup *setup = &pipeline->setup;
     pb_image image;
-    PB_TRY(pb_image_decode(span->bytes, span->size, &image));
+    PB_TRY(setup->dct_scaling ? pb_image_decode_scaled(span->bytes, span->size, setup->resize, &image)
+                              : pb_image_decode(span->bytes, span->size, &image));
     pb_image_brightness(&image, pipeline->brightness[slot]);
-    pb_status status = pb_image_to_input(&image, pipeline->setup.resize, pipeline->setup.crop,
+    pb_status status = pb_image_to_input(&image, setup->resize, setup->crop, setup->filter,
                                          pipeline->inputs + slot * input_bytes(pipeline));
     pb_image_free(&image);
     return status;

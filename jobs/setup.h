@@ -12,6 +12,8 @@
 typedef struct pb_setup_request {
     const char *backbone, *taps; /* taps "default": the backbone's */
     int resize, crop;            /* pixels */
+    pb_filter filter;            /* of resizing */
+    bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */
     pb_which which;
     int parts; /* 0: images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h) */
 } pb_setup_request;

@@ -79,9 +79,11 @@ static pb_status open_all(pb_training *t) {
                                 .taps = options->taps,
                                 .resize = (int)options->resize,
                                 .crop = (int)options->crop,
+                                .dct_scaling = options->dct_scaling,
                                 .which = PB_WHICH_TRAIN,
                                 .parts = two_round ? (int)options->parts : 0};
-    pb_status status = parse_ratios(t); /* the same on every rank */
+    pb_status status = parse_ratios(t); /* the same on every rank, and so is the filter */
+    pb_keep_first(&status, pb_filter_parse(options->interpolation, &request.filter));
     if (!pb_failed(&status))
         status = check_output(t->job);
     if (!pb_failed(&status))

@@ -4,8 +4,9 @@
 Usage:  images.py make FOLDER           writes good/ (files to be decoded), large/ (files to be decoded smaller),
                                         bad/ (files to be refused), attack/
         images.py brightness FILE...    one line "MEAN DEVIATION STEP PERCENTILE" a file, of Pillow's "L"
-        images.py input < REQUESTS      requests as in tests/golden/pillow_resize.py but "W H C SIDE CROP SEED": CRC-32 of what
-                                        torchvision's Resize(SIDE), CenterCrop(CROP) make of the image as RGB
+        images.py input FILTER < REQUESTS
+                                        requests as in tests/golden/pillow_resize.py but "W H C SIDE CROP SEED": CRC-32 of what
+                                        torchvision's Resize(SIDE, FILTER), CenterCrop(CROP) make of the image as RGB
 
 PNG kinds that Pillow cannot write (interlaced, grey of 2 and 4 bits, tRNS of grey and RGB, 16 bits, eXIf) are written here; JPEG
 kinds that it cannot write (YCCK, inks without Adobe's marker, RGB) are made from what it writes by another marker.
@@ -251,7 +252,7 @@ def brightness(paths):
         print(f"{grey.mean():.17g} {grey.std():.17g} {step:.17g} {percentile:.17g}")
 
 
-def network_inputs(requests):
+def network_inputs(how, requests):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
     import pillow_resize
     for line in requests:
@@ -261,7 +262,7 @@ def network_inputs(requests):
         short, long = (width, height) if width <= height else (height, width)
         new_short, new_long = side, int(side * long / short)
         new_width, new_height = (new_short, new_long) if width <= height else (new_long, new_short)
-        image = image.resize((new_width, new_height), Image.BILINEAR)
+        image = image.resize((new_width, new_height), pillow_resize.FILTERS[how])
         top, left = int(round((new_height - crop) / 2.0)), int(round((new_width - crop) / 2.0))
         print(f"{zlib.crc32(image.crop((left, top, left + crop, top + crop)).tobytes()):08x}")
 
@@ -271,8 +272,8 @@ def main(words):
         make(words[1])
     elif words[:1] == ["brightness"]:
         brightness(words[1:])
-    elif words == ["input"]:
-        network_inputs(sys.stdin)
+    elif words[:1] == ["input"] and len(words) == 2:
+        network_inputs(words[1], sys.stdin)
     else:
         sys.exit(__doc__)
 
