@@ -120,6 +120,12 @@ static pb_status take_all(pb_pipeline *pipeline, const uint64_t *index, size_t c
     return pb_ok();
 }
 
+static void reject(pb_pipeline *pipeline, uint64_t index, const pb_status *why, pb_rejects *rejects) {
+    pb_record record;
+    pb_status found = pb_archive_record(pipeline->setup.archive, index, &record);
+    pb_rejects_add(rejects, index, pb_failed(&found) ? "" : record.path, why);
+}
+
 /* Closes the gaps that bad images left. Returns how many are good. A failure of the machine (no memory) is not the image's fault.
  */
 static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects, size_t *good_out) {
@@ -128,7 +134,7 @@ static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t 
         if (pb_failed(&pipeline->verdict[i])) {
             if (pipeline->verdict[i].code != PB_E_INPUT)
                 return pipeline->verdict[i];
-            pb_rejects_add(rejects, &pipeline->verdict[i]);
+            reject(pipeline, index[i], &pipeline->verdict[i], rejects);
             continue;
         }
         if (good != i) {

@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "jobs/provenance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ static void training_free(pb_training *t) {
     pb_projection_free(&t->projection);
     pb_setup_close(&t->setup);
     pb_release(&t->images);
+    pb_rejects_free(&t->rejects);
     pb_coreset_free(&t->coreset);
     pb_attributes_free(&t->attributes);
 }
@@ -111,11 +113,24 @@ static pb_status select_patches(pb_training *t) {
     return pb_failed(&status) ? status : pb_train_select(t);
 }
 
+/* Collective. BANK.rejected.csv, before the bank, so that none is without it. Not plain rejected.csv: a folder may hold many
+ * banks, or be the archive's. */
+static pb_status list_rejected(pb_training *t) {
+    char path[PB_PATH_MAX];
+    const char *bank = t->job->options->bank;
+    int length = snprintf(path, sizeof path, "%s.rejected.csv", bank);
+    if (length >= PB_PATH_MAX)
+        return pb_fail(PB_E_INPUT, "%s: the name is too long", bank); /* the same on every rank */
+    return pb_rejects_write(t->job->comm, &t->rejects, path);
+}
+
 pb_status pb_job_train(const pb_job *job) {
     pb_training t = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     pb_status status = open_all(&t);
     if (!pb_failed(&status))
         status = select_patches(&t);
+    if (!pb_failed(&status))
+        status = list_rejected(&t);
     if (!pb_failed(&status))
         status = pb_train_write_banks(&t);
     if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)

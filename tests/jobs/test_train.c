@@ -157,6 +157,14 @@ Test(train, a_damaged_image) {
     for (int ranks = 1; ranks <= 4; ranks++)
         must(patchbank(ranks, "train --archive archive --bank b%d.h5 --max-bad 1 " TRAIN_OPTIONS, ranks), 0);
     must(in_folder("cmp b1.h5 b2.h5 && cmp b1.h5 b3.h5 && cmp b1.h5 b4.h5"), 0);
+    must(in_folder("grep -c . b1.h5.rejected.csv | grep -x 2 && grep '^images/04.png,4,.*CRC32C' b1.h5.rejected.csv"), 0);
+    must(in_folder("for n in 2 3 4; do cmp b1.h5.rejected.csv b$n.h5.rejected.csv || exit 1; done"), 0);
+    must(patchbank(2, "train --archive archive --bank b1.h5 --coreset two-round --parts 3 --max-bad 1 " TRAIN_OPTIONS), 0);
+    must(in_folder("cmp b1.h5.rejected.csv b2.h5.rejected.csv"), 0);
+    must(patchbank(1, "pack --list list.csv --archive good"), 0);
+    must(patchbank(2, "train --archive good --bank b1.h5 --max-bad 1 " TRAIN_OPTIONS), 0);
+    cr_assert(!exists("b1.h5.rejected.csv"), "of the bank that was there before");
+    must(in_folder("cp b2.h5 b1.h5"), 0);
     must(patchbank(1, "info --bank b1.h5"), 0);
     must(in_folder("%s info --bank b1.h5 | grep -E 'training_images +9'", PB_PROGRAM), 0);
 }
