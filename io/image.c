@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "io/image_decoders.h"
+#include "io/image_orientation.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,28 +47,42 @@ static pb_status refuse(const uint8_t *bytes, size_t size) {
     return pb_fail(PB_E_INPUT, "not a JPEG or PNG file");
 }
 
-pb_status pb_image_decode(const void *bytes, size_t size, pb_image *image_out) {
-    *image_out = (pb_image){0};
+/* side 0: the whole size */
+static pb_status decode(const void *bytes, size_t size, int side, pb_image *image_out) {
+    *image_out = (pb_image){.orientation = 1};
     pb_status status;
     if (size == 0)
         status = pb_fail(PB_E_INPUT, "empty file");
     else if (begins(&JPEG_MARK, bytes, size))
-        status = pb_jpeg_decode(bytes, size, image_out);
+        status = pb_jpeg_decode(bytes, size, side, image_out);
     else if (begins(&PNG_MARK, bytes, size))
         status = pb_png_decode(bytes, size, image_out);
     else
         status = refuse(bytes, size);
+    if (!pb_failed(&status))
+        status = pb_image_orient(image_out, image_out->orientation);
     if (pb_failed(&status))
         pb_image_free(image_out);
     return status;
 }
 
-pb_status pb_image_reserve(pb_image *image, size_t width, size_t height, int channels) {
-    PB_ASSERT(channels == 1 || channels == 3);
+pb_status pb_image_decode(const void *bytes, size_t size, pb_image *image_out) { return decode(bytes, size, 0, image_out); }
+
+pb_status pb_image_decode_scaled(const void *bytes, size_t size, int side, pb_image *image_out) {
+    PB_ASSERT(side > 0);
+    return decode(bytes, size, side, image_out);
+}
+
+pb_status pb_image_check_sides(size_t width, size_t height) {
     if (width < 1 || height < 1 || width > PB_IMAGE_SIDE_MAX || height > PB_IMAGE_SIDE_MAX ||
         width * height > PB_IMAGE_PIXELS_MAX)
         return pb_fail(PB_E_INPUT, "an image of %zu x %zu pixels is refused: the limits are %d a side, %zu in all", width, height,
                        PB_IMAGE_SIDE_MAX, PB_IMAGE_PIXELS_MAX);
+    return pb_ok();
+}
+
+pb_status pb_image_reserve(pb_image *image, size_t width, size_t height, int channels) {
+    PB_ASSERT(channels == 1 || channels == 3);
     PB_TRY(pb_allocate(&image->pixels, width * height, (size_t)channels, "the pixels of an image"));
     image->width = (int)width;
     image->height = (int)height;

@@ -1,6 +1,7 @@
 /* JPEG by libjpeg-turbo. Its errors leave by longjmp, and its warnings of lost or damaged data are made errors: by default the
  * library fills what is missing with grey and goes on, and a detector would find an anomaly where a copy had merely stopped. */
 #include "io/image_decoders.h"
+#include "io/image_orientation.h"
 
 #include <setjmp.h>
 #include <stdio.h> /* jpeglib.h needs FILE */
@@ -9,8 +10,14 @@
 
 #include <jerror.h>
 
+#include <string.h>
+
 /* A progressive file of a few kilobytes can ask for any number of passes over all its pixels. Real ones have about ten. */
 enum { JPEG_SCANS_MAX = 500 };
+
+enum { EXIF_MARKER = JPEG_APP0 + 1, EXIF_BYTES_MAX = 0xFFFF };
+enum { REDUCTION_MAX = 8 };             /* libjpeg's smallest inverse DCT: one pixel a block */
+enum { INKS = 4 };
 
 typedef struct jpeg_reader {
     struct jpeg_decompress_struct codec;
@@ -18,6 +25,7 @@ typedef struct jpeg_reader {
     struct jpeg_progress_mgr progress;
     jmp_buf leave;
     pb_status failure;
+    int side; /* of pb_image_decode_scaled, or 0 */
 } jpeg_reader;
 
 _Noreturn static void leave_with(jpeg_reader *reader, pb_status failure) {
@@ -65,33 +73,86 @@ static void begin(jpeg_reader *reader, const uint8_t *bytes, size_t size) {
     reader->progress.progress_monitor = on_progress;
     reader->codec.progress = &reader->progress;
     jpeg_mem_src(&reader->codec, bytes, size);
+    jpeg_save_markers(&reader->codec, EXIF_MARKER, EXIF_BYTES_MAX);
     (void)jpeg_read_header(&reader->codec, TRUE);
+}
+
+/* Of the first APP1 segment that holds EXIF data, as in Pillow. */
+static int orientation_of(const jpeg_reader *reader) {
+    static const uint8_t EXIF[6] = "Exif\0";
+    for (jpeg_saved_marker_ptr marker = reader->codec.marker_list; marker; marker = marker->next)
+        if (marker->data_length > sizeof EXIF && memcmp(marker->data, EXIF, sizeof EXIF) == 0)
+            return pb_exif_orientation(marker->data + sizeof EXIF, marker->data_length - sizeof EXIF);
+    return 1;
+}
+
+/* An 8 x 8 block of a component costs at least one bit, for its mean alone; only arithmetic coding can go below. */
+static bool can_hold(const struct jpeg_decompress_struct *codec, size_t size) {
+    size_t blocks = 0;
+    for (int i = 0; i < codec->num_components; i++)
+        blocks += (size_t)codec->comp_info[i].width_in_blocks * codec->comp_info[i].height_in_blocks;
+    return codec->arith_code || size >= blocks / 8;
+}
+
+static void check_sides(jpeg_reader *reader, size_t size) {
+    size_t width = reader->codec.image_width, height = reader->codec.image_height;
+    pb_status status = pb_image_check_sides(width, height);
+    if (!pb_failed(&status) && !can_hold(&reader->codec, size))
+        status = pb_fail(PB_E_INPUT, "truncated JPEG (%zu bytes cannot hold %zu x %zu pixels)", size, width, height);
+    if (pb_failed(&status))
+        leave_with(reader, status);
+}
+
+/* The largest reduction that leaves the shorter side at least `side` long, as Pillow's draft() has it. */
+static unsigned reduction_of(const jpeg_reader *reader) {
+    unsigned width = reader->codec.image_width, height = reader->codec.image_height, reduction = 1;
+    unsigned times = reader->side ? (width < height ? width : height) / (unsigned)reader->side : 1;
+    while (reduction < REDUCTION_MAX && times >= 2 * reduction)
+        reduction *= 2;
+    return reduction;
 }
 
 /* The settings under which libjpeg-turbo gives the same pixels as in Pillow; they are its defaults, spelled out. */
 static void choose_output(jpeg_reader *reader) {
     struct jpeg_decompress_struct *codec = &reader->codec;
-    if (codec->num_components == 4)
-        leave_with(reader, pb_fail(PB_E_INPUT, "a CMYK JPEG is not supported; convert it to RGB"));
-    if (codec->num_components != 1 && codec->num_components != 3)
-        leave_with(reader, pb_fail(PB_E_INPUT, "a JPEG of %d components is not supported", codec->num_components));
-    codec->out_color_space = codec->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    int components = codec->num_components;
+    if (components != 1 && components != 3 && components != INKS)
+        leave_with(reader, pb_fail(PB_E_INPUT, "a JPEG of %d components is not supported", components));
+    codec->out_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+    codec->scale_num = 1;
+    codec->scale_denom = reduction_of(reader);
     codec->dct_method = JDCT_ISLOW;
     codec->do_fancy_upsampling = TRUE;
     codec->do_block_smoothing = TRUE;
 }
 
+/* Pillow's convert("RGB") of inks that are stored inverted: each colour is what its ink and black let through, with the rounded
+ * division by 255 that is exact for all products of two bytes. */
+static void mix_inks(const uint8_t *inks, size_t pixels, uint8_t *rgb) {
+    for (size_t i = 0; i < pixels; i++, inks += INKS, rgb += 3)
+        for (int c = 0; c < 3; c++) {
+            int light = inks[3], product = (255 - inks[c]) * light + 128;
+            rgb[c] = (uint8_t)(light - (((product >> 8) + product) >> 8));
+        }
+}
+
 static void read_pixels(jpeg_reader *reader, pb_image *image) {
     struct jpeg_decompress_struct *codec = &reader->codec;
-    pb_status reserved = pb_image_reserve(image, codec->image_width, codec->image_height, codec->num_components);
+    jpeg_calc_output_dimensions(codec);
+    pb_status reserved = pb_image_reserve(image, codec->output_width, codec->output_height, codec->num_components == 1 ? 1 : 3);
     if (pb_failed(&reserved))
         leave_with(reader, reserved);
     (void)jpeg_start_decompress(codec);
-    PB_ASSERT(codec->output_components == image->channels && codec->output_height == (JDIMENSION)image->height);
+    PB_ASSERT(codec->output_components == codec->num_components && codec->output_height == (JDIMENSION)image->height);
     size_t stride = (size_t)image->width * (size_t)image->channels;
+    JSAMPARRAY inks = NULL; /* the codec's, gone with it */
+    if (codec->num_components == INKS)
+        inks = codec->mem->alloc_sarray((j_common_ptr)codec, JPOOL_IMAGE, codec->output_width * INKS, 1);
     while (codec->output_scanline < codec->output_height) {
         JSAMPROW row = image->pixels + codec->output_scanline * stride;
-        (void)jpeg_read_scanlines(codec, &row, 1);
+        (void)jpeg_read_scanlines(codec, inks ? inks : &row, 1);
+        if (inks)
+            mix_inks(inks[0], (size_t)image->width, row);
     }
     (void)jpeg_finish_decompress(codec); /* reads on to the end-of-image marker, so a missing one is noticed */
 }
@@ -101,12 +162,14 @@ static void read_all(jpeg_reader *reader, const uint8_t *bytes, size_t size, pb_
     if (setjmp(reader->leave) != 0)
         return;
     begin(reader, bytes, size);
+    check_sides(reader, size);
     choose_output(reader);
+    image->orientation = orientation_of(reader);
     read_pixels(reader, image);
 }
 
-pb_status pb_jpeg_decode(const uint8_t *bytes, size_t size, pb_image *image) {
-    jpeg_reader reader = {.failure = pb_ok()};
+pb_status pb_jpeg_decode(const uint8_t *bytes, size_t size, int side, pb_image *image) {
+    jpeg_reader reader = {.failure = pb_ok(), .side = side};
     reader.codec.err = jpeg_std_error(&reader.errors);
     reader.errors.error_exit = leave_with_message;
     reader.errors.emit_message = on_message;

@@ -1,12 +1,15 @@
-/* PNG by libpng. Its errors leave by longjmp. Metadata is never looked at, but its checksums are: a damaged file is damaged,
- * whichever byte it was. */
+/* PNG by libpng. Its errors leave by longjmp. Of the metadata only EXIF is looked at, but all checksums are: a damaged file is
+ * damaged, whichever byte it was. */
 #include "io/image_decoders.h"
+#include "io/image_orientation.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <png.h>
+
+enum { DEFLATE_MAX = 1032 };
 
 typedef struct png_reader {
     png_structp codec;
@@ -64,14 +67,24 @@ static void begin(png_reader *reader) {
     png_set_crc_action(reader->codec, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     /* Metadata (compressed text, colour profiles) is passed over; -1 means all chunks that do not make the pixels. */
     png_set_keep_unknown_chunks(reader->codec, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(reader->codec, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep)"eXIf", 1);
     png_read_info(reader->codec, reader->info);
+}
+
+/* Deflate makes at most 1032 bytes of one, and a row of an image has a byte of its own for the filter. */
+static void check_sides(png_reader *reader) {
+    size_t width = png_get_image_width(reader->codec, reader->info), height = png_get_image_height(reader->codec, reader->info);
+    pb_status status = pb_image_check_sides(width, height);
+    if (!pb_failed(&status) && reader->size < png_get_rowbytes(reader->codec, reader->info) * height / DEFLATE_MAX)
+        status = pb_fail(PB_E_INPUT, "truncated PNG (%zu bytes cannot hold %zu x %zu pixels)", reader->size, width, height);
+    if (pb_failed(&status))
+        leave_with(reader, status);
 }
 
 /* 8 bits and no alpha, as Pillow's convert("L") and convert("RGB") leave them; no gamma, no background. Palette images are read
  * as one index a byte and get their colours from expand_palette. */
 static void choose_output(png_reader *reader) {
-    if (png_get_bit_depth(reader->codec, reader->info) == 16)
-        leave_with(reader, pb_fail(PB_E_INPUT, "a PNG of 16 bits per channel is not supported; convert it to 8 bits"));
+    png_set_strip_16(reader->codec); /* the upper byte; not png_set_scale_16, which rounds */
     if (png_get_color_type(reader->codec, reader->info) == PNG_COLOR_TYPE_GRAY)
         png_set_expand_gray_1_2_4_to_8(reader->codec);
     png_set_packing(reader->codec);
@@ -112,9 +125,17 @@ static void read_pixels(png_reader *reader, pb_image *image) {
     for (int pass = 0; pass < passes; pass++)
         for (int y = 0; y < image->height; y++)
             png_read_row(reader->codec, image->pixels + (size_t)y * stride, NULL);
-    png_read_end(reader->codec, NULL);
+    png_read_end(reader->codec, reader->info);
     if (palette)
         expand_palette(reader, image);
+}
+
+/* After the whole file was read: the chunk may stand behind the pixels. */
+static int orientation_of(const png_reader *reader) {
+    png_uint_32 size = 0;
+    png_bytep exif = NULL;
+    bool there = png_get_eXIf_1(reader->codec, reader->info, &size, &exif) == PNG_INFO_eXIf;
+    return there ? pb_exif_orientation(exif, size) : 1;
 }
 
 /* A function of its own, because objects of the function that calls setjmp are not reliable after longjmp. */
@@ -122,8 +143,10 @@ static void read_all(png_reader *reader, pb_image *image) {
     if (setjmp(reader->leave) != 0)
         return;
     begin(reader);
+    check_sides(reader);
     choose_output(reader);
     read_pixels(reader, image);
+    image->orientation = orientation_of(reader);
 }
 
 pb_status pb_png_decode(const uint8_t *bytes, size_t size, pb_image *image) {

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FRACTION_BITS = 22, FRACTION_HALF = 1 << (FRACTION_BITS - 1) };
@@ -29,37 +30,93 @@ static void free_taps(taps *t) {
     pb_release(&t->weight);
 }
 
+/* --- filters: the order of the double operations is Pillow's ------------------------------------------------------ */
+
 static double triangle(double x) {
     x = fabs(x);
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/* Weights of output position `at`, of which row `i` of the taps is made. The order of the double operations is Pillow's. */
-static void fill_position(taps *t, int i, int at, int length, double scale) {
-    double filter_scale = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / filter_scale;
+/* R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. ASSP 29 (1981). */
+static double cubic(double x) {
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1.0)
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
+}
+
+static double sinc(double x) {
+    x *= M_PI;
+    return x >= 0.0 && x <= 0.0 ? 1.0 : sin(x) / x;
+}
+
+static double windowed_sinc(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+typedef struct kernel {
+    const char *name;
+    double radius;
+    double (*value)(double);
+} kernel;
+
+static const kernel KERNELS[] = {[PB_FILTER_BILINEAR] = {"bilinear", 1.0, triangle},
+                                 [PB_FILTER_BICUBIC] = {"bicubic", 2.0, cubic},
+                                 [PB_FILTER_LANCZOS] = {"lanczos", 3.0, windowed_sinc}};
+enum { KERNEL_COUNT = sizeof KERNELS / sizeof *KERNELS };
+
+pb_status pb_filter_parse(const char *name, pb_filter *filter_out) {
+    for (int i = 0; i < KERNEL_COUNT; i++)
+        if (strcmp(name, KERNELS[i].name) == 0) {
+            *filter_out = (pb_filter)i;
+            return pb_ok();
+        }
+    return pb_fail(PB_E_INPUT, "\"%s\" is no way to resize: bilinear, bicubic or lanczos", name);
+}
+
+/* --- weights ---------------------------------------------------------------------------------------------------- */
+
+/* Rounds half away from zero. */
+static int32_t to_fixed(double share) {
+    return (int32_t)(share < 0 ? -0.5 + share * (1 << FRACTION_BITS) : 0.5 + share * (1 << FRACTION_BITS));
+}
+
+/* Zeros at both ends are left out: for an unchanged length that leaves one weight, a plain copy. */
+static void trim(taps *t, int i, int first, int count) {
+    int32_t *weight = t->weight + (size_t)i * (size_t)t->most;
+    int skipped = 0;
+    while (count > 1 && weight[count - 1] == 0)
+        count--;
+    while (skipped < count - 1 && weight[skipped] == 0)
+        skipped++;
+    memmove(weight, weight + skipped, (size_t)(count - skipped) * sizeof *weight);
+    t->first[i] = first + skipped;
+    t->used[i] = count - skipped;
+}
+
+/* Weights of output position `at`, of which row `i` of the taps is made. */
+static void fill_position(taps *t, int i, int at, int length, double scale, const kernel *k) {
+    double filter_scale = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / filter_scale, support = k->radius * filter_scale;
     double center = (at + 0.5) * scale;
-    int first = (int)(center - filter_scale + 0.5), end = (int)(center + filter_scale + 0.5);
+    int first = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
     first = first < 0 ? 0 : first;
     end = end > length ? length : end;
     double sum = 0.0;
     for (int x = first; x < end; x++)
-        sum += triangle((x - center + 0.5) * inverse);
+        sum += k->value((x - center + 0.5) * inverse);
     PB_ASSERT(sum > 0.0 && end - first <= t->most);
     int32_t *weight = t->weight + (size_t)i * (size_t)t->most;
-    int used = 1; /* zeros at the end are left out: for an unchanged length that leaves one weight, a plain copy */
+    int64_t size = 0;
     for (int x = first; x < end; x++) {
-        double share = triangle((x - center + 0.5) * inverse) / sum;
-        weight[x - first] = (int32_t)(0.5 + share * (1 << FRACTION_BITS));
-        if (weight[x - first] != 0)
-            used = x - first + 1;
+        weight[x - first] = to_fixed(k->value((x - center + 0.5) * inverse) / sum);
+        size += abs(weight[x - first]);
     }
-    t->first[i] = first;
-    t->used[i] = used;
+    PB_ASSERT(size * 255 + FRACTION_HALF <= INT32_MAX); /* no sum of weighted bytes can overflow */
+    trim(t, i, first, end - first);
 }
 
-static pb_status make_taps(taps *t, int length, int out_length, int out_first, int count) {
+static pb_status make_taps(taps *t, int length, int out_length, int out_first, int count, const kernel *k) {
     double scale = (double)length / out_length;
-    *t = (taps){.count = count, .most = (int)ceil(scale < 1.0 ? 1.0 : scale) * 2 + 1};
+    *t = (taps){.count = count, .most = (int)ceil(k->radius * (scale < 1.0 ? 1.0 : scale)) * 2 + 1};
     pb_status status = pb_allocate(&t->first, (size_t)count, sizeof *t->first, "resizing");
     if (!pb_failed(&status))
         status = pb_allocate(&t->used, (size_t)count, sizeof *t->used, "resizing");
@@ -70,14 +127,14 @@ static pb_status make_taps(taps *t, int length, int out_length, int out_first, i
         return status;
     }
     for (int i = 0; i < count; i++)
-        fill_position(t, i, out_first + i, length, scale);
+        fill_position(t, i, out_first + i, length, scale, k);
     return pb_ok();
 }
 
-/* Weights are never negative here and their rounded sum exceeds 1 << 22 by less than most / 2, so only the top needs a cut. */
+/* Cut at both ends: bicubic and Lanczos overshoot, and of bilinear weights the rounded sum may exceed 1 << 22. */
 static uint8_t to_byte(int32_t sum) {
     int32_t value = sum >> FRACTION_BITS;
-    return value > 255 ? 255 : (uint8_t)value;
+    return value < 0 ? 0 : value > 255 ? 255 : (uint8_t)value;
 }
 
 static void mix_row_grey(const uint8_t *in, const taps *columns, uint8_t *out) {
@@ -151,11 +208,11 @@ cleanup:
 }
 
 static pb_status resize_window(const uint8_t *pixels, int width, int height, int channels, int out_width, int out_height,
-                               window part, uint8_t *out) {
+                               window part, pb_filter filter, uint8_t *out) {
     taps columns = {0}, rows = {0};
-    pb_status status = make_taps(&columns, width, out_width, part.x, part.width);
+    pb_status status = make_taps(&columns, width, out_width, part.x, part.width, &KERNELS[filter]);
     if (!pb_failed(&status))
-        status = make_taps(&rows, height, out_height, part.y, part.height);
+        status = make_taps(&rows, height, out_height, part.y, part.height, &KERNELS[filter]);
     if (!pb_failed(&status))
         status = mix(pixels, width, channels, &columns, &rows, out);
     free_taps(&columns);
@@ -165,12 +222,12 @@ static pb_status resize_window(const uint8_t *pixels, int width, int height, int
 
 static bool is_side(int length) { return length >= 1 && length <= PB_IMAGE_SIDE_MAX; }
 
-pb_status pb_resize_bilinear(const uint8_t *pixels, int width, int height, int channels, uint8_t *out, int out_width,
-                             int out_height) {
+pb_status pb_image_resize(const uint8_t *pixels, int width, int height, int channels, uint8_t *out, int out_width,
+                          int out_height, pb_filter filter) {
     PB_ASSERT(is_side(width) && is_side(height) && is_side(out_width) && is_side(out_height));
     PB_ASSERT(channels == 1 || channels == 3);
     window all = {0, 0, out_width, out_height};
-    return resize_window(pixels, width, height, channels, out_width, out_height, all, out);
+    return resize_window(pixels, width, height, channels, out_width, out_height, all, filter, out);
 }
 
 /* round-half-even(margin / 2), Python's round: halves go to the even neighbour. */
@@ -185,7 +242,7 @@ static void spread_grey(uint8_t *out, size_t pixels) {
         out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = out[i];
 }
 
-pb_status pb_image_to_input(const pb_image *image, int side, int crop, uint8_t *out) {
+pb_status pb_image_to_input(const pb_image *image, int side, int crop, pb_filter filter, uint8_t *out) {
     PB_ASSERT(image->pixels && crop > 0 && crop <= side && is_side(side));
     int shorter = image->width <= image->height ? image->width : image->height;
     int longer = image->width <= image->height ? image->height : image->width;
@@ -197,7 +254,7 @@ pb_status pb_image_to_input(const pb_image *image, int side, int crop, uint8_t *
     int width = image->width <= image->height ? side : (int)long_side;
     int height = image->width <= image->height ? (int)long_side : side;
     window middle = {half_even(width - crop), half_even(height - crop), crop, crop};
-    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, width, height, middle, out));
+    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, width, height, middle, filter, out));
     if (image->channels == 1)
         spread_grey(out, (size_t)crop * (size_t)crop);
     return pb_ok();

@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "io/csv_field.h"
 #include "io/file.h"
 #include "io/h5.h"
 
@@ -174,29 +175,14 @@ pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_r
 
 /* --- scores.csv ------------------------------------------------------------------------------------------------- */
 
-/* A field as RFC 4180 has it: quoted where it must be, quotes doubled. */
-static void put_field(FILE *csv, const char *text) {
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, csv);
-        return;
-    }
-    fputc('"', csv);
-    for (const char *c = text; *c; c++) {
-        if (*c == '"')
-            fputc('"', csv);
-        fputc(*c, csv);
-    }
-    fputc('"', csv);
-}
-
 static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, const char *nearest_path) {
     static const char *const LABELS[] = {"", "0", "1"}; /* unknown, normal, defective */
     uint32_t grid = (uint32_t)writer->grid;
-    put_field(csv, writer->path[i]);
+    pb_csv_put_field(csv, writer->path[i]);
     fputs(writer->split[i] == PB_SPLIT_TRAIN ? ",train," : ",test,", csv);
-    put_field(csv, writer->class[i]);
+    pb_csv_put_field(csv, writer->class[i]);
     fputc(',', csv);
-    put_field(csv, writer->group[i]);
+    pb_csv_put_field(csv, writer->group[i]);
     fprintf(csv, ",%s,", LABELS[writer->label[i] - PB_LABEL_UNKNOWN]);
     if (writer->nearest[i] == PB_RESULT_UNSCORED) {
         fputs(",,,,\r\n", csv);
@@ -204,7 +190,7 @@ static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, cons
     }
     fprintf(csv, "%.9g,%u,%u,%u,", (double)writer->score[i], writer->patch[i] / grid, writer->patch[i] % grid,
             writer->nearest[i]);
-    put_field(csv, nearest_path);
+    pb_csv_put_field(csv, nearest_path);
     fputs("\r\n", csv);
 }
 

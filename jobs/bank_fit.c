@@ -46,6 +46,17 @@ static pb_status features_of(const pb_job *job, const pb_bank *bank, pb_setup_re
     return pb_ok();
 }
 
+/* Banks from before there was a choice do not say: they were made with the defaults. */
+static pb_status image_options_of(const pb_attributes *attributes, const char *file, pb_setup_request *request) {
+    const char *filter = pb_attributes_get(attributes, "option.interpolation");
+    const char *scaling = pb_attributes_get(attributes, "option.dct-scaling");
+    request->dct_scaling = scaling && strcmp(scaling, "true") == 0;
+    if (scaling && !request->dct_scaling && strcmp(scaling, "false") != 0)
+        return pb_fail(PB_E_INPUT, "%s: attribute option.dct-scaling is \"%s\", neither true nor false", file, scaling);
+    pb_status status = pb_filter_parse(filter ? filter : "bilinear", &request->filter);
+    return pb_prefix(status, file);
+}
+
 static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup_request *request) {
     const char *file = job->options->bank;
     const pb_attributes *attributes = &bank->attributes;
@@ -57,6 +68,7 @@ static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which whi
     request->resize = (int)resize;
     request->crop = (int)crop;
     request->which = which;
+    PB_TRY(image_options_of(attributes, file, request));
     return features_of(job, bank, request);
 }
 

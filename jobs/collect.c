@@ -91,7 +91,7 @@ static pb_status add_paths(const pb_collect_input *input, part *mine) {
 /* Extracts a batch of images again and copies the rows of the picks that lie in them; *next is the first pick not yet served. */
 static pb_status extract_batch(const pb_collect_input *input, const size_t *local, const uint64_t *index, size_t count,
                                part *mine, size_t *next) {
-    pb_rejects rejects = pb_rejects_begin(0);
+    pb_rejects rejects = pb_rejects_begin(0); /* none: they were all good before; so nothing is kept, and nothing to free */
     pb_batch batch;
     PB_TRY(pb_pipeline_run(input->pipeline, index, count, &rejects, &batch));
     size_t patches = pb_pipeline_patches(input->pipeline), dim = (size_t)pb_pipeline_dim(input->pipeline);

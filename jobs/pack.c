@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static const size_t LIST_BYTES_MAX = (size_t)8 << 30;
+static const char REJECTED[] = "rejected.csv";
 
 /* On rank 0: the list as CSV text, from wherever the user has it. */
 static pb_status read_list(const pb_job_options *options, char **text, size_t *size) {
@@ -103,23 +104,34 @@ static pb_status load_list(const pb_job *job, pb_list *list) {
     return status;
 }
 
+/* Where the bad entries of a list go. */
+typedef struct quarantine {
+    pb_rejects rejects;
+    const pb_list *list;
+} quarantine;
+
 static void reject(void *context, size_t list_index, const pb_status *why) {
-    (void)list_index; /* the message has the path */
-    pb_rejects_add(context, why);
+    quarantine *bad = context;
+    pb_rejects_add(&bad->rejects, list_index, bad->list->items[list_index].path, why);
 }
 
-static pb_status write_mine(const pb_job *job, const pb_list *list, pb_range shards, pb_rejects *rejects,
-                            pb_shard_summary *summaries) {
-    size_t shard_images = (size_t)job->options->shard_images;
+/* One shard of this rank. */
+static pb_status write_shard(const pb_job *job, uint64_t shard, quarantine *bad, pb_shard_summary *summary) {
+    PB_TRY(pb_shard_write(job->options->archive, bad->list, (size_t)shard, (size_t)job->options->shard_images, reject, bad, summary));
+    return pb_rejects_check(&bad->rejects);
+}
+
+/* Collective. Ranks agree after each shard, so that a failure ends all of them at once and none waits long for another. */
+static pb_status write_shards(const pb_job *job, size_t all, pb_range mine, quarantine *bad, pb_shard_summary *summaries) {
+    uint64_t longest = pb_range_size(pb_partition(all, pb_comm_size(job->comm), 0)); /* rank 0's is among them */
     pb_progress progress;
-    pb_progress_begin(&progress, "pack", pb_range_size(shards), "shards", pb_comm_rank(job->comm) == 0);
+    pb_progress_begin(&progress, "pack", longest, "shards a rank", pb_comm_rank(job->comm) == 0);
     pb_status status = pb_ok();
-    for (uint64_t shard = shards.first; shard < shards.end && !pb_failed(&status); shard++) {
-        status = pb_shard_write(job->options->archive, list, (size_t)shard, shard_images, reject, rejects,
-                                &summaries[shard - shards.first]);
-        if (!pb_failed(&status))
-            status = pb_rejects_check(rejects);
-        pb_progress_update(&progress, shard + 1 - shards.first);
+    for (uint64_t done = 0; done < longest && !pb_failed(&status); done++) {
+        if (mine.first + done < mine.end)
+            status = write_shard(job, mine.first + done, bad, &summaries[done]);
+        status = pb_agree(job->comm, status);
+        pb_progress_update(&progress, done + 1);
     }
     pb_progress_end(&progress);
     return status;
@@ -136,15 +148,28 @@ static pb_status write_manifest(const pb_job_options *options, const pb_shard_su
                              summaries, count);
 }
 
+/* Collective. Before the manifest, so that no archive is without it. */
+static pb_status list_rejected(const pb_job *job, const pb_rejects *rejects) {
+    char path[PB_PATH_MAX];
+    pb_status status = pb_path_join(job->options->archive, REJECTED, path); /* the same on every rank */
+    return pb_failed(&status) ? status : pb_rejects_write(job->comm, rejects, path);
+}
+
+static void remove_from_archive(const pb_job *job, const char *file) {
+    char path[PB_PATH_MAX];
+    pb_status joined = pb_path_join(job->options->archive, file, path);
+    if (!pb_failed(&joined))
+        unlink(path);
+}
+
 /* Collective. What failed must not leave shards without a manifest behind. `count` shards of this rank may have been written. */
 static void remove_shards(const pb_job *job, const pb_shard_summary *summaries, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        char path[PB_PATH_MAX];
-        pb_status joined = pb_path_join(job->options->archive, summaries[i].file, path);
-        if (summaries[i].file[0] && !pb_failed(&joined))
-            unlink(path);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (summaries[i].file[0])
+            remove_from_archive(job, summaries[i].file);
     pb_comm_barrier(job->comm, "removal of shards");
+    if (pb_comm_rank(job->comm) == 0)
+        remove_from_archive(job, REJECTED);
 }
 
 /* Collective. */
@@ -160,15 +185,17 @@ static pb_status write_archive(const pb_job *job, const pb_list *list) {
     double begun = pb_clock_seconds();
     size_t count = pb_shard_count(list->count, (size_t)job->options->shard_images), *sizes = NULL;
     pb_range mine = pb_partition(count, pb_comm_size(comm), pb_comm_rank(comm));
-    pb_rejects rejects = pb_rejects_begin((uint64_t)job->options->max_bad);
+    quarantine bad = {.rejects = pb_rejects_begin((uint64_t)job->options->max_bad), .list = list};
     pb_shard_summary *summaries = NULL, *all = NULL;
     pb_status status = pb_allocate(&summaries, pb_range_size(mine), sizeof *summaries, "shard summaries");
     pb_keep_first(&status, pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts"));
-    if (!pb_failed(&status))
-        status = write_mine(job, list, mine, &rejects, summaries);
     status = pb_agree(comm, status);
     if (!pb_failed(&status))
-        status = pb_rejects_agree(comm, &rejects);
+        status = write_shards(job, count, mine, &bad, summaries);
+    if (!pb_failed(&status))
+        status = pb_rejects_agree(comm, &bad.rejects);
+    if (!pb_failed(&status))
+        status = list_rejected(job, &bad.rejects);
     if (!pb_failed(&status))
         status = pb_comm_gather(comm, summaries, pb_range_size(mine) * sizeof *summaries, 0, &all, sizes, "shard summaries");
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
@@ -177,10 +204,11 @@ static pb_status write_archive(const pb_job *job, const pb_list *list) {
     if (pb_failed(&status))
         remove_shards(job, summaries, summaries ? pb_range_size(mine) : 0);
     else
-        report(job, list->count, count, rejects.count, pb_clock_seconds() - begun);
+        report(job, list->count, count, bad.rejects.count, pb_clock_seconds() - begun);
     pb_release(&summaries);
     pb_release(&sizes);
     pb_release(&all);
+    pb_rejects_free(&bad.rejects);
     return status;
 }
 

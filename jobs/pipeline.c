@@ -1,7 +1,6 @@
 #include "jobs/pipeline.h"
 
 #include "base/memory.h"
-#include "io/resize.h"
 
 #include <string.h>
 
@@ -70,10 +69,12 @@ size_t pb_pipeline_batch_max(const pb_pipeline *pipeline) { return (size_t)pipel
 
 /* Decodes one image of the batch into its slot. */
 static pb_status prepare(pb_pipeline *pipeline, const pb_span *span, size_t slot) {
+    const pb_pipeline_setup *setup = &pipeline->setup;
     pb_image image;
-    PB_TRY(pb_image_decode(span->bytes, span->size, &image));
+    PB_TRY(setup->dct_scaling ? pb_image_decode_scaled(span->bytes, span->size, setup->resize, &image)
+                              : pb_image_decode(span->bytes, span->size, &image));
     pb_image_brightness(&image, pipeline->brightness[slot]);
-    pb_status status = pb_image_to_input(&image, pipeline->setup.resize, pipeline->setup.crop,
+    pb_status status = pb_image_to_input(&image, setup->resize, setup->crop, setup->filter,
                                          pipeline->inputs + slot * input_bytes(pipeline));
     pb_image_free(&image);
     return status;
@@ -121,6 +122,12 @@ static pb_status take_all(pb_pipeline *pipeline, const uint64_t *index, size_t c
     return pb_ok();
 }
 
+static void reject(pb_pipeline *pipeline, uint64_t index, const pb_status *why, pb_rejects *rejects) {
+    pb_record record;
+    pb_status found = pb_archive_record(pipeline->setup.archive, index, &record);
+    pb_rejects_add(rejects, index, pb_failed(&found) ? "" : record.path, why);
+}
+
 /* Closes the gaps that bad images left. Returns how many are good. A failure of the machine (no memory) is not the image's fault.
  */
 static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects, size_t *good_out) {
@@ -129,7 +136,7 @@ static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t 
         if (pb_failed(&pipeline->verdict[i])) {
             if (pipeline->verdict[i].code != PB_E_INPUT)
                 return pipeline->verdict[i];
-            pb_rejects_add(rejects, &pipeline->verdict[i]);
+            reject(pipeline, index[i], &pipeline->verdict[i], rejects);
             continue;
         }
         if (good != i) {

@@ -10,8 +10,10 @@
 #include "base/status.h"
 #include "gpu/extractor.h"
 #include "io/archive.h"
+#include "io/resize.h"
 #include "jobs/rejects.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +23,8 @@ typedef struct pb_pipeline_setup {
     const pb_network *network; /* needed only during create */
     const pb_patchcore *patchcore; /* likewise; NULL: 3x3 means (gpu/extractor.h) */
     int resize, crop;          /* pixels; crop is the network's side */
+    pb_filter filter;          /* of resizing */
+    bool dct_scaling;          /* decode large JPEGs smaller (io/image.h) */
     int batch;                 /* images, at most */
     int threads;               /* for decoding */
 } pb_pipeline_setup;
@@ -40,7 +44,7 @@ typedef struct pb_batch {
     size_t count;             /* <= the number asked for */
     const uint64_t *index;    /* [count] in the archive */
     const size_t *slot;       /* [count] position in the batch asked for */
-    const double (*brightness)[PB_BRIGHTNESS_STATS]; /* [count] of the decoded image */
+    const double (*brightness)[PB_BRIGHTNESS_STATS]; /* [count] of the image as decoded, by dct_scaling perhaps smaller */
     const float *features;    /* device memory, [count * patches][dim] */
 } pb_batch;
 

@@ -1,14 +1,37 @@
 #include "jobs/rejects.h"
 
 #include "base/log.h"
+#include "base/memory.h"
+#include "io/rejected_file.h"
 
-pb_rejects pb_rejects_begin(uint64_t most) { return (pb_rejects){.most = most, .first = pb_ok()}; }
+#include <string.h>
 
-void pb_rejects_add(pb_rejects *rejects, const pb_status *why) {
+pb_rejects pb_rejects_begin(uint64_t most) { return (pb_rejects){.most = most, .first = pb_ok(), .trouble = pb_ok()}; }
+
+void pb_rejects_free(pb_rejects *rejects) { pb_release(&rejects->kept); }
+
+static pb_status keep(pb_rejects *rejects, uint64_t index, const char *path, const char *reason) {
+    size_t path_size = strlen(path) + 1, reason_size = strlen(reason) + 1;
+    size_t size = rejects->kept_size + sizeof index + path_size + reason_size;
+    if (size > rejects->kept_room) {
+        PB_TRY(pb_resize(&rejects->kept, rejects->kept_size, 2 * size, 1, "rejected images"));
+        rejects->kept_room = 2 * size;
+    }
+    char *at = rejects->kept + rejects->kept_size;
+    memcpy(at, &index, sizeof index);
+    memcpy(at + sizeof index, path, path_size);
+    memcpy(at + sizeof index + path_size, reason, reason_size);
+    rejects->kept_size = size;
+    return pb_ok();
+}
+
+void pb_rejects_add(pb_rejects *rejects, uint64_t index, const char *path, const pb_status *why) {
     pb_keep_first(&rejects->first, *why);
     rejects->count++;
     if (rejects->most > 0)
         pb_log(PB_LOG_WARN, "rejected", "bad=%llu reason=\"%s\"", (unsigned long long)rejects->count, why->message);
+    if (rejects->count <= rejects->most)
+        pb_keep_first(&rejects->trouble, keep(rejects, index, path, why->message));
 }
 
 static pb_status over_budget(const pb_rejects *rejects, uint64_t count) {
@@ -20,12 +43,50 @@ static pb_status over_budget(const pb_rejects *rejects, uint64_t count) {
 }
 
 pb_status pb_rejects_check(const pb_rejects *rejects) {
-    return rejects->count > rejects->most ? over_budget(rejects, rejects->count) : pb_ok();
+    return rejects->count > rejects->most ? over_budget(rejects, rejects->count) : rejects->trouble;
 }
 
 pb_status pb_rejects_agree(pb_comm *comm, const pb_rejects *rejects) {
     uint64_t all = pb_comm_sum_u64(comm, rejects->count, "count of bad images");
     /* Only a rank that saw one can say what was bad. */
     bool tells = all > rejects->most && rejects->count > 0;
-    return pb_agree(comm, tells ? over_budget(rejects, all) : pb_ok());
+    return pb_agree(comm, tells ? over_budget(rejects, all) : rejects->trouble);
+}
+
+/* On rank 0: `kept` of all ranks, end to end. */
+static pb_status write_all(const char *file, const char *kept, size_t size, size_t count) {
+    pb_rejected_item *items;
+    PB_TRY(pb_allocate(&items, count, sizeof *items, "rejected images"));
+    for (size_t at = 0, i = 0; at < size; i++) {
+        PB_ASSERT(i < count);
+        memcpy(&items[i].index, kept + at, sizeof items[i].index);
+        items[i].path = kept + at + sizeof items[i].index;
+        items[i].reason = items[i].path + strlen(items[i].path) + 1;
+        at = (size_t)(items[i].reason - kept) + strlen(items[i].reason) + 1;
+    }
+    pb_status status = pb_rejected_file_write(file, items, count);
+    pb_release(&items);
+    return status;
+}
+
+pb_status pb_rejects_write(pb_comm *comm, const pb_rejects *rejects, const char *file) {
+    uint64_t count = pb_comm_sum_u64(comm, rejects->count, "count of bad images");
+    size_t *sizes = NULL, size = 0;
+    char *all = NULL;
+    bool writes = pb_comm_rank(comm) == 0;
+    pb_status status = pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts");
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, rejects->kept, rejects->kept_size, 0, &all, sizes, "rejected images");
+    if (!pb_failed(&status) && writes) {
+        for (int rank = 0; rank < pb_comm_size(comm); rank++)
+            size += sizes[rank];
+        status = write_all(file, all, size, (size_t)count);
+    }
+    pb_release(&sizes);
+    pb_release(&all);
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status) && count > 0)
+        pb_log_once(PB_LOG_INFO, "rejected-list", "file=\"%s\" images=%llu", file, (unsigned long long)count);
+    return status;
 }

@@ -41,6 +41,7 @@ typedef struct scoring {
 } scoring;
 
 static void scoring_free(scoring *s) {
+    pb_rejects_free(&s->rejects);
     pb_results_abandon(&s->writer);
     pb_search_free(&s->search);
     pb_setup_close(&s->setup);
@@ -276,6 +277,13 @@ static pb_status score_all(scoring *s) {
     return status;
 }
 
+/* Collective. Before the results, so that none are without it. */
+static pb_status list_rejected(scoring *s) {
+    char path[PB_PATH_MAX];
+    pb_status status = pb_path_join(s->job->options->results, "rejected.csv", path); /* the same on every rank */
+    return pb_failed(&status) ? status : pb_rejects_write(s->job->comm, &s->rejects, path);
+}
+
 /* On rank 0. */
 static pb_status publish(scoring *s) {
     char csv[PB_PATH_MAX];
@@ -295,6 +303,8 @@ pb_status pb_job_score(const pb_job *job) {
         status = pb_agree(job->comm, writes ? create_results(&s) : pb_ok());
     if (!pb_failed(&status))
         status = score_all(&s);
+    if (!pb_failed(&status))
+        status = list_rejected(&s);
     if (!pb_failed(&status))
         status = pb_agree(job->comm, writes ? publish(&s) : pb_ok());
     if (!pb_failed(&status))

@@ -52,6 +52,8 @@ static pb_status open_pipeline(const pb_job *job, const pb_setup_request *reques
                                   .patchcore = request->is_patchcore ? &request->patchcore : NULL,
                                   .resize = request->resize,
                                   .crop = request->crop,
+                                  .filter = request->filter,
+                                  .dct_scaling = request->dct_scaling,
                                   .batch = (int)job->options->batch,
                                   .threads = setup->threads};
     return pb_pipeline_create(&pipeline, &setup->pipeline);

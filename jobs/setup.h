@@ -14,6 +14,8 @@ typedef struct pb_setup_request {
     int resize, crop;            /* pixels */
     bool is_patchcore;           /* features as `patchcore` says; otherwise 3x3 means */
     pb_patchcore patchcore;
+    pb_filter filter;            /* of resizing */
+    bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */
     pb_which which;
     int parts; /* 0: images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h) */
 } pb_setup_request;

@@ -6,6 +6,7 @@
 #include "jobs/provenance.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ static void training_free(pb_training *t) {
     pb_projection_free(&t->projection);
     pb_setup_close(&t->setup);
     pb_release(&t->images);
+    pb_rejects_free(&t->rejects);
     pb_coreset_free(&t->coreset);
     pb_attributes_free(&t->attributes);
 }
@@ -126,9 +128,11 @@ static pb_status open_all(pb_training *t) {
                                 .taps = options->taps,
                                 .resize = (int)options->resize,
                                 .crop = (int)options->crop,
+                                .dct_scaling = options->dct_scaling,
                                 .which = PB_WHICH_TRAIN,
                                 .parts = two_round ? (int)options->parts : 0};
     pb_status status = parse_ratios(t);
+    pb_keep_first(&status, pb_filter_parse(options->interpolation, &request.filter));
     if (!pb_failed(&status))
         status = choose_features(options, &request);
     if (!pb_failed(&status))
@@ -163,11 +167,24 @@ static pb_status select_patches(pb_training *t) {
     return pb_failed(&status) ? status : pb_train_select(t);
 }
 
+/* Collective. BANK.rejected.csv, before the bank, so that none is without it. Not plain rejected.csv: a folder may hold many
+ * banks, or be the archive's. */
+static pb_status list_rejected(pb_training *t) {
+    char path[PB_PATH_MAX];
+    const char *bank = t->job->options->bank;
+    int length = snprintf(path, sizeof path, "%s.rejected.csv", bank);
+    if (length >= PB_PATH_MAX)
+        return pb_fail(PB_E_INPUT, "%s: the name is too long", bank); /* the same on every rank */
+    return pb_rejects_write(t->job->comm, &t->rejects, path);
+}
+
 pb_status pb_job_train(const pb_job *job) {
     pb_training t = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     pb_status status = open_all(&t);
     if (!pb_failed(&status))
         status = select_patches(&t);
+    if (!pb_failed(&status))
+        status = list_rejected(&t);
     if (!pb_failed(&status))
         status = pb_train_write_banks(&t);
     if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)

@@ -31,6 +31,7 @@ typedef struct verification {
 } verification;
 
 static void verification_free(verification *v) {
+    pb_rejects_free(&v->rejects);
     pb_search_free(&v->search);
     pb_projection_free(&v->projection);
     pb_setup_close(&v->setup);

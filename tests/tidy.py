@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = (
      ("io/h5.c", "io/h5_column.c", "io/h5_ragged.c")),
     ("tests/io/test_image.c", "pb_image_decode chooses the format", ("io/image_jpeg.c", "io/image_png.c")),
     ("tests/io/test_list.c", "both ways into a list", ("io/list_mvtec.c",)),
+    ("tests/io/test_rejected_file.c", "fields are seen in a file", ("io/csv_field.c",)),
     ("tests/jobs/test_main.c", "the table is seen by help and docs/OPTIONS.md", ("jobs/options_table.c",)),
     ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""Pillow's bilinear resize as an oracle for patchbank's own; needs python3-pil and python3-numpy.
+"""Pillow's resize as an oracle for patchbank's own; needs python3-pil and python3-numpy.
 
-Usage:  pillow_resize.py IN.raw W H C OUT_W OUT_H > OUT.raw
-        pillow_resize.py --serve < REQUESTS > CHECKSUMS
+Usage:  pillow_resize.py [--filter NAME] IN.raw W H C OUT_W OUT_H > OUT.raw
+        pillow_resize.py [--filter NAME] --serve < REQUESTS > CHECKSUMS
+
+NAME is bilinear (the default), bicubic or lanczos.
 
 First form: IN.raw (or - for standard input) holds W*H*C bytes: rows of pixels of C interleaved channels, C = 1 (grey)
 or 3 (RGB). Standard output gets OUT_W*OUT_H*C bytes in the same layout.
@@ -29,6 +31,7 @@ import numpy
 from PIL import Image
 
 MODES = {1: "L", 3: "RGB"}
+FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
 MAX_SIDE = 1 << 14          # keeps a mistyped request from taking all memory
 
 
@@ -50,12 +53,12 @@ def formula_image(width, height, channels, seed):
     return ((v >> 24) ^ (v >> 8)).astype(numpy.uint8).tobytes()
 
 
-def resize(raw, width, height, channels, out_width, out_height):
+def resize(how, raw, width, height, channels, out_width, out_height):
     image = Image.frombytes(MODES[channels], (width, height), raw)
-    return image.resize((out_width, out_height), Image.BILINEAR).tobytes()
+    return image.resize((out_width, out_height), FILTERS[how]).tobytes()
 
 
-def serve(requests, answers):
+def serve(how, requests, answers):
     for number, line in enumerate(requests, start=1):
         try:
             *sizes, seed = map(int, line.split())
@@ -65,7 +68,7 @@ def serve(requests, answers):
             raise BadInput(f"request {number}: expected W H C OUT_W OUT_H SEED") from None
         check_sizes(*sizes)
         width, height, channels = sizes[:3]
-        resized = resize(formula_image(width, height, channels, seed), *sizes)
+        resized = resize(how, formula_image(width, height, channels, seed), *sizes)
         print(f"{zlib.crc32(resized):08x}", file=answers, flush=True)
 
 
@@ -89,8 +92,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_arguments(argv=None):
-    parser = Parser(prog="pillow_resize.py", description="Bilinear resize by Pillow, as an oracle for tests.",
-                    usage="%(prog)s IN.raw W H C OUT_W OUT_H | %(prog)s --serve")
+    parser = Parser(prog="pillow_resize.py", description="Resize by Pillow, as an oracle for tests.",
+                    usage="%(prog)s [--filter NAME] IN.raw W H C OUT_W OUT_H | %(prog)s [--filter NAME] --serve")
+    parser.add_argument("--filter", choices=sorted(FILTERS), default="bilinear")
     parser.add_argument("--serve", action="store_true",
                         help='answer lines "W H C OUT_W OUT_H SEED" with the CRC-32 of the resized formula image')
     parser.add_argument("input", metavar="IN.raw", nargs="?", help="W*H*C bytes, interleaved; - is standard input")
@@ -105,12 +109,12 @@ def main(argv=None):
     arguments = parse_arguments(argv)
     try:
         if arguments.serve:
-            serve(sys.stdin, sys.stdout)
+            serve(arguments.filter, sys.stdin, sys.stdout)
         else:
             check_sizes(*arguments.sizes)
             width, height, channels = arguments.sizes[:3]
             raw = read_raw(arguments.input, width * height * channels)
-            sys.stdout.buffer.write(resize(raw, *arguments.sizes))
+            sys.stdout.buffer.write(resize(arguments.filter, raw, *arguments.sizes))
     except BadInput as error:
         print(f"pillow_resize.py: {error}", file=sys.stderr)
         return os.EX_DATAERR

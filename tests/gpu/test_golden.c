@@ -70,7 +70,7 @@ static uint8_t *golden_input(const char *name) {
     pb_image image;
     test_must(pb_image_decode(bytes, size, &image));
     test_must(pb_allocate(&input, INPUT_BYTES, 1, "input"));
-    test_must(pb_image_to_input(&image, SIDE, SIDE, input));
+    test_must(pb_image_to_input(&image, SIDE, SIDE, PB_FILTER_BILINEAR, input));
     pb_image_free(&image);
     pb_release(&bytes);
     return input;

@@ -1,7 +1,8 @@
-"""Makes a list of images to archive: archive_images.py FOLDER [noise]
+"""Makes a list of images to archive: archive_images.py FOLDER [noise] [turned]
 
 Good ones of every kind that is taken, with masks, classes, groups and awkward names, and among them one of each kind that is
-not. With `noise` also a PNG of more than a chunk (1 MiB) of a shard.
+not. With `noise` also a PNG of more than a chunk (1 MiB) of a shard; with
+`turned` the first is one that its EXIF orientation turns from 12 x 30 to 30 x 12.
 """
 
 import csv
@@ -38,6 +39,10 @@ def write(name, data):
     rows.append([name, "train", "", "", "", ""])
 
 
+if "turned" in sys.argv[2:]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    make("a/first.jpg", (12, 30), exif=exif)
 make("a/grey.png", (16, 12), "L")
 make("a/rgb, with comma.png", (9, 20), mask=(9, 20), split="test", label="1", group="m1")
 make("b/\u00fcmlaut \"quoted\".jpg", (33, 31), quality=80, kind="nut", label="")

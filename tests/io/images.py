@@ -1,14 +1,18 @@
 #!/usr/bin/python3
 """Test images and reference values for tests/io; needs python3-pil and python3-numpy.
 
-Usage:  images.py make FOLDER           writes good/ (files to be decoded), bad/ (files to be refused), attack/
+Usage:  images.py make FOLDER           writes good/ (files to be decoded), large/ (files to be decoded smaller),
+                                        bad/ (files to be refused), attack/
         images.py brightness FILE...    one line "MEAN DEVIATION STEP PERCENTILE" a file, of Pillow's "L"
-        images.py input < REQUESTS      requests as in tests/golden/pillow_resize.py but "W H C SIDE CROP SEED": CRC-32 of what
-                                        torchvision's Resize(SIDE), CenterCrop(CROP) make of the image as RGB
+        images.py input FILTER < REQUESTS
+                                        requests as in tests/golden/pillow_resize.py but "W H C SIDE CROP SEED": CRC-32 of what
+                                        torchvision's Resize(SIDE, FILTER), CenterCrop(CROP) make of the image as RGB
 
-PNG kinds that Pillow cannot write (interlaced, grey of 2 and 4 bits, tRNS of grey and RGB, 16 bits) are written here.
+PNG kinds that Pillow cannot write (interlaced, grey of 2 and 4 bits, tRNS of grey and RGB, 16 bits, eXIf) are written here; JPEG
+kinds that it cannot write (YCCK, inks without Adobe's marker, RGB) are made from what it writes by another marker.
 """
 
+import io
 import os
 import struct
 import sys
@@ -47,8 +51,8 @@ def packed_rows(samples, bits):
     return rows
 
 
-def png(samples, bits, kind, between=b"", interlaced=False, claimed=None):
-    """A PNG file. between: chunks before the data; claimed: (width, height) that the header lies about."""
+def png(samples, bits, kind, between=b"", interlaced=False, claimed=None, behind=b""):
+    """A PNG file. between, behind: chunks before and after the data; claimed: (width, height) that the header lies about."""
     height, width = samples.shape[:2]
     parts = [samples[y0::dy, x0::dx] for x0, y0, dx, dy in ADAM7] if interlaced else [samples]
     rows = b"".join(packed_rows(part, bits) for part in parts if part.size)
@@ -56,7 +60,7 @@ def png(samples, bits, kind, between=b"", interlaced=False, claimed=None):
     half = len(data) // 2
     header = struct.pack(">IIBBBBB", *(claimed or (width, height)), bits, kind, 0, 0, interlaced)
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + between + chunk(b"IDAT", data[:half]) + chunk(b"IDAT", data[half:])
-            + chunk(b"IEND", b""))
+            + behind + chunk(b"IEND", b""))
 
 
 def write(path, data):
@@ -76,9 +80,98 @@ def make_good_jpeg(folder):
                 rgb.save(f"{folder}/rgb{name}-{tail}", quality=85, subsampling=subsampling, progressive=progressive)
     rgb.save(f"{folder}/coarse.jpg", quality=5)
     rgb.save(f"{folder}/fine.jpg", quality=100, subsampling=0, optimize=True)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees": not applied
-    rgb.save(f"{folder}/turned.jpg", exif=exif)
+
+
+def jpeg(image, **how):
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", **how)
+    return buffer.getvalue()
+
+
+def segment(marker, data):
+    return struct.pack(">BBH", 0xff, marker, len(data) + 2) + data
+
+
+def without(data, marker):
+    """The JPEG without its first segment of a marker."""
+    at = 2
+    while data[at + 1] != marker:
+        at += 2 + struct.unpack(">H", data[at + 2:at + 4])[0]
+    return data[:at] + data[at + 2 + struct.unpack(">H", data[at + 2:at + 4])[0]:]
+
+
+def adobe(transform):
+    return segment(0xee, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, transform))
+
+
+def behind_start(data, inserted):
+    return data[:2] + inserted + data[2:]
+
+
+def make_inks(folder, sizes, **how):
+    for width, height in sizes:
+        for progressive in (False, True):
+            inks = Image.fromarray(picture(width, height, 4), "CMYK")
+            plain = jpeg(inks, quality=90, progressive=progressive, **how)
+            tail = f"{width}x{height}{'-progressive' if progressive else ''}.jpg"
+            write(f"{folder}/cmyk-{tail}", plain)
+            bare = without(plain, 0xee)
+            write(f"{folder}/cmyk-bare-{tail}", bare)
+            write(f"{folder}/ycck-{tail}", behind_start(bare, adobe(2)))
+
+
+def make_good_jpeg_colours(folder):
+    make_inks(folder, ((1, 1), (16, 16), (37, 53), (64, 49)))
+    levels = numpy.arange(256 * 64, dtype=numpy.uint32) * 2654435761 >> 8  # all four inks at every level
+    samples = (levels[:, None] >> numpy.array([0, 5, 9, 13]) & 255).astype(numpy.uint8)
+    inks = Image.frombytes("CMYK", (128, 128), samples.tobytes())
+    inks.save(f"{folder}/cmyk-levels.jpg", quality=100, subsampling=0)
+    rgb = jpeg(Image.fromarray(picture(37, 53, 3)), subsampling=0)
+    write(f"{folder}/rgb-stored.jpg", behind_start(without(rgb, 0xe0), adobe(0)))
+
+
+def exif(orientation, big_endian=False, kind=3, entries_before=2, entries_after=1):
+    """A TIFF header and a directory with the orientation as SHORT (3) or LONG (4) among other tags."""
+    order = ">" if big_endian else "<"
+    def entry(tag, kind, value):
+        return struct.pack(order + "HHI", tag, kind, 1) + struct.pack(order + {3: "HH", 4: "I"}[kind], *([value, 0][:5 - kind]))
+    entries = [entry(0x0100 + i, 4, 6) for i in range(entries_before)] + [entry(0x0112, kind, orientation)]
+    entries += [entry(0x0128, 3, 2) for _ in range(entries_after)]
+    head = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(order + "I", 8)
+    return head + struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
+
+
+def make_good_turned(folder):
+    jpegs = {"rgb": jpeg(Image.fromarray(picture(37, 53, 3))), "grey": jpeg(Image.fromarray(picture(17, 9, 1)[:, :, 0])),
+             "cmyk": jpeg(Image.fromarray(picture(24, 31, 4), "CMYK"))}
+    for turn in range(10):  # 0 and 9 are not defined
+        big, kind = bool(turn & 1), 3 + (turn >> 1 & 1)
+        for name, data in jpegs.items():
+            write(f"{folder}/turned{turn}-{name}.jpg", behind_start(data, segment(0xe1, b"Exif\0\0" + exif(turn, big, kind))))
+        for name, samples, colour in (("rgb", picture(7, 5, 3), RGB), ("grey", picture(9, 4, 1), GREY),
+                                      ("grey-alpha", picture(3, 8, 2), GREY_ALPHA)):
+            inside = chunk(b"eXIf", exif(turn, big, kind))
+            write(f"{folder}/turned{turn}-{name}.png", png(samples, 8, colour, inside))
+            write(f"{folder}/turned{turn}-late-{name}.png", png(samples, 8, colour, behind=inside))
+    xmp = segment(0xe1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
+    two = segment(0xe1, b"Exif\0\0" + exif(6)) + segment(0xe1, b"Exif\0\0" + exif(3))
+    write(f"{folder}/turned-first-of-two.jpg", behind_start(jpegs["rgb"], xmp + two))
+    no_tag = exif(6).replace(b"\x12\1", b"\x13\1")
+    write(f"{folder}/turned-no-tag.jpg", behind_start(jpegs["rgb"], segment(0xe1, b"Exif\0\0" + no_tag)))
+    Image.fromarray(picture(12, 7, 3)).save(f"{folder}/turned-by-pillow.png", exif=b"Exif\0\0" + exif(8))
+
+
+def make_large(folder):
+    for width, height in ((640, 480), (333, 517), (1000, 130)):
+        rgb, grey = Image.fromarray(picture(width, height, 3)), Image.fromarray(picture(width, height, 1)[:, :, 0])
+        for progressive in (False, True):
+            tail = f"{width}x{height}{'-progressive' if progressive else ''}.jpg"
+            grey.save(f"{folder}/grey-{tail}", progressive=progressive)
+            for subsampling in (0, 1, 2):
+                rgb.save(f"{folder}/rgb{subsampling}-{tail}", progressive=progressive, subsampling=subsampling)
+    make_inks(folder, ((301, 250),), subsampling=0)
+    rgb.save(f"{folder}/turned.jpg", exif=b"Exif\0\0" + exif(6))
+    rgb.save(f"{folder}/rgb.png")
 
 
 def make_good_png(folder):
@@ -104,6 +197,9 @@ def make_good_png(folder):
                 write(f"{folder}/palette{bits}-{own}", png(samples, bits, PALETTE, colors, interlaced))
             for kind in (RGB, GREY_ALPHA, RGB_ALPHA):
                 write(f"{folder}/kind{kind}-{own}", png(picture(width, height, CHANNELS[kind]), 8, kind, b"", interlaced))
+            for kind in (GREY, RGB, GREY_ALPHA, RGB_ALPHA):
+                deep = numpy.random.RandomState(kind).randint(0, 65536, (height, width, CHANNELS[kind])).astype(numpy.uint16)
+                write(f"{folder}/deep{kind}-{own}", png(deep, 16, kind, b"", interlaced))
         clear = chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))
         gamma = chunk(b"gAMA", struct.pack(">I", 30000)) + chunk(b"tEXt", b"Comment\0odd") + chunk(b"bKGD", bytes(6))
         write(f"{folder}/rgb-clear-{tail}", png(picture(width, height, 3), 8, RGB, gamma + clear))
@@ -113,12 +209,14 @@ def make_bad(folder):
     rgb = Image.fromarray(picture(32, 24, 3))
     for name in ("a.gif", "a.bmp", "a.tif", "a.webp", "a.jp2"):
         rgb.save(f"{folder}/{name}")
-    rgb.convert("CMYK").save(f"{folder}/cmyk.jpg")
-    write(f"{folder}/deep-grey.png", png(picture(5, 4, 1).astype(numpy.uint16) * 257, 16, GREY))
-    write(f"{folder}/deep-rgb.png", png(picture(5, 4, 3).astype(numpy.uint16) * 257, 16, RGB))
+    for name, count in (("two", 2), ("five", 5)):
+        frame = struct.pack(">BHHB", 8, 8, 8, count) + b"".join(bytes([c, 0x11, 0]) for c in range(1, count + 1))
+        write(f"{folder}/{name}.jpg", b"\xff\xd8" + segment(0xc0, frame) + segment(0xda, b"\1\1\0\0\0\0"))
     write(f"{folder}/colourless.png", png(numpy.arange(12, dtype=numpy.uint8).reshape(3, 4, 1), 8, PALETTE,
                                           chunk(b"PLTE", bytes(range(33)))))
     write(f"{folder}/huge.png", png(picture(5, 4, 1), 8, GREY, claimed=(60000, 60000)))
+    write(f"{folder}/bomb.png", png(picture(5, 4, 1), 8, GREY, claimed=(16000, 16000)))
+    write(f"{folder}/bomb-deep.png", png(picture(5, 4, 4), 16, RGB_ALPHA, claimed=(16000, 100)))
     write(f"{folder}/wide.png", png(picture(5, 4, 1), 8, GREY, claimed=(2 ** 31 - 1, 2)))
     write(f"{folder}/flat.png", png(picture(5, 4, 1), 8, GREY, claimed=(0, 4)))
     write(f"{folder}/short-data.png", png(picture(5, 4, 1), 8, GREY, claimed=(5, 5)))
@@ -139,7 +237,8 @@ def make_attack(folder):
 
 
 def make(folder):
-    for name, maker in (("good", (make_good_jpeg, make_good_png)), ("bad", (make_bad,)), ("attack", (make_attack,))):
+    good = (make_good_jpeg, make_good_jpeg_colours, make_good_turned, make_good_png)
+    for name, maker in (("good", good), ("large", (make_large,)), ("bad", (make_bad,)), ("attack", (make_attack,))):
         os.mkdir(f"{folder}/{name}")
         for part in maker:
             part(f"{folder}/{name}")
@@ -153,7 +252,7 @@ def brightness(paths):
         print(f"{grey.mean():.17g} {grey.std():.17g} {step:.17g} {percentile:.17g}")
 
 
-def network_inputs(requests):
+def network_inputs(how, requests):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
     import pillow_resize
     for line in requests:
@@ -163,7 +262,7 @@ def network_inputs(requests):
         short, long = (width, height) if width <= height else (height, width)
         new_short, new_long = side, int(side * long / short)
         new_width, new_height = (new_short, new_long) if width <= height else (new_long, new_short)
-        image = image.resize((new_width, new_height), Image.BILINEAR)
+        image = image.resize((new_width, new_height), pillow_resize.FILTERS[how])
         top, left = int(round((new_height - crop) / 2.0)), int(round((new_width - crop) / 2.0))
         print(f"{zlib.crc32(image.crop((left, top, left + crop, top + crop)).tobytes()):08x}")
 
@@ -173,8 +272,8 @@ def main(words):
         make(words[1])
     elif words[:1] == ["brightness"]:
         brightness(words[1:])
-    elif words == ["input"]:
-        network_inputs(sys.stdin)
+    elif words[:1] == ["input"] and len(words) == 2:
+        network_inputs(words[1], sys.stdin)
     else:
         sys.exit(__doc__)
 

@@ -232,6 +232,32 @@ Test(archive_damage, recorded_size_is_compared) {
                        "%s", report.text);
 }
 
+/* Archives from before orientation was applied have the sides as they are stored. */
+Test(archive_damage, recorded_size_of_a_turned_image_may_be_the_stored_one) {
+    sample turned;
+    sample_report report = {0};
+    char words[3 * ORACLE_PATH];
+    uint64_t damaged;
+    sample_make(&turned, "turned");
+    sample_assert_ok(sample_archive(&turned, "t", 100, &report));
+    static const char *const SIDES[] = {"first:width:12", "first:height:30", "first:height:29"};
+    for (int i = 0; i < 3; i++) {
+        pb_record record;
+        pb_archive *archive = sample_open(&turned, "t");
+        sample_assert_ok(pb_archive_record(archive, 0, &record));
+        cr_assert(i > 0 || (record.width == 30 && record.height == 12));
+        pb_archive_close(&archive);
+        snprintf(words, sizeof words, "'%s/t/shard-00000.h5' %s", turned.folder, SIDES[i]);
+        free(oracle_python("tests/io/h5_damage.py", words, NULL));
+        archive = sample_open(&turned, "t");
+        memset(&report, 0, sizeof report);
+        sample_assert_ok(pb_archive_verify(archive, 0, sample_reported, &report, &damaged));
+        cr_assert_eq(damaged, i == 1 ? 1 : 2, "%s: %s", SIDES[i], report.text); /* the SHA-256 always */
+        pb_archive_close(&archive);
+    }
+    sample_remove(&turned);
+}
+
 /* --- the manifest ----------------------------------------------------------------------------------------------- */
 
 /* Replaces the first `from` in the manifest by `to` and opens the archive. */

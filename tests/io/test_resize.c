@@ -19,7 +19,7 @@ static const resize_case EXTREMES[] = {
 };
 enum { EXTREME_COUNT = sizeof EXTREMES / sizeof *EXTREMES };
 
-static const int SIDES[] = {1, 2, 3, 5, 8, 17, 64, 101, 300};
+static const int SIDES[] = {1, 2, 3, 5, 8, 17, 64, 101, 224, 300};
 enum { SIDE_COUNT = sizeof SIDES / sizeof *SIDES, CASE_COUNT = 2 * SIDE_COUNT * SIDE_COUNT + EXTREME_COUNT };
 
 /* Every width with every output width, grey and RGB; heights run through the same sides in other orders. */
@@ -31,25 +31,36 @@ static resize_case case_of(int number) {
     return (resize_case){SIDES[i], SIDES[(4 * i + j) % SIDE_COUNT], channels, SIDES[j], SIDES[(5 * j + i + 2) % SIDE_COUNT]};
 }
 
-Test(resize, bit_for_bit_as_pillow) {
-    char requests[CASE_COUNT * 64] = "";
+static const char *const NAMES[] = {"bilinear", "bicubic", "lanczos"};
+
+static pb_filter filter_named(const char *name) {
+    pb_filter filter;
+    pb_status status = pb_filter_parse(name, &filter);
+    cr_assert_eq(status.code, PB_OK, "%s", status.message);
+    return filter;
+}
+
+static void check_against_pillow(const char *name) {
+    pb_filter filter = filter_named(name);
+    char requests[CASE_COUNT * 64] = "", words[64];
     size_t length = 0;
     for (int n = 0; n < CASE_COUNT; n++) {
         resize_case c = case_of(n);
         length += (size_t)snprintf(requests + length, sizeof requests - length, "%d %d %d %d %d %d\n", c.width, c.height,
                                    c.channels, c.out_width, c.out_height, n);
     }
-    char *answers = oracle_python("tests/golden/pillow_resize.py", "--serve", requests), *rest = answers;
+    snprintf(words, sizeof words, "--filter %s --serve", name);
+    char *answers = oracle_python("tests/golden/pillow_resize.py", words, requests), *rest = answers;
     for (int n = 0; n < CASE_COUNT; n++) {
         resize_case c = case_of(n);
         uint8_t *in = oracle_formula(c.width, c.height, c.channels, (uint32_t)n);
         size_t size = (size_t)c.out_width * (size_t)c.out_height * (size_t)c.channels;
         uint8_t *out = malloc(size);
-        pb_status status = pb_resize_bilinear(in, c.width, c.height, c.channels, out, c.out_width, c.out_height);
+        pb_status status = pb_image_resize(in, c.width, c.height, c.channels, out, c.out_width, c.out_height, filter);
         cr_assert_eq(status.code, PB_OK, "%s", status.message);
         uint32_t expected = (uint32_t)strtoul(rest, &rest, 16), crc = oracle_crc32(out, size);
-        cr_assert_eq(crc, expected, "%d x %d x %d to %d x %d: %08x, in Pillow %08x", c.width, c.height, c.channels, c.out_width,
-                     c.out_height, crc, expected);
+        cr_assert_eq(crc, expected, "%s: %d x %d x %d to %d x %d: %08x, in Pillow %08x", name, c.width, c.height, c.channels,
+                     c.out_width, c.out_height, crc, expected);
         free(in);
         free(out);
     }
@@ -57,20 +68,37 @@ Test(resize, bit_for_bit_as_pillow) {
     free(answers);
 }
 
+Test(resize, bilinear_bit_for_bit_as_pillow) { check_against_pillow("bilinear"); }
+Test(resize, bicubic_bit_for_bit_as_pillow) { check_against_pillow("bicubic"); }
+Test(resize, lanczos_bit_for_bit_as_pillow) { check_against_pillow("lanczos"); }
+
+Test(resize, other_names_are_no_filters) {
+    static const char *const WRONG[] = {"", "bilinea", "bilinear ", "Lanczos", "nearest"};
+    for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
+        pb_filter filter;
+        pb_status status = pb_filter_parse(WRONG[i], &filter);
+        cr_assert_eq(status.code, PB_E_INPUT);
+        cr_assert_not_null(strstr(status.message, WRONG[i]));
+    }
+}
+
 /* Same size: nothing may change. Constant images stay constant, at the ends of the range too. */
 Test(resize, keeps_what_needs_no_change) {
     uint8_t *in = oracle_formula(31, 22, 3, 5), out[31 * 22 * 3], flat[40 * 30];
-    pb_status status = pb_resize_bilinear(in, 31, 22, 3, out, 31, 22);
-    cr_assert_eq(status.code, PB_OK);
-    cr_assert_arr_eq(in, out, sizeof out);
-    free(in);
-    for (int value = 0; value < 256; value += 51) {
-        memset(flat, value, sizeof flat);
-        status = pb_resize_bilinear(flat, 40, 30, 1, out, 23, 37);
+    for (int f = 0; f < 3; f++) {
+        pb_filter filter = filter_named(NAMES[f]);
+        pb_status status = pb_image_resize(in, 31, 22, 3, out, 31, 22, filter);
         cr_assert_eq(status.code, PB_OK);
-        for (int i = 0; i < 23 * 37; i++)
-            cr_assert_eq(out[i], value);
+        cr_assert_arr_eq(in, out, sizeof out);
+        for (int value = 0; value < 256; value += 51) {
+            memset(flat, value, sizeof flat);
+            status = pb_image_resize(flat, 40, 30, 1, out, 23, 37, filter);
+            cr_assert_eq(status.code, PB_OK);
+            for (int i = 0; i < 23 * 37; i++)
+                cr_assert_eq(out[i], value);
+        }
     }
+    free(in);
 }
 
 typedef struct input_case {
@@ -85,26 +113,27 @@ static const input_case INPUTS[] = {
 };
 enum { INPUT_COUNT = sizeof INPUTS / sizeof *INPUTS };
 
-Test(resize, input_is_torchvisions_resize_and_crop) {
-    char requests[INPUT_COUNT * 64] = "";
+static void check_inputs(const char *name) {
+    char requests[INPUT_COUNT * 64] = "", words[64];
     size_t length = 0;
     for (int n = 0; n < INPUT_COUNT; n++) {
         input_case c = INPUTS[n];
         length += (size_t)snprintf(requests + length, sizeof requests - length, "%d %d %d %d %d %d\n", c.width, c.height,
                                    c.channels, c.side, c.crop, n);
     }
-    char *answers = oracle_python("tests/io/images.py", "input", requests), *rest = answers;
+    snprintf(words, sizeof words, "input %s", name);
+    char *answers = oracle_python("tests/io/images.py", words, requests), *rest = answers;
     for (int n = 0; n < INPUT_COUNT; n++) {
         input_case c = INPUTS[n];
         pb_image image = {.width = c.width, .height = c.height, .channels = c.channels};
         image.pixels = oracle_formula(c.width, c.height, c.channels, (uint32_t)n);
         size_t size = (size_t)c.crop * (size_t)c.crop * 3;
         uint8_t *out = malloc(size);
-        pb_status status = pb_image_to_input(&image, c.side, c.crop, out);
+        pb_status status = pb_image_to_input(&image, c.side, c.crop, filter_named(name), out);
         cr_assert_eq(status.code, PB_OK, "%s", status.message);
         uint32_t expected = (uint32_t)strtoul(rest, &rest, 16), crc = oracle_crc32(out, size);
-        cr_assert_eq(crc, expected, "%d x %d x %d, side %d, crop %d: %08x, in Pillow %08x", c.width, c.height, c.channels, c.side,
-                     c.crop, crc, expected);
+        cr_assert_eq(crc, expected, "%s: %d x %d x %d, side %d, crop %d: %08x, in Pillow %08x", name, c.width, c.height,
+                     c.channels, c.side, c.crop, crc, expected);
         free(image.pixels);
         free(out);
     }
@@ -112,17 +141,22 @@ Test(resize, input_is_torchvisions_resize_and_crop) {
     free(answers);
 }
 
+Test(resize, input_is_torchvisions_resize_and_crop) {
+    for (int f = 0; f < 3; f++)
+        check_inputs(NAMES[f]);
+}
+
 Test(resize, refuses_too_narrow_images) {
     static uint8_t pixels[PB_IMAGE_SIDE_MAX], out[224 * 224 * 3];
     pb_image image = {.width = PB_IMAGE_SIDE_MAX, .height = 1, .channels = 1, .pixels = pixels};
-    pb_status status = pb_image_to_input(&image, 224, 224, out);
+    pb_status status = pb_image_to_input(&image, 224, 224, PB_FILTER_BILINEAR, out);
     cr_assert_eq(status.code, PB_E_INPUT);
     cr_assert_not_null(strstr(status.message, "65535 x 1"), "%s", status.message);
     image.width = 1;
     image.height = 293; /* 224 * 293 = 65632 rows; 292 would just do */
-    status = pb_image_to_input(&image, 224, 224, out);
+    status = pb_image_to_input(&image, 224, 224, PB_FILTER_BILINEAR, out);
     cr_assert_eq(status.code, PB_E_INPUT);
     image.height = 292;
-    status = pb_image_to_input(&image, 224, 224, out);
+    status = pb_image_to_input(&image, 224, 224, PB_FILTER_BILINEAR, out);
     cr_assert_eq(status.code, PB_OK, "%s", status.message);
 }

@@ -32,11 +32,42 @@ Test(pack, bad_images_within_the_budget_are_left_out) {
     must(patchbank(2, "pack --list list.csv --archive some --shard-images 5 --max-bad 2"), 0);
     says("images/04.png");
     says("images/17.jpg");
+    must(in_folder("printf 'path,index,reason\r\nimages/04.png,4,./images/04.png: not a JPEG or PNG file\r\n"
+                   "images/17.jpg,17,./images/17.jpg: cannot open: No such file or directory\r\n' | diff - some/rejected.csv"),
+         0);
+    for (int ranks = 1; ranks <= 4; ranks++) {
+        must(patchbank(ranks, "pack --list list.csv --archive s%d --shard-images 5 --max-bad 9", ranks), 0);
+        must(in_folder("diff -r some s%d", ranks), 0);
+    }
     must(patchbank(1, "info --archive some"), 0);
     says("22 images in 5 shards");
     must(patchbank(2, "pack --list list.csv --archive none --shard-images 5 --max-bad 1"), 65);
     says_once("2 bad images, more than --max-bad 1");
     cr_assert(!exists("none"));
+}
+
+Test(pack, without_bad_images_there_is_no_list_of_them) {
+    must(in_folder("mkdir a && echo of a job that was killed > a/rejected.csv"), 0);
+    must(patchbank(2, "pack --list list.csv --archive a --max-bad 3"), 0);
+    cr_assert(!exists("a/rejected.csv"));
+}
+
+Test(pack, a_list_of_bad_images_that_cannot_be_written) {
+    must(in_folder("rm images/17.jpg"), 0);
+    /* of rank 0's files two shards of a list of five come first, then this one */
+    must(in_folder("PATCHBANK_FAULT=io.create@0:3 %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a "
+                   "--shard-images 5 --max-bad 3",
+                   PB_MPIEXEC, PB_PROGRAM),
+         74);
+    says_once("rejected.csv");
+    cr_assert(!exists("a"));
+    /* and when the manifest fails after it, it goes too */
+    must(in_folder("PATCHBANK_FAULT=io.create@0:4 %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a "
+                   "--shard-images 5 --max-bad 3",
+                   PB_MPIEXEC, PB_PROGRAM),
+         74);
+    says_once("manifest.json");
+    cr_assert(!exists("a"));
 }
 
 Test(pack, bad_lists) {

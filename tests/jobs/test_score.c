@@ -79,9 +79,12 @@ Test(score, a_damaged_image_is_in_the_results_without_a_score) {
     for (int ranks = 1; ranks <= 3; ranks++)
         must(patchbank(ranks, SCORE " --results r%d --max-bad 1", ranks), 0);
     must(in_folder("diff -r r1 r2 && diff -r r1 r3"), 0);
+    must(in_folder("grep -c . r1/rejected.csv | grep -x 2 && grep '^images/13.jpg,13,.*CRC32C' r1/rejected.csv"), 0);
     must(in_folder("tr -d '\\r' < r1/scores.csv | grep -x 'images/13.jpg,test,plate,3,0,,,,,'"), 0);
     must(patchbank(1, "eval --results r1 --json -"), 0);
     says("\"unscored\": 1");
+    must(patchbank(2, SCORE " --results r1 --split train"), 0);
+    cr_assert(!exists("r1/rejected.csv"), "of the results that were there before");
 }
 
 Test(score, a_failing_write_publishes_neither_file) {

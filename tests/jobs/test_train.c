@@ -28,6 +28,45 @@ Test(train, options_decide_the_bank) {
     says("rows of 40 values");
 }
 
+#define SAME_ROWS "%s %s/tests/jobs/same_rows.py "
+
+/* The filter and DCT scaling are the bank's: verify, which extracts again, needs no option for them. Every JPEG of the fixture
+ * has a shorter side of at least 128 and below 192: decoded at a half for 64, whole for 96. */
+Test(train, filter_and_scaling_are_the_banks, .timeout = 180) {
+    static const char *const HOW[] = {"--interpolation bilinear", "--interpolation bicubic", "--interpolation lanczos",
+                                      "--dct-scaling"};
+    for (int i = 0; i < 4; i++) {
+        must(patchbank(1 + i % 2, "train --archive archive --bank h%d.h5 --weights random:7 --resize 64 --crop 64 --ratios 20%% "
+                       "%s", i, HOW[i]), 0);
+        must(patchbank(2, "verify --archive archive --weights random:7 --bank h%d.h5", i), 0);
+        says(": sound");
+        for (int other = 0; other < i; other++)
+            must(in_folder(SAME_ROWS "h%d.h5 h%d.h5", PB_PYTHON, PB_SOURCE_DIR, i, other), 1);
+    }
+    must(in_folder("%s info --bank h3.h5 | grep -E 'option.dct-scaling +true'", PB_PROGRAM), 0);
+    must(patchbank(1, "train --archive archive --bank n.h5 --weights random:7 --resize 64 --crop 64 --ratios 20%%"), 0);
+    must(in_folder("cmp n.h5 h0.h5"), 0);
+    must(patchbank(1, "train --archive archive --bank s.h5 --dct-scaling " TRAIN_OPTIONS), 0);
+    must(patchbank(1, "train --archive archive --bank w.h5 " TRAIN_OPTIONS), 0);
+    must(in_folder(SAME_ROWS "s.h5 w.h5", PB_PYTHON, PB_SOURCE_DIR), 0);
+    must(patchbank(2, "train --archive archive --bank b.h5 --interpolation nearest " TRAIN_OPTIONS), 64);
+    says_once("--interpolation");
+}
+
+/* A bank from before there was a choice. */
+Test(train, a_bank_that_does_not_say_was_made_with_the_defaults) {
+    must(patchbank(1, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    must(in_folder("%s -c \"import h5py; f = h5py.File('b.h5', 'r+'); del f.attrs['option.interpolation']; "
+                   "del f.attrs['option.dct-scaling']\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, "verify --archive archive --weights random:7 --bank b.h5"), 0);
+    says(": sound");
+    must(in_folder("%s -c \"import h5py; h5py.File('b.h5', 'r+').attrs['option.interpolation'] = 'nearest'\"", PB_PYTHON), 0);
+    must(patchbank(2, "verify --archive archive --weights random:7 --bank b.h5"), 65);
+    says_once("b.h5");
+}
+
 Test(train, wrong_input) {
     must(patchbank(3, "train --archive missing --bank b.h5 " TRAIN_OPTIONS), 65);
     says_once("missing");
@@ -221,6 +260,14 @@ Test(train, a_damaged_image) {
     for (int ranks = 1; ranks <= 4; ranks++)
         must(patchbank(ranks, "train --archive archive --bank b%d.h5 --max-bad 1 " TRAIN_OPTIONS, ranks), 0);
     must(in_folder("cmp b1.h5 b2.h5 && cmp b1.h5 b3.h5 && cmp b1.h5 b4.h5"), 0);
+    must(in_folder("grep -c . b1.h5.rejected.csv | grep -x 2 && grep '^images/04.png,4,.*CRC32C' b1.h5.rejected.csv"), 0);
+    must(in_folder("for n in 2 3 4; do cmp b1.h5.rejected.csv b$n.h5.rejected.csv || exit 1; done"), 0);
+    must(patchbank(2, "train --archive archive --bank b1.h5 --coreset two-round --parts 3 --max-bad 1 " TRAIN_OPTIONS), 0);
+    must(in_folder("cmp b1.h5.rejected.csv b2.h5.rejected.csv"), 0);
+    must(patchbank(1, "pack --list list.csv --archive good"), 0);
+    must(patchbank(2, "train --archive good --bank b1.h5 --max-bad 1 " TRAIN_OPTIONS), 0);
+    cr_assert(!exists("b1.h5.rejected.csv"), "of the bank that was there before");
+    must(in_folder("cp b2.h5 b1.h5"), 0);
     must(patchbank(1, "info --bank b1.h5"), 0);
     must(in_folder("%s info --bank b1.h5 | grep -E 'training_images +9'", PB_PROGRAM), 0);
 }

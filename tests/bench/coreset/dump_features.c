@@ -55,7 +55,7 @@ static void dump_image(dump *d, uint64_t index) {
     const float *features, *projected;
     must(pb_archive_read(d->archive, index, 1, &span));
     must(pb_image_decode(span.bytes, span.size, &image));
-    must(pb_image_to_input(&image, SIDE, SIDE, input));
+    must(pb_image_to_input(&image, SIDE, SIDE, PB_FILTER_BILINEAR, input));
     must(pb_extractor_run(d->extractor, input, 1, &features));
     must(pb_projection_apply(d->projection, features, rows, &projected));
     if (fwrite(projected, sizeof(float) * (size_t)pb_projection_dim(d->projection), rows, d->out) != rows)

@@ -1,0 +1,46 @@
+#include "io/rejected_file.h"
+
+#include "io/csv_field.h"
+#include "io/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int by_index(const void *left, const void *right) {
+    uint64_t a = ((const pb_rejected_item *)left)->index, b = ((const pb_rejected_item *)right)->index;
+    return (a > b) - (a < b);
+}
+
+/* The rows as text, for free(). */
+static pb_status format(const pb_rejected_item *items, size_t count, char **text, size_t *size) {
+    FILE *csv = open_memstream(text, size);
+    if (!csv)
+        return pb_fail(PB_E_SYSTEM, "out of memory for the list of rejected images");
+    fputs("path,index,reason\r\n", csv);
+    for (size_t i = 0; i < count; i++) {
+        pb_csv_put_field(csv, items[i].path);
+        fprintf(csv, ",%" PRIu64 ",", items[i].index);
+        pb_csv_put_field(csv, items[i].reason);
+        fputs("\r\n", csv);
+    }
+    bool failed = ferror(csv) != 0;
+    if (fclose(csv) != 0 || failed)
+        return pb_fail(PB_E_SYSTEM, "out of memory for the list of rejected images");
+    return pb_ok();
+}
+
+pb_status pb_rejected_file_write(const char *path, pb_rejected_item *items, size_t count) {
+    if (count == 0)
+        return unlink(path) == 0 || errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot remove");
+    qsort(items, count, sizeof *items, by_index);
+    char *text = NULL;
+    size_t size = 0;
+    pb_status status = format(items, count, &text, &size);
+    if (!pb_failed(&status))
+        status = pb_file_write(path, text, size);
+    free(text);
+    return status;
+}
