@@ -120,6 +120,37 @@ Test(extractor, bits_of_an_image_do_not_depend_on_its_batch) {
     tear_down(&f);
 }
 
+/* PatchCore's features: the stride decides the grid, feature_dim the width; exactly those of the device's own taps, and the same
+ * bits for an image alone. */
+Test(extractor, patchcore_features_are_those_of_the_taps) {
+    enum { STRIDE = 3, PATCHES = ((GRID + STRIDE - 1) / STRIDE) * ((GRID + STRIDE - 1) / STRIDE), WIDTH = 24 };
+    fixture f = set_up(2);
+    pb_patchcore how = {.patch = 5, .stride = STRIDE, .layer_dim = 50, .feature_dim = WIDTH};
+    pb_extractor *extractor;
+    pb_compiled *compiled;
+    const float *features;
+    float *taps[PB_TAPS_MAX], expected[IMAGES * PATCHES * WIDTH], found[IMAGES * PATCHES * WIDTH];
+    const pb_layer_shape shapes[] = {{GRID, 40}, {GRID / 2, 112}};
+    test_must(pb_extractor_create(f.device, &f.network, &how, IMAGES, &extractor));
+    test_taps_allocate(&f.network, IMAGES, taps);
+    test_must(pb_device_compile(f.device, &f.network, IMAGES, &compiled));
+    test_must(pb_device_run(f.device, compiled, f.images, IMAGES, taps));
+    pb_ref_patchcore_features(&how, 2, shapes, (const float *const *)taps, IMAGES, expected);
+    how = (pb_patchcore){0}; /* the extractor has its own */
+    cr_assert_eq(pb_extractor_grid(extractor) * pb_extractor_grid(extractor), PATCHES);
+    cr_assert_eq(pb_extractor_dim(extractor), WIDTH);
+    test_must(pb_extractor_run(extractor, f.images, IMAGES, &features));
+    test_must(pb_device_download(f.device, found, features, sizeof found));
+    cr_assert_arr_eq(found, expected, sizeof found);
+    test_must(pb_extractor_run(extractor, f.images + 2 * SIDE * SIDE * 3, 1, &features));
+    test_must(pb_device_download(f.device, found, features, sizeof found / IMAGES));
+    cr_assert_arr_eq(found, expected + 2 * PATCHES * WIDTH, sizeof found / IMAGES);
+    pb_device_compiled_free(f.device, &compiled);
+    test_taps_free(taps);
+    pb_extractor_free(&extractor);
+    tear_down(&f);
+}
+
 Test(extractor, one_tap_is_enough) {
     pb_network network;
     pb_device *device;
