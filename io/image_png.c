@@ -11,6 +11,9 @@
 
 enum { DEFLATE_MAX = 1032 };
 
+/* Room for libpng's own: two rows of 65,535 pixels of 8 bytes and the window of deflate. */
+enum { CODEC_BYTES_MAX = 4 << 20 };
+
 typedef struct png_reader {
     png_structp codec;
     png_infop info;
@@ -39,11 +42,15 @@ static void on_warning(png_structp codec, png_const_charp text) {
     (void)text;
 }
 
-/* Of malloc only to tell a machine without memory from a bad file: libpng reports both by the same call. */
+/* Tells a machine without memory from a bad file, which libpng reports by the same call; and refuses what a chunk of metadata
+ * merely claims to be long: libpng asks for all of it before it reads, but none can be longer than the file. */
 static png_voidp allocate(png_structp codec, png_alloc_size_t size) {
+    png_reader *reader = png_get_mem_ptr(codec);
+    if (size > reader->size + CODEC_BYTES_MAX)
+        return NULL;
     void *memory = malloc(size);
     if (!memory)
-        ((png_reader *)png_get_mem_ptr(codec))->out_of_memory = true;
+        reader->out_of_memory = true;
     return memory;
 }
 

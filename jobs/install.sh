@@ -21,6 +21,7 @@ BUILD_PACKAGES=(
 TEST_PACKAGES=(
     libcriterion-dev                            # units
     python3-pil python3-numpy python3-h5py      # independent readers of images and files
+    clang-14 libclang-rt-14-dev                 # fuzzers, sanitized
 )
 
 usage() {

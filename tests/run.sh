@@ -4,8 +4,9 @@
 #   tests/run.sh        asks nothing, needs no arguments; a second run reuses builds and downloads below build/
 #
 # Installs what is missing (jobs/install.sh), builds, fetches the backbone's weights, and runs: every ctest test of the release
-# build, the Python unit tests of jobs/, and the C units under the address and the undefined-behaviour sanitizer. A failing step
-# does not keep later ones from running. A step that is no test (installing, building) counts only when it fails, as one failure.
+# build, the Python unit tests of jobs/, the C units under the address and the undefined-behaviour sanitizer, and each fuzzer for
+# ten seconds (tests/long.sh: longer). A failing step does not keep later ones from running. A step that is no test (installing,
+# building) counts only when it fails, as one failure.
 # The last line is "N passed, M failed" over everything. Exit status: 0 when nothing failed, else 1.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -73,6 +74,10 @@ for sanitizer in asan ubsan; do
     build $sanitizer unit_tests
     suite $sanitizer build/$sanitizer/junit.xml ctest --preset $sanitizer --output-junit junit.xml
 done
+if command -v clang-14 >/dev/null; then
+    build fuzz
+    suite fuzz build/fuzz/junit.xml ctest --preset fuzz --output-junit junit.xml
+fi
 
 echo
 printf '%s\n' "${closing_lines[@]}"

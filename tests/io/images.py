@@ -217,6 +217,8 @@ def make_bad(folder):
     write(f"{folder}/huge.png", png(picture(5, 4, 1), 8, GREY, claimed=(60000, 60000)))
     write(f"{folder}/bomb.png", png(picture(5, 4, 1), 8, GREY, claimed=(16000, 16000)))
     write(f"{folder}/bomb-deep.png", png(picture(5, 4, 4), 16, RGB_ALPHA, claimed=(16000, 100)))
+    endless = chunk(b"eXIf", exif(6)).replace(struct.pack(">I", len(exif(6))), b"\x70\0\0\0", 1)
+    write(f"{folder}/endless-exif.png", png(picture(5, 4, 1), 8, GREY, endless))
     write(f"{folder}/wide.png", png(picture(5, 4, 1), 8, GREY, claimed=(2 ** 31 - 1, 2)))
     write(f"{folder}/flat.png", png(picture(5, 4, 1), 8, GREY, claimed=(0, 4)))
     write(f"{folder}/short-data.png", png(picture(5, 4, 1), 8, GREY, claimed=(5, 5)))

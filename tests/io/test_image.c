@@ -138,6 +138,7 @@ Test(image, refuses_impossible_headers, .init = setup, .fini = teardown) {
     expect_file_refused("bad/huge.png", "60000 x 60000 pixels is refused");
     expect_file_refused("bad/bomb.png", "cannot hold 16000 x 16000 pixels");
     expect_file_refused("bad/bomb-deep.png", "cannot hold 16000 x 100 pixels");
+    expect_file_refused("bad/endless-exif.png", "truncated PNG");
     expect_file_refused("bad/wide.png", "2147483647 x 2 pixels is refused");
     expect_file_refused("bad/flat.png", "PNG");
     expect_file_refused("bad/short-data.png", "Not enough image data");

@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+"""Seeds for the fuzzers: small sound and odd files of every kind.
+
+Usage:  make_seeds.py MAKE_ARCHIVE FOLDER      MAKE_ARCHIVE: the program of make_archive.c
+
+Writes FOLDER/image, FOLDER/safetensors and FOLDER/archive anew. Needs python3-pil and python3-numpy.
+"""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+IO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "io")
+IMAGE_BYTES_MAX = 2000
+
+
+def write(folder, name, data):
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(data)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def make_images(folder):
+    """Of tests/io/images.py everything that is small."""
+    with tempfile.TemporaryDirectory() as made:
+        subprocess.run([sys.executable, os.path.join(IO, "images.py"), "make", made], check=True)
+        for kind in ("good", "bad", "attack"):
+            for name in sorted(os.listdir(os.path.join(made, kind))):
+                data = read(os.path.join(made, kind, name))
+                if len(data) <= IMAGE_BYTES_MAX:
+                    write(folder, f"{kind}-{name}", data)
+
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def make_safetensors(folder):
+    one = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+    two = {"dtype": "I64", "shape": [1], "data_offsets": [24, 32]}
+    half = {"dtype": "F16", "shape": [2, 1, 1, 4], "data_offsets": [0, 16]}
+    write(folder, "two", safetensors({"a.weight": one, "b": two, "__metadata__": {"by": "hand"}}, bytes(range(32))))
+    write(folder, "half", safetensors({"h": half}, bytes(16)))
+    write(folder, "scalar", safetensors({"s": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}, bytes(4)))
+    write(folder, "none", safetensors({}))
+    write(folder, "empty-tensor", safetensors({"e": {"dtype": "F32", "shape": [0, 7], "data_offsets": [0, 0]}}))
+    write(folder, "overlap", safetensors({"a": one, "b": one}, bytes(24)))
+    write(folder, "padded", safetensors(json.dumps({"a": one}).encode() + b"    ", bytes(24)))
+    write(folder, "no-json", safetensors(b"{\"a\":"))
+
+
+def make_archives(folder, make_archive):
+    with tempfile.TemporaryDirectory() as made:
+        images = os.path.join(made, "images")
+        subprocess.run([sys.executable, os.path.join(IO, "archive_images.py"), images], check=True)
+        rows = read(os.path.join(images, "list.csv")).splitlines(keepends=True)
+        for name, count in (("all", len(rows)), ("one", 2), ("masked", 3)):
+            part = os.path.join(images, f"{name}.csv")
+            write(images, f"{name}.csv", b"".join(rows[:count]))
+            archive = os.path.join(made, name)
+            subprocess.run([make_archive, part, archive], check=True)
+            manifest = read(os.path.join(archive, "manifest.json"))
+            write(folder, name, struct.pack("<I", len(manifest)) + manifest + read(os.path.join(archive, "shard-00000.h5")))
+
+
+def main(words):
+    if len(words) != 2:
+        sys.exit(__doc__)
+    make_archive, folder = words
+    shutil.rmtree(folder, ignore_errors=True)
+    for kind in ("image", "safetensors", "archive"):
+        os.makedirs(os.path.join(folder, kind))
+    make_images(os.path.join(folder, "image"))
+    make_safetensors(os.path.join(folder, "safetensors"))
+    make_archives(os.path.join(folder, "archive"), make_archive)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,17 @@
+#!/bin/bash
+# Longer runs, for before an issue is closed: what tests/run.sh does for seconds, for minutes.
+#
+#   tests/long.sh [SECONDS]     SECONDS: of each fuzzer, by default 60
+#
+# Installs what is missing, builds the fuzzers of tests/fuzz and runs them one after the other. What they learn stays in
+# build/fuzz/tests/fuzz/corpus and is where the next run begins; an input that fails is left there too. Exit status: 0 when
+# nothing failed, else not.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+seconds=${1:-60}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "usage: tests/long.sh [SECONDS]" >&2; exit 64; }
+
+jobs/install.sh test
+cmake --preset fuzz
+cmake --build --preset fuzz -j "$(nproc)"
+PATCHBANK_FUZZ_SECONDS=$seconds ctest --preset fuzz
