@@ -117,7 +117,8 @@ static void reject(void *context, size_t list_index, const pb_status *why) {
 
 /* One shard of this rank. */
 static pb_status write_shard(const pb_job *job, uint64_t shard, quarantine *bad, pb_shard_summary *summary) {
-    PB_TRY(pb_shard_write(job->options->archive, bad->list, (size_t)shard, (size_t)job->options->shard_images, reject, bad, summary));
+    PB_TRY(pb_shard_write(job->options->archive, bad->list, (size_t)shard, (size_t)job->options->shard_images, reject, bad,
+                          summary));
     return pb_rejects_check(&bad->rejects);
 }
 

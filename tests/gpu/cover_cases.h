@@ -23,8 +23,7 @@ static const int DIMS[] = {1, 3, 16, 17, 31, 48, 128, 152};
 static void check_maker(points_maker *make, int dim, uint64_t seed) {
     enum { N = 300, PICKS = 130 };
     float *rows = make(N, dim);
-    for (int ranks = 1; ranks <= RANKS_MAX; ranks++)
-        check(rows, N, dim, PICKS, ranks, seed + (uint64_t)ranks);
+    check(rows, N, dim, PICKS, 1 + (int)(seed / 10 % RANKS_MAX), seed); /* each number of ranks by turns */
     pb_release(&rows);
 }
 
@@ -115,7 +114,7 @@ static void check_unlike(float factor) {
     for (size_t i = N / 2 * DIM; i < N * DIM; i++)
         rows[i] = rows[i] * factor + factor;
     for (int ranks = 2; ranks <= RANKS_MAX; ranks++)
-        for (uint64_t seed = 0; seed < 6; seed++)
+        for (uint64_t seed = 0; seed < 2; seed++)
             check(rows, N, DIM, 150, ranks, seed * 31);
     pb_release(&rows);
 }

@@ -149,7 +149,7 @@ static void select_once(bench *b) {
     } else {
         pb_coreset_free(&b->coreset);
         bench_must(pb_coreset_random((uint64_t)b->ask.seed, rounds.total, rounds.picks, &b->coreset));
-        bench_must(pb_greedy_radius(b->comm, b->device, &rounds, &b->coreset, rounds.picks, &b->coreset.radius[last]));
+        bench_must(pb_greedy_radii(b->comm, b->device, &rounds, &b->coreset, &rounds.picks, 1, &b->coreset.radius[last]));
     }
 }
 

@@ -111,9 +111,10 @@ int main(int argc, char **argv) {
     size_t last = meet(&o, o.picked[o.picks - 1]);
     double seconds = (double)(ended.tv_sec - begun.tv_sec) + 1e-9 * (double)(ended.tv_nsec - begun.tv_nsec);
     printf(
-        "{\"bench\": \"coreset\", \"part\": \"oracle\", \"program\": \"oracle\", \"of\": \"%s\", \"n\": %zu, \"dim\": %zu, \"k\": %zu, "
-        "\"seconds\": %.1f, \"picks_followed\": %zu, \"equal\": %zu, \"equal_before_first_other\": %zu, \"others\": %zu, "
-        "\"widest_gap\": %.3g, \"near_tie_bound\": %.3g, \"wider_than_near_ties\": %zu, \"radius\": %.9g, \"ok\": %s}\n",
+        "{\"bench\": \"coreset\", \"part\": \"oracle\", \"program\": \"oracle\", \"of\": \"%s\", \"n\": %zu, "
+        "\"dim\": %zu, \"k\": %zu, \"seconds\": %.1f, \"picks_followed\": %zu, \"equal\": %zu, "
+        "\"equal_before_first_other\": %zu, \"others\": %zu, \"widest_gap\": %.3g, \"near_tie_bound\": %.3g, "
+        "\"wider_than_near_ties\": %zu, \"radius\": %.9g, \"ok\": %s}\n",
         argc > 4 ? argv[4] : "picks", o.n, o.dim, o.picks, seconds, o.picks - 1, equal, before_first, o.picks - 1 - equal, widest,
         bound, wide, sqrt(o.least[last]), wide == 0 ? "true" : "false");
     free(o.points);

@@ -3,10 +3,10 @@
 
 Usage:  peer_fps.py POINTS.f32 DIM K TIMED PICKS.u64
 
-fpsample: bucket_fps_kdline_sampling with heights 5, 7, 9, 11 and bucket_fps_kdtree_sampling make all K picks on their one thread; the
-vanilla fps_sampling TIMED of them, scaled. torch-fps: its C++ kernel on two threads, TIMED picks, scaled.
-PICKS.u64 takes the picks of the fastest bucket form: the bucket forms look `start_idx` up only after they have sorted the points, so that the
-first pick is another one than asked for, and whoever compares has to begin there. Prints one JSON line a row; "distinct" tells whether
+fpsample: bucket_fps_kdline_sampling with heights 5, 7, 9, 11 and bucket_fps_kdtree_sampling make all K picks on their one thread;
+the vanilla fps_sampling TIMED of them, scaled. torch-fps: its C++ kernel on two threads, TIMED picks, scaled.
+PICKS.u64 takes the picks of the fastest bucket form: the bucket forms look `start_idx` up only after they have sorted the points,
+so that the first pick is another one than asked for, and whoever compares has to begin there. Prints one JSON line a row, ok when
 the picks are distinct. Needs numpy, fpsample, torch and torch-fps.
 """
 
@@ -25,8 +25,8 @@ HEIGHTS = (5, 7, 9, 11)
 
 def row(program, how, threads, points, k, count, seconds, processor, picks):
     print(json.dumps({
-        "bench": "coreset", "part": "3d", "program": program, "how": how, "load_average": round(os.getloadavg()[0], 2), "ranks": 1,
-        "threads": threads, "n": len(points), "dim": points.shape[1], "k": k, "timed_picks": count,
+        "bench": "coreset", "part": "3d", "program": program, "how": how, "load_average": round(os.getloadavg()[0], 2),
+        "ranks": 1, "threads": threads, "n": len(points), "dim": points.shape[1], "k": k, "timed_picks": count,
         "seconds": round(seconds * k / count, 3), "cpu_seconds": round(processor * k / count, 3), "scaled": count != k,
         "first": int(picks[0]), "ok": len(set(picks.tolist())) == count}), flush=True)
 
@@ -58,7 +58,8 @@ def torch_fps(points, k, timed):
 def main():
     path, dim, k, timed = sys.argv[1], *map(int, sys.argv[2:5])
     points = numpy.fromfile(path, numpy.float32).reshape(-1, dim)
-    forms = {f"bucket kdline, h={h}": lambda h=h: fpsample.bucket_fps_kdline_sampling(points, k, h=h, start_idx=0) for h in HEIGHTS}
+    forms = {f"bucket kdline, h={height}": lambda height=height: fpsample.bucket_fps_kdline_sampling(points, k, height, 0)
+             for height in HEIGHTS}
     forms["bucket kdtree"] = lambda: fpsample.bucket_fps_kdtree_sampling(points, k, start_idx=0)
     fastest = min((measure("fpsample", how, 1, points, k, k, call) for how, call in forms.items()), key=lambda found: found[0])
     fastest[1].tofile(sys.argv[5])

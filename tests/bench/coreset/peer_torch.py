@@ -6,11 +6,11 @@ Usage:  peer_torch.py POINTS.f32 DIM K TIMED THREADS [PICKS.u64]
 Three ways to write the pass:
   norm      torch.linalg.norm(points - pick), then minimum, then argmax: what anomalib's KCenterGreedy does today (own words)
   pairwise  torch.nn.functional.pairwise_distance instead, which older versions used
-  matvec    |x|^2 - 2 x.c + |c|^2 with a matrix-vector product: the fastest that we found in torch; its cancellation changes picks,
-            so none of the packages may use it without another result
-TIMED of the K picks are made, after two untimed ones, and the seconds are scaled to K; TIMED 0 makes them all with `norm` alone. Every
-row says how many of its picks equal those of PICKS.u64 before the first other one. Prints one JSON line a row. Needs Debian's
-python3-torch. The first pick is point 0.
+  matvec    |x|^2 - 2 x.c + |c|^2 with a matrix-vector product: the fastest that we found in torch; no package uses it, and
+            its cancellation can change picks
+TIMED of the K picks are made, after two untimed ones, and the seconds are scaled to K; TIMED 0: all of them, with `norm` alone.
+Every row says how many of its picks equal those of PICKS.u64 before the first other one. Prints one JSON line a row. The first pick
+is point 0. Needs Debian's python3-torch.
 """
 
 import json
@@ -20,11 +20,6 @@ import time
 
 import numpy
 import torch
-
-
-def cpu_model():
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
 
 
 def norm(points, pick, _):
@@ -72,7 +67,7 @@ def main():
         equal = equal_before_other(picks, expected)
         print(json.dumps({
             "bench": "coreset", "part": "peer", "program": "torch", "how": distance_of.__name__, "version": torch.__version__,
-            "cpu": cpu_model(), "load_average": round(os.getloadavg()[0], 2), "ranks": 1, "threads": threads,
+            "load_average": round(os.getloadavg()[0], 2), "ranks": 1, "threads": threads,
             "n": len(points), "dim": dim, "k": k, "timed_picks": count, "seconds": round(wall * k / count, 3),
             "cpu_seconds": round(processor * k / count, 3), "scaled": count != k,
             "radius": radius ** 0.5 if distance_of is matvec else radius,

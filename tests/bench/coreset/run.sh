@@ -10,8 +10,9 @@
 #   growth   against the number of points and of picks; --plot draws it
 #   cloud    a million points in three dimensions, beside fpsample and torch-fps of PyPI
 #   ways     covering radius of greedy, two-round and random
-# Needs the network once: data and weights by jobs/fetch.sh, fpsample and torch-fps in a venv; and Debian's python3-torch, python3-venv,
-# libtorch-dev (for torch-fps' C++ kernel; without it that row is of its slower pure form). About a quarter of an hour.
+# Needs the network once: data and weights by jobs/fetch.sh, fpsample and torch-fps in a venv; and Debian's python3-torch,
+# python3-venv, libtorch-dev (for torch-fps' C++ kernel; without it that row is of its slower pure form). About ten minutes on a
+# quiet machine.
 # Exit status: 0 when every row is ok.
 set -euo pipefail
 
@@ -31,7 +32,8 @@ done
 work=$build/bench-coreset
 features=$work/features.f32 weights=$work/efficientnet-lite0.safetensors archive=$work/archive picks=$work/picks.u64
 debian_python=/usr/bin/python3
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 mkdir -p "$work"
 failed=0
 
@@ -110,7 +112,8 @@ growth() {
     done
 }
 
-# Debian's torch, and PyPI's torch-fps without the torch that it asks for (2.7 or later: gigabytes of CUDA): its kernel builds with this one.
+# Debian's torch, and PyPI's torch-fps without the torch that it asks for, 2.7 or later with gigabytes of CUDA: its kernel builds
+# with Debian's.
 make_venv() {
     local python=$work/venv/bin/python
     if ! "$python" -c 'import fpsample, torch_fps' 2>/dev/null; then
@@ -146,11 +149,10 @@ ways() {
             --bank "$work/$how.h5" >"$work/ways.log" 2>&1 || { cat "$work/ways.log" >&2 && failed=1; }
         said=$(mpiexec -n 2 --bind-to none "$build/jobs/patchbank" verify --archive "$archive" --weights "$weights" \
             --bank "$work/$how.h5" 2>>"$work/ways.log" | tail -n 1)
-        found=$(sed -n 's/.*recomputed \([0-9.e+-]*\), in the bank\( at most\)\? \([0-9.e+-]*\): sound$/"radius": \1, "radius_in_bank": \3/p' \
-            <<<"$said")
+        found=$(sed -nE 's/.*recomputed (\S+), in the bank( at most)? (\S+): sound$/\1, "radius_in_bank": \3/p' <<<"$said")
         [ -n "$found" ] || { echo "$said" >&2 && failed=1 && continue; }
         echo "{\"bench\": \"coreset\", \"part\": \"ways\", \"program\": \"patchbank train\", \"how\": \"$how\", \"ranks\": 2," \
-            "\"threads\": 1, \"k\": 2352, $found, \"ok\": true}"
+            "\"threads\": 1, \"n\": 235200, \"dim\": 128, \"k\": 2352, \"radius\": $found, \"ok\": true}"
     done
     for seed in 0 1 2; do
         on_features 1 --part ways --how random --threads 2 --repeats 1 --seed $seed
@@ -158,11 +160,13 @@ ways() {
 }
 
 prepare
+commit=$(git -C "$root" describe --always --dirty --abbrev=12)
+cpu=$(sed -n '/^model name/ { s/.*: //p; q }' /proc/cpuinfo)
 for part in "${parts[@]}"; do
     echo "== $part" >&2
     "$part" >"$work/$part.part"
-    mv "$work/$part.part" "$work/$part.jsonl"
-    cat "$work/$part.jsonl"
+    sed "/\"commit\"/! s|^{|{\"commit\": \"$commit\", \"cpu\": \"$cpu\", |" "$work/$part.part" | tee "$work/$part.jsonl"
+    rm "$work/$part.part"
 done
 "$debian_python" "$here/tables.py" "$work"
 [ -z "$plot" ] || "$debian_python" "$here/plot.py" "$work/growth.jsonl" "$plot"

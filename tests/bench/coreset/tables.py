@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """The rows of run.sh as Markdown tables for docs/PERFORMANCE.md.
 
-Usage:  tables.py FOLDER          with exact.jsonl, peers.jsonl, ranks.jsonl, growth.jsonl, cloud.jsonl, ways.jsonl, those that there are
+Usage:  tables.py FOLDER     with exact.jsonl, peers.jsonl, ranks.jsonl, growth.jsonl, cloud.jsonl, ways.jsonl, or some of them
 
-Rows of the same kind are medians over the rounds of a run. Ratios are how many times faster `greedy` on the same two cores is. Exit status
-1 when a row is not ok.
+Rows of the same kind are medians over the rounds of a run. Ratios are how many times faster `greedy` on the same two cores is.
+Exit status 1 when a row is not ok.
 """
 
 import json
@@ -13,6 +13,7 @@ import statistics
 import sys
 
 GREEDY = ("patchbank", "greedy")
+COLUMNS = ("seconds", "cpu_seconds")
 
 
 def read(folder, name):
@@ -28,12 +29,16 @@ def grouped(rows, *names):
     groups = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in names), []).append(row)
-    return {key: {column: statistics.median(row[column] for row in group) for column in ("seconds", "cpu_seconds")} | {"row": group[0]}
+    return {key: {column: statistics.median(row[column] for row in group) for column in COLUMNS} | {"row": group[0]}
             for key, group in groups.items()}
 
 
 def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def compared(row):
+    return f"{row['compared'] - row['differs']:,} of {row['compared']:,}" if row.get("compared") else ""
 
 
 def cores(row):
@@ -48,19 +53,20 @@ def table(title, header, lines):
 
 def exact(rows):
     ours = [row for row in rows if row["program"] == "patchbank"]
-    table("Exactness, 235,200 points of 128 dims", ("way", "ranks x threads", "picks", "equal to the first row", "every pick proved",
-                                                    "radius", "wall s", "CPU s"),
-          [(row["how"], cores(row), f"{row['timed_picks']:,}", f"{row['compared'] - row['differs']:,} of {row['compared']:,}"
-            if row["compared"] else "is it", {None: "", True: "yes", False: "NO"}[row["certified"]], f"{row['radius']:.7g}",
-            number(row["seconds"]), number(row["cpu_seconds"])) for row in ours])
+    table("Exactness, 235,200 points of 128 dims",
+          ("way", "ranks x threads", "picks", "equal to the first row", "every pick proved", "radius", "wall s", "CPU s"),
+          [(row["how"], cores(row), f"{row['timed_picks']:,}", compared(row) or "is it",
+            {None: "", True: "yes", False: "NO"}[row["certified"]], f"{row['radius']:.7g}", number(row["seconds"]),
+            number(row["cpu_seconds"])) for row in ours])
     oracles(rows)
 
 
 def oracles(rows):
     for row in (row for row in rows if row["program"] == "oracle"):
-        print(f"\nDouble-precision oracle on {row['of']}: {row['equal']:,} of {row['picks_followed']:,} picks are the farthest point, "
-              f"{row['equal_before_first_other']:,} before the first other one; the {row['others']} others are "
-              f"{row['widest_gap']:.2g} apart at most (near tie: {row['near_tie_bound']:.2g}), {row['wider_than_near_ties']} wider.")
+        print(f"\nDouble-precision oracle on {row['of']}: {row['equal']:,} of {row['picks_followed']:,} picks are the farthest "
+              f"point, {row['equal_before_first_other']:,} before the first other one; the {row['others']} others are "
+              f"{row['widest_gap']:.2g} apart at most (near tie: {row['near_tie_bound']:.2g}), "
+              f"{row['wider_than_near_ties']} wider.")
 
 
 def peers(rows):
@@ -69,28 +75,27 @@ def peers(rows):
     lines = []
     for k in sorted({key[0] for key in groups}):
         ours = [group for key, group in groups.items() if key[:3] == (k, *GREEDY)]
-        wall, processor = (min(group[column] for group in ours) for column in ("seconds", "cpu_seconds"))
+        wall, processor = (min(group[column] for group in ours) for column in COLUMNS)
         found = {key: dict(group) for key, group in groups.items() if key[0] == k}
         steps = {key: group for key, group in groups.items() if key[2] == "greedy-step" and key[-1]}
         for key, group in (torch | steps).items():   # a pass costs the same whatever k is
-            if k != key[0] and key[0] == 2352:
-                found.setdefault((k, *key[1:]), group | {column: group[column] * k / 2352 for column in ("seconds", "cpu_seconds")})
+            found.setdefault((k, *key[1:]), group | {column: group[column] * k / key[0] for column in COLUMNS})
         for key, group in found.items():
             own = key[1:3] == GREEDY
             lines.append((f"{k:,}", " ".join(key[1:3]), cores(group["row"]), "yes" if key[-1] else "", number(group["seconds"]),
                           number(group["cpu_seconds"]), "" if own else number(group["seconds"] / wall),
                           "" if own else number(group["cpu_seconds"] / processor)))
-    table("Beside the loops, 235,200 points of 128 dims", ("picks", "program", "ranks x threads", "scaled", "wall s", "CPU s",
-                                                           "times, wall", "times, CPU"), lines)
+    table("Beside the loops, 235,200 points of 128 dims",
+          ("picks", "program", "ranks x threads", "scaled", "wall s", "CPU s", "times, wall", "times, CPU"), lines)
 
 
 def ranks(rows):
     table("Messages and memory, 1,000,000 points of 128 dims, 1 %",
-          ("ranks", "rounds", "collectives", "MB given by a rank, at most", "MB given by all", "memory a rank / its points", "wall s",
-           "CPU s, all ranks", "same picks"),
-          [(row["ranks"], row["rounds"], row["collectives"], f"{row['sent_bytes_most'] / 1e6:.1f}", f"{row['sent_bytes_all'] / 1e6:.1f}",
-            row["memory_ratio"], number(row["seconds"]), number(row["cpu_seconds"]),
-            "proved" if row["certified"] else f"{row['compared'] - row['differs']:,} of {row['compared']:,}") for row in rows])
+          ("ranks", "rounds", "collectives", "MB given by a rank, at most", "MB given by all", "memory a rank / its points",
+           "wall s", "CPU s, all ranks", "same picks"),
+          [(row["ranks"], row["rounds"], row["collectives"], f"{row['sent_bytes_most'] / 1e6:.1f}",
+            f"{row['sent_bytes_all'] / 1e6:.1f}", row["memory_ratio"], number(row["seconds"]), number(row["cpu_seconds"]),
+            "proved" if row["certified"] else compared(row)) for row in rows])
 
 
 def growth(rows):
@@ -103,20 +108,20 @@ def growth(rows):
                 yield (f"{row['n']:,}", f"{row['k']:,}", row["rounds"], row["collectives"], number(row["seconds_best"]),
                        number(row["cpu_seconds"]), number(loop["cpu_seconds"]) if loop else "",
                        number(loop["cpu_seconds"] / row["cpu_seconds"]) if loop else "", row["memory_ratio"],
-                       "proved" if row["certified"] else f"{row['compared'] - row['differs']:,} compared" if row["compared"] else "")
+                       "proved" if row["certified"] else compared(row))
 
-    header = ("points", "picks", "rounds", "collectives", "wall s, best", "CPU s", "textbook loop, CPU s, scaled", "times", "memory / points",
-              "picks")
+    header = ("points", "picks", "rounds", "collectives", "wall s, best", "CPU s", "textbook loop, CPU s, scaled", "times",
+              "memory / points", "same picks")
     for part, title in (("growth-n", "Growth with the points, 1 %"), ("growth-n-same-k", "Growth with the points, 2,000 picks"),
                         ("growth-k", "Growth with the picks")):
         table(title + " (1 rank, 2 threads)", header, lines(part))
 
 
 def cloud(rows):
-    table("A million points in three dimensions, 10,000 picks", ("program", "ranks x threads", "scaled", "wall s", "CPU s", "picks"),
+    table("A million points in three dimensions, 10,000 picks",
+          ("program", "ranks x threads", "scaled", "wall s", "CPU s", "equal to fpsample's picks"),
           [(f"{row['program']} {row['how']}", cores(row), "yes" if row["scaled"] else "", number(row["seconds"]),
-            number(row["cpu_seconds"]), f"{row['compared'] - row['differs']:,} of {row['compared']:,} equal to fpsample's"
-            if row.get("compared") else "") for row in rows if row["program"] != "oracle"])
+            number(row["cpu_seconds"]), compared(row)) for row in rows if row["program"] != "oracle"])
     oracles(rows)
 
 
@@ -129,8 +134,8 @@ def ways(rows):
 
 def main():
     sound = True
-    for name, show in (("exact", exact), ("peers", peers), ("ranks", ranks), ("growth", growth), ("cloud", cloud), ("ways", ways)):
-        rows = read(sys.argv[1], name)
+    for show in (exact, peers, ranks, growth, cloud, ways):
+        rows = read(sys.argv[1], show.__name__)
         if rows:
             show(rows)
         sound = sound and all(row["ok"] for row in rows)
