@@ -11,9 +11,9 @@
  *
  * Life of a cover: create; write all points; add the first centre; then any number of rounds
  *   refresh(floor) -> candidates -> (gathered over the ranks by the caller) -> select -> update.
- * None of these functions is collective. Memory: the points, 19 floats a point beside them, and for each centre its row and 17
- * floats. Source of the idea: T. F. Gonzalez, TCS 38 (1985) for greedy; lazy upper bounds as in M. Minoux' accelerated greedy
- * (1978).
+ * None of these functions is collective. Memory: the points, 20 floats a point beside them, and for each centre its row and 17
+ * floats, with room for twice as many; rows of more than 16 floats take up whole multiples of 16. Source of the idea:
+ * T. F. Gonzalez, TCS 38 (1985) for greedy; lazy upper bounds as in M. Minoux' accelerated greedy (1978).
  */
 #ifndef PB_GPU_COVER_H
 #define PB_GPU_COVER_H
@@ -47,7 +47,7 @@ PB_CHECKED pb_status pb_device_cover_add(pb_device *device, pb_cover *cover, con
 typedef struct pb_candidate {
     uint32_t index;   /* global */
     uint32_t nearest; /* number of the centre at which its distance is least */
-    float bound;      /* >= its canonical distance^2 to all centres, and reached there up to rounding */
+    float bound;      /* >= d, its canonical distance^2 to all centres, and d >= bound (1 - 6 (dim + 4) 2^-24) */
 } pb_candidate;
 
 /* Brings every point whose bound's key is >= floor up to date: it meets the centres that it has missed, until it has met all or
@@ -67,8 +67,7 @@ PB_CHECKED pb_status pb_device_cover_candidates(pb_device *device, pb_cover *cov
 
 /* Greedy selection among candidates gathered from all ranks (host memory; rows [count][dim]), up to date with all centres of this
  * cover: again and again the largest key of canonical distance^2 (smallest index on a tie) is picked and becomes a centre, while
- * it is
- * >= floor and fewer than `most` are made. candidates: their bounds and nearest centres are brought up to date.
+ * it is >= floor and fewer than `most` are made. candidates: their bounds and nearest centres are brought up to date.
  * picked, distance2: host memory, room for `most`: the global indices and the canonical distance^2 at which they were picked.
  * *made: how many; *next: the exact key of what would be picked next (with most 0: first) if it is >= floor, else 0. The result
  * is the same bits on every device. */

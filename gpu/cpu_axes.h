@@ -15,13 +15,13 @@ enum { PB_AXES = 16 };
 
 typedef struct pb_axes {
     int dim;
-    float *columns;        /* [dim][PB_AXES]: R transposed; an axis that the points do not have is zero */
-    float shift[PB_AXES];  /* R times the mean of the sampled points, rounded */
-    double norm[PB_AXES];  /* length of each axis */
+    float *columns;       /* [dim][PB_AXES]: R transposed; an axis that the points do not have is zero */
+    float shift[PB_AXES]; /* R times the mean of the sampled points, rounded */
+    double norm[PB_AXES]; /* length of each axis */
 } pb_axes;
 
-/* Axes of points [count][stride], `dim` floats each and finite, count >= 1. *usable: whether the proof succeeded and at least one
- * axis is not zero. The caller releases by pb_axes_free, after an error too. Errors: PB_E_SYSTEM. */
+/* Axes of points [count][stride], `dim` floats each and finite, count >= 1. *usable: the proof succeeded, and not all axes are
+ * zero. To be released by pb_axes_free, after an error too. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_axes_find(const float *rows, size_t count, size_t stride, int dim, pb_axes *axes, bool *usable);
 void pb_axes_free(pb_axes *axes);
 

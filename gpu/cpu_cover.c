@@ -13,10 +13,8 @@ enum { DIM_LEAST = PB_AXES + 1, DIM_MOST = 2048 };
 /* X^2: below, an underflow could be seen beside E; above, a square might overflow. */
 static const float ROW2_LEAST = 0x1p-64f, ROW2_MOST = 0x1p64f;
 
-static size_t tiles_of(size_t points) { return (points + PB_LANES - 1) / PB_LANES; }
-
 static pb_status allocate_points(pb_cover *cover) {
-    size_t rows = cover->capacity, blocks = rows / PB_COVER_BLOCK + 1, threads = (size_t)cover->threads;
+    size_t rows = cover->capacity, blocks = pb_cover_blocks(rows) + 1, threads = (size_t)cover->threads;
     PB_TRY(pb_allocate(&cover->rows, rows, cover->stride * sizeof *cover->rows, "points"));
     PB_TRY(pb_allocate(&cover->bounds, rows, sizeof *cover->bounds, "bounds of points"));
     PB_TRY(pb_allocate(&cover->nearest, rows, sizeof *cover->nearest, "nearest centres of points"));
@@ -26,10 +24,13 @@ static pb_status allocate_points(pb_cover *cover) {
 }
 
 static pb_status allocate_work(pb_cover *cover) {
+    const size_t row = (size_t)cover->dim * sizeof(float);
     PB_TRY(pb_allocate(&cover->work, (size_t)cover->threads, sizeof *cover->work, "work on points"));
-    for (int t = 0; t < cover->threads; t++)
-        PB_TRY(pb_allocate(&cover->work[t].rows, pb_cpu_chunk_rows(cover->dim), (size_t)cover->dim * sizeof(float),
-                           "work on points"));
+    for (int t = 0; t < cover->threads; t++) {
+        pb_cover_work *work = &cover->work[t];
+        PB_TRY(pb_allocate(&work->rows, pb_cpu_chunk_rows(cover->dim), row, "work on points"));
+        PB_TRY(pb_allocate(&work->tiles, pb_cover_tile_centres(cover->dim), row, "work on points"));
+    }
     return pb_ok();
 }
 
@@ -43,7 +44,7 @@ pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint3
     *cover = (pb_cover){.kernels = ((const pb_cpu_state *)device->state)->kernels, .threads = device->threads, .dim = dim,
                         .first_index = first_index, .capacity = capacity};
     cover->stride = may_filter(cover) ? (size_t)(dim + PB_COVER_TILE - 1) / PB_COVER_TILE * PB_COVER_TILE : (size_t)dim;
-    cover->rounding = (float)(2 * (dim + 4)) * 0x1p-24f;
+    cover->rounding = 2 * ((float)dim + 4) * 0x1p-24f;
     pb_status status = allocate_points(cover);
     if (!pb_failed(&status))
         status = allocate_work(cover);
@@ -67,6 +68,7 @@ void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
         return;
     for (int t = 0; cover->work && t < cover->threads; t++) {
         pb_release(&cover->work[t].rows);
+        pb_release(&cover->work[t].tiles);
         pb_release(&cover->work[t].heads);
     }
     pb_release(&cover->work);
@@ -77,7 +79,6 @@ void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
     pb_release(&cover->met);
     pb_release(&cover->candidates);
     pb_release(&cover->centres);
-    pb_release(&cover->centre_tiles);
     release_filter(cover);
     pb_release(&cover);
 }
@@ -94,10 +95,11 @@ static bool copy_row(float *to, const float *from, int dim) {
 
 pb_status pb_cpu_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                              int64_t *not_finite) {
+    (void)device;
     PB_ASSERT(cover->centre_count == 0);
     PB_ASSERT(count <= cover->capacity && first <= cover->capacity - count);
     int64_t least = INT64_MAX;
-#pragma omp parallel for num_threads(device->threads) schedule(static) reduction(min : least)
+#pragma omp parallel for num_threads(pb_cover_threads(cover, count)) schedule(static) reduction(min : least)
     for (size_t i = 0; i < count; i++)
         if (!copy_row(cover->rows + (first + i) * cover->stride, rows + i * (size_t)cover->dim, cover->dim))
             least = (int64_t)(first + i) < least ? (int64_t)(first + i) : least;
@@ -127,20 +129,10 @@ static pb_status reserve(pb_cover *cover) {
     PB_TRY(pb_resize(&cover->centres, old, room, cover->stride * sizeof *cover->centres, "centres"));
     if (cover->filtered)
         PB_TRY(pb_resize(&cover->centre_places, old, room, PB_COVER_PLACE * sizeof *cover->centre_places, "centres"));
-    else
-        PB_TRY(pb_resize(&cover->centre_tiles, tiles_of(old), tiles_of(room), PB_LANES * (size_t)cover->dim * sizeof(float),
-                         "centres"));
     for (int t = 0; t < cover->threads; t++)
         PB_TRY(pb_resize(&cover->work[t].heads, 0, room / PB_COVER_CHUNK + 2, sizeof *cover->work[t].heads, "work on points"));
     cover->centre_room = room;
     return pb_ok();
-}
-
-static void lay_in_tile(pb_cover *cover, size_t j) {
-    const float *row = cover->centres + j * cover->stride;
-    float *lane = cover->centre_tiles + j / PB_LANES * PB_LANES * (size_t)cover->dim + j % PB_LANES;
-    for (int k = 0; k < cover->dim; k++)
-        lane[(size_t)k * PB_LANES] = row[k];
 }
 
 static void place_centre(pb_cover *cover, size_t j, pb_cover_extent *extent) {
@@ -156,60 +148,51 @@ static void place_centre(pb_cover *cover, size_t j, pb_cover_extent *extent) {
 
 pb_status pb_cover_append(pb_cover *cover, const float *row) {
     PB_TRY(reserve(cover));
+    PB_ASSERT(cover->centre_count < UINT32_MAX);
     const size_t j = cover->centre_count++;
     memcpy(cover->centres + j * cover->stride, row, (size_t)cover->dim * sizeof *row); /* zeros beyond dim from pb_resize */
-    if (!cover->filtered) {
-        lay_in_tile(cover, j);
-        return pb_ok();
+    if (cover->filtered) {
+        pb_cover_extent extent = {0};
+        place_centre(cover, j, &extent);
+        pb_cover_widen(cover, &extent);
     }
-    pb_cover_extent extent = {0};
-    place_centre(cover, j, &extent);
-    return pb_cover_widen(cover, &extent);
-}
-
-/* The bound of every point becomes the canonical distance^2 to its nearest centre, as the plain way wants it. */
-static void settle_points(pb_cover *cover) {
-#pragma omp parallel for num_threads(cover->threads) schedule(static)
-    for (size_t i = 0; i < cover->count; i++)
-        cover->bounds[i] = cover->kernels->distance2(cover->rows + i * cover->stride,
-                                                     cover->centres + cover->nearest[i] * cover->stride, cover->dim);
-}
-
-/* From now on the plain way. */
-static pb_status leave_filter(pb_cover *cover) {
-    PB_TRY(pb_allocate(&cover->centre_tiles, tiles_of(cover->centre_room), PB_LANES * (size_t)cover->dim * sizeof(float),
-                       "centres"));
-    for (size_t j = 0; j < cover->centre_count; j++)
-        lay_in_tile(cover, j);
-    settle_points(cover);
-    release_filter(cover);
-    cover->filtered = false;
     return pb_ok();
 }
 
-/* E and G of cpu_cover_body.h, rounded up. */
+/* What was found by filter stays as good as it is. */
+static void leave_filter(pb_cover *cover) {
+    release_filter(cover);
+    cover->filtered = false;
+}
+
+/* E and G of cpu_cover_body.h, a little larger than they need be. */
 static void set_margins(pb_cover *cover) {
     const double u = 0x1p-24, up = 1.01, longer = 1 + (double)cover->rounding;
     const double x = sqrt(cover->extent.row2) * longer, y = sqrt(cover->extent.place2) * longer;
-    double e2 = 0;
-    for (int h = 0; h < PB_AXES; h++)
-        e2 += pow(up * (cover->dim + 2) * u * (fabs(cover->axes.shift[h]) + cover->axes.norm[h] * x), 2);
-    cover->reach = (float)(up * 2 * sqrt(e2));
+    double sum = 0;
+    for (int h = 0; h < PB_AXES; h++) {
+        double terms = fabs(cover->axes.shift[h]) + cover->axes.norm[h] * x;
+        sum += terms * terms;
+    }
+    cover->reach = (float)(up * 2 * (cover->dim + 2) * u * sqrt(sum));
     cover->slack = (float)(up * 8 * (PB_AXES + 6) * u * y * y + 0x1p-100);
 }
 
-pb_status pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent) {
+void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent) {
     pb_cover_extent *all = &cover->extent;
+    if (extent->row2 <= all->row2 && extent->place2 <= all->place2)
+        return;
     all->row2 = extent->row2 > all->row2 ? extent->row2 : all->row2;
     all->place2 = extent->place2 > all->place2 ? extent->place2 : all->place2;
-    if (!(all->row2 <= ROW2_MOST))
-        return leave_filter(cover);
-    set_margins(cover);
-    return pb_ok();
+    if (all->row2 <= ROW2_MOST)
+        set_margins(cover);
+    else
+        leave_filter(cover);
 }
 
-/* Which way to work in. An empty rank, say, has no axes. */
-static pb_status choose_way(pb_cover *cover) {
+/* An empty rank, say, has no axes. */
+static pb_status begin_filter(pb_cover *cover) {
+    release_filter(cover); /* of an attempt that failed */
     if (!may_filter(cover) || cover->count == 0)
         return pb_ok();
     PB_TRY(pb_axes_find(cover->rows, cover->count, cover->stride, cover->dim, &cover->axes, &cover->filtered));
@@ -218,13 +201,11 @@ static pb_status choose_way(pb_cover *cover) {
     return pb_ok();
 }
 
-static size_t blocks_of(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
-
-/* Every point meets the first centre. */
-static pb_status start(pb_cover *cover) {
+/* Every point gets its place and meets the first centre. */
+static void start(pb_cover *cover) {
     float row2 = 0, place2 = 0;
-#pragma omp parallel for num_threads(cover->threads) schedule(static) reduction(max : row2, place2)
-    for (size_t b = 0; b < blocks_of(cover->count); b++) {
+#pragma omp parallel for num_threads(pb_cover_threads(cover, cover->count)) schedule(static) reduction(max : row2, place2)
+    for (size_t b = 0; b < pb_cover_blocks(cover->count); b++) {
         size_t begin = b * PB_COVER_BLOCK, end = begin + PB_COVER_BLOCK;
         pb_cover_extent extent = {row2, place2};
         cover->kernels->cover->start(cover, begin, end < cover->count ? end : cover->count,
@@ -233,17 +214,27 @@ static pb_status start(pb_cover *cover) {
         place2 = extent.place2;
     }
     const pb_cover_extent extent = {row2, place2};
-    return row2 >= ROW2_LEAST ? pb_cover_widen(cover, &extent) : leave_filter(cover);
+    pb_cover_widen(cover, &extent);
+    if (!(row2 >= ROW2_LEAST))
+        leave_filter(cover);
+}
+
+/* Every point meets the first centre, without a place. */
+static void start_plain(pb_cover *cover) {
+#pragma omp parallel for num_threads(pb_cover_threads(cover, cover->count)) schedule(static)
+    for (size_t i = 0; i < cover->count; i++) {
+        cover->bounds[i] = cover->kernels->distance2(cover->rows + i * cover->stride, cover->centres, cover->dim);
+        cover->met[i] = 1; /* and the nearest is 0 */
+    }
 }
 
 static pb_status add_first(pb_cover *cover, const float *row) {
-    PB_TRY(choose_way(cover));
+    PB_TRY(begin_filter(cover));
     PB_TRY(pb_cover_append(cover, row));
-    for (size_t i = 0; i < cover->count; i++)
-        cover->met[i] = 1;
     if (cover->filtered)
-        return start(cover);
-    settle_points(cover);
+        start(cover);
+    if (!cover->filtered) /* perhaps only now, because of the points */
+        start_plain(cover);
     return pb_ok();
 }
 

@@ -1,18 +1,18 @@
 /* cpu_cover.h: private to gpu/: covers of the "cpu" device (contract: gpu/cover.h), shared by its files:
- *   cpu_cover.c         a cover, its points and centres, and which of two ways it works in
- *   cpu_cover_rounds.c  refresh and what is asked about candidates: the same either way
- *   cpu_cover_select.c  selection among candidates, the filtered way
+ *   cpu_cover.c         a cover, its points and centres, and whether it filters
+ *   cpu_cover_rounds.c  refresh and what is asked about candidates
+ *   cpu_cover_select.c  selection among candidates, by filter
  *   cpu_cover_exact.c   the plain way: every distance canonical, by the kernels of cpu_kernels.h
- *   cpu_cover_body.h    the inner loops of the filtered way, once per instruction set; there the margins are derived
+ *   cpu_cover_body.h    the inner loops of the filter, once per instruction set; there the margins are derived
  *   cpu_axes.h          the axes that it filters by
  *
  * A point is named by its place in the cover (a local index); keys and candidates hold its global index, first_index more.
  *
- * The filtered way. A point's place is where it lies along a few principal axes; distances between places are at most those
- * between points, so that few pairs are left to measure. A measured distance is any sum of the squares; the canonical one is
- * evaluated where the two could lead to different decisions. It is left for the plain way, for good, when the margins do not
- * hold: for few or very many dimensions, for numbers so small or large that squares leave the normal range, or when there are no
- * axes.
+ * The filter. A point's place is where it lies along a few principal axes. Distances between places are at most those between
+ * points, so that few pairs are left to measure. A measured distance is a sum of the squares in any order; the canonical one is
+ * evaluated where the two could lead to different decisions. Where many pairs pass, the plain way is faster and is taken, block
+ * by block. It is taken throughout when the margins do not hold: for few or very many dimensions, for numbers so small or large
+ * that squares leave the normal range, or when there are no axes.
  */
 #ifndef PB_GPU_CPU_COVER_H
 #define PB_GPU_CPU_COVER_H
@@ -22,8 +22,8 @@
 #include "gpu/cpu_axes.h"
 
 enum {
-    PB_COVER_BLOCK = 4096, /* points of a piece of work for one thread: enough to share what is read of the centres */
-    PB_COVER_CHUNK = 256,  /* centres that a point meets before it is looked at whether it still is a candidate */
+    PB_COVER_BLOCK = 1024, /* points of a piece of work for one thread: enough to share what is read of the centres */
+    PB_COVER_CHUNK = 256,  /* centres that a point meets before it is seen whether it still is a candidate */
     PB_COVER_TILE = 16,    /* points that are filtered at once */
     PB_COVER_SPARE = 3,    /* scores beyond a chunk that may be written */
     PB_COVER_PLACE = PB_AXES + 1 /* floats of a centre's place c: |c|^2, then -2 c */
@@ -43,9 +43,12 @@ typedef struct pb_cover_tile {
     const float *rows[PB_COVER_TILE];
 } pb_cover_tile;
 
-/* How many pairs of a point and a centre were looked at, and how closely. */
+/* How many pairs of a point and a centre were looked at, and how. */
 typedef struct pb_cover_counts {
-    uint64_t filtered, measured, canonical;
+    uint64_t filtered;  /* by place */
+    uint64_t measured;  /* of those: passed, and measured */
+    uint64_t plain;     /* by the kernels of cpu_kernels.h */
+    uint64_t canonical; /* one by one, to decide */
 } pb_cover_counts;
 
 /* What a thread works with. */
@@ -55,8 +58,15 @@ typedef struct pb_cover_work {
     uint32_t active[PB_COVER_BLOCK], order[PB_COVER_BLOCK];
     uint32_t *heads; /* one for each chunk of centres and two more */
     uint64_t packed[PB_ROWS_CHUNK];
-    float *rows; /* [PB_ROWS_CHUNK][dim]; for the plain way */
+    float *rows;  /* [pb_cpu_chunk_rows][dim]: points of the plain way */
+    float *tiles; /* pb_cover_tile_centres as tiles of PB_LANES: centres of the plain way */
 } pb_cover_work;
+
+/* Centres that the plain way lays into tiles at a time: 1 MiB of them, but whole tiles and at most a chunk. */
+static inline size_t pb_cover_tile_centres(int dim) {
+    size_t tiles = (1 << 20) / sizeof(float) / PB_LANES / (size_t)dim, most = PB_COVER_CHUNK / PB_LANES;
+    return (tiles == 0 ? 1 : tiles < most ? tiles : most) * PB_LANES;
+}
 
 /* Largest squares of the lengths of rows and places seen: what the margins depend on. */
 typedef struct pb_cover_extent {
@@ -70,13 +80,12 @@ struct pb_cover {
     size_t capacity, count, stride; /* stride: floats from row to row, zeros beyond dim */
 
     float *rows;       /* [capacity][stride] */
-    float *bounds;     /* [capacity] >= the canonical distance^2 to the nearest centre met, up to rounding that (plain way: it) */
+    float *bounds;     /* [capacity] >= the canonical distance^2 to the nearest centre met, and up to rounding that */
     uint32_t *nearest; /* [capacity] the number of that centre */
     uint32_t *met;     /* [capacity] the point has met centres 0 .. met - 1 */
 
     size_t centre_count, centre_room;
-    float *centres;      /* [room][stride] */
-    float *centre_tiles; /* plain way: the same as tiles of PB_LANES, as cpu_kernels.h has them */
+    float *centres; /* [room][stride] */
 
     bool filtered;
     pb_axes axes;
@@ -95,6 +104,14 @@ struct pb_cover {
 
 static inline uint64_t pb_cover_key_of(const pb_cover *cover, uint32_t point) {
     return pb_pack_farthest(cover->bounds[point], cover->first_index + point);
+}
+
+static inline size_t pb_cover_blocks(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
+
+/* Threads that work on so many points is worth waking. */
+static inline int pb_cover_threads(const pb_cover *cover, size_t points) {
+    size_t blocks = pb_cover_blocks(points);
+    return blocks < 2 ? 1 : blocks < (size_t)cover->threads ? (int)blocks : cover->threads;
 }
 
 /* Candidates during a selection, in tiles. Lanes beyond the last have a bound of -1. */
@@ -116,14 +133,14 @@ struct pb_cover_kernels {
     /* Places of `count` rows [count][stride]; widens *extent to them. */
     void (*place)(const pb_cover *cover, const float *rows, size_t count, float *places, pb_cover_extent *extent);
 
-    /* Points begin .. end - 1 get their place and meet centre 0. */
+    /* Points begin .. end - 1 get their places and meet centre 0. */
     void (*start)(pb_cover *cover, size_t begin, size_t end, pb_cover_counts *counts, pb_cover_extent *extent);
 
-    /* As pb_cover_exact_advance. */
+    /* As pb_cover_exact_advance, some of the points by that. */
     size_t (*advance)(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                       uint64_t floor);
 
-    /* Writes those of points begin .. end - 1 whose bound is >= least, in order; returns how many. Works either way. */
+    /* Writes those of points begin .. end - 1 whose bound is >= least, in order; returns how many. */
     size_t (*scan)(const pb_cover *cover, size_t begin, size_t end, float least, uint32_t *points);
 
     /* Lays the contest's places into tiles; its bounds stand already. */
@@ -139,11 +156,11 @@ struct pb_cover_kernels {
 /* Appends a centre (dim floats) without letting any point meet it. */
 pb_status pb_cover_append(pb_cover *cover, const float *row);
 
-/* Has the margins hold for rows and places as long as these, by turning to the plain way if need be. */
-pb_status pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent);
+/* Has the margins hold for rows and places as long as these, if need be by filtering no more. */
+void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent);
 
-/* Lets `count` points meet centres begin .. end - 1, which lie in one chunk and begin it. Those whose key is still >= floor are
- * moved to the front of points; returns how many. */
+/* Lets `count` points meet centres begin .. end - 1, which lie in one chunk. Those whose key is still >= floor are moved to the
+ * front of points, in order; returns how many. */
 size_t pb_cover_exact_advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                               uint64_t floor);
 

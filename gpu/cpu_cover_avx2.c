@@ -9,6 +9,8 @@
 /* 4 x 2 sums, two vectors of points and a centre's value; the tile's 32 registers come from the first cache. */
 enum { WIDTH = 8, ROWS = 4, GROUP = 4 };
 
+static const float MEASURE_COST = 1.0f;
+
 typedef __m256 vec;
 typedef __m256i number;
 

@@ -1,37 +1,44 @@
-/* cpu_cover_body.h: private to gpu/: the inner loops of a cover's filtered way, included once by each cpu_cover_SET.c, which sets
- * before KERNELS           the table to define vec, WIDTH        a register of WIDTH floats, with load and store (aligned),
- * load_any, broadcast, add, sub, multiply_add (fused or not), min, max, largest(a): of the lanes, total(a): their sum in any
- * order number            a register of as many uint32_t, with broadcast_number and store_number (aligned) not_above(a, b),
- * not_below(a, b), equal(a, b)   the lanes where it is so, as bits keep_less(score, j, least, which)               least[lane] =
- * score and which[lane] = j where that is less transpose(rows, out)   16 rows of 16 floats become columns; out aligned ROWS,
- * GROUP       rows that are placed and centres that are scored at a time, so that their sums stay in registers
+/* cpu_cover_body.h: private to gpu/: the inner loops of a cover's filter, included once by each cpu_cover_SET.c, which
+ * sets before
+ *   KERNELS             the table to define
+ *   vec, WIDTH          a register of WIDTH floats, with load and store (aligned), load_any, broadcast, add, sub, multiply_add
+ *                       (fused or not), max, largest(a): of the lanes, total(a): their sum in any order
+ *   number              a register of as many uint32_t, with broadcast_number and store_number (aligned)
+ *   not_above(a, b), not_below(a, b), equal(a, b)   the lanes where it is so, as bits
+ *   keep_less(score, j, least, which)               least[lane] = score and which[lane] = j where that is less
+ *   transpose(rows, out)                            16 rows of 16 floats become columns; out aligned
+ *   ROWS, GROUP         rows that are placed and centres that are scored at a time, so that their sums stay in registers
+ *   MEASURE_COST        how much longer measuring a dimension of a pair takes here than in the kernels of cpu_kernels.h
  *
- * WHAT IS KEPT. m is the least canonical distance^2 of a point to the centres that it has met. Always
- *       bound (1 - 3 EPS) <= m <= bound,   and m is attained at `nearest`,
- * so the canonical one is evaluated only where two centres are closer together than that tells, or when a candidate is the
+ * What is kept. Let m be the least canonical distance^2 of a point to the centres that it has met. Always
+ *       bound (1 - 3 EPS) <= m <= bound,   and m is attained at `nearest`.
+ * So the canonical one is evaluated only where two centres are too close to say which is nearer, or where a candidate is the
  * farthest: about once a pick.
  *
- * MARGINS. u = 2^-24, g(p) = p u / (1 - p u), D = dim. Rounded: all that follows is about the floats stored; d is the exact |x -
- * c|^2.
- *  1. Canonical and measured. t = fl(x - c) = (x - c)(1 + e), |e| <= u; its square, if rounded by itself, once more; then at most
- * D - 1 additions that are not exact (fused: D, the square within), in any order. All terms are >= 0. So both are d (1 + e) with
- * |e| <= g(D + 2), and with EPS = 2 (D + 4) u, for D <= 4096, v (1 - EPS) <= canonical <= v (1 + EPS)     for a measured v,
- * rounding of these products included. That is for v >= TINY = 2^-99: below, an underflow (at most D times 2^-150, absolute)
- * shows, and the canonical one is evaluated.
- *  2. A new centre at v:  v (1 - EPS) > bound                  m stays;
- *                         v (1 + EPS) < bound (1 - 3 EPS)      m is lowered: bound = v (1 + EPS), and v (1 + EPS)(1 - 3 EPS) <= v
- * (1 - EPS); else                                 both canonical ones are evaluated, and bound is the lesser.
- *  3. Places. y = fl(R x - b), R the stored axes, |R| <= 1 (cpu_axes.h proves it), b = shift. A component is a sum of D + 1
- * terms: it is off by at most g(D + 2) (|b_j| + |R_j| X), X >= |x|. With E^2 the sum of their squares, and b cancelling (it need
- * not be exact), |y - y_c| <= |R (x - c)| + 2E <= sqrt(d) + 2E. So a centre can lower m, for which d (1 - g) <= canonical < m <=
- * bound, only if |y - y_c| <= sqrt(bound)(1 + EPS) + 2E =: r.
- *  4. Scores. |y_c|^2 - 2 y y_c is compared with r^2 - |y|^2. With Y >= |y|, |y_c| every partial sum is at most 3 Y^2, and there
- * are PB_AXES additions and as many products; |y|^2 and |y_c|^2 are off by g(PB_AXES) Y^2 each, the difference by u Y^2: together
- * less than (5 PB_AXES + 4) u Y^2. G = 8 (PB_AXES + 6) u Y^2 + 2^-100, the last for underflow. limit = (r^2 + G)(1 + 8 u) -
- * |y|^2; whatever scores above it cannot lower m. The factor is for the roundings of r^2 + G. A bound of 0 has limit -infinity:
- * nothing can lower it. X and Y are maxima over all points and centres, and over candidates that come from elsewhere, measured
- * and rounded up (cpu_cover.c, which also has the range of X^2 for which no square overflows and underflow is beside E
- * negligible). On patch features (128 dimensions, sqrt(bound) near 25) 2E is 0.004 and G 0.03: the margins cost nothing.
+ * Margins. u = 2^-24, g(p) = p u / (1 - p u), D = dim. All is about the floats as stored; d is the exact |x - c|^2.
+ *  1. Measured and canonical. t = fl(x - c) = (x - c)(1 + e), |e| <= u. Its square is rounded at most once by itself, and goes
+ *     through at most D - 1 inexact additions (fused: D roundings, the square's among them), in any order. All terms are >= 0. So
+ *     either value is d (1 + e) with |e| <= g(D + 2), and for D <= 2048, with EPS = 2 (D + 4) u and a measured v,
+ *       v (1 - EPS) <= canonical <= v (1 + EPS),
+ *     the rounding of these products included. Underflow adds up to D 2^-150, which shows below TINY = 2^-99 only; there the
+ *     canonical one is evaluated. A measured 0 is exact: every square has rounded to 0, whatever the order.
+ *  2. A point measures a new centre at v.
+ *       v (1 - EPS) > bound               m stays as it is;
+ *       v (1 + EPS) < bound (1 - 3 EPS)   m is lowered; the new bound v (1 + EPS) is as tight as promised: (1 + EPS)(1 - 3 EPS)
+ *                                         <= 1 - EPS, less the roundings;
+ *       else                              both canonical ones are evaluated and the bound becomes the lesser.
+ *  3. Places. y = fl(R x - b) with the stored axes R, |R| <= 1 (cpu_axes.h proves it), and b = shift. Component j is a sum of
+ *     D + 1 terms and off by at most g(D + 2) (|b_j| + |R_j| X) where X >= |x|; with E^2 the sum of the squares of these,
+ *       |y - y_c| <= |R (x - c)| + 2E <= sqrt(d) + 2E,      since b cancels, whatever its own rounding.
+ *     A centre can lower m only if canonical < m <= bound, so only if |y - y_c| <= sqrt(bound)(1 + EPS) + 2E =: r.
+ *  4. Scores. |y_c|^2 - 2 y y_c is compared with r^2 - |y|^2. With Y >= |y|, |y_c| each of PB_AXES partial sums is at most 3 Y^2,
+ *     the products, if rounded, add 2 u Y^2, both squares are off by g(PB_AXES + 1) Y^2 and the difference by u Y^2: together
+ *     less than (5 PB_AXES + 6) u Y^2. With G = 8 (PB_AXES + 6) u Y^2 + 2^-100, the last for underflow, no score above
+ *       limit = (r^2 + G)(1 + 8 u) - |y|^2
+ *     can lower m. The factor is for the roundings of r^2 + G. A bound of 0 has the limit -infinity: nothing lowers it.
+ * X and Y are maxima over points, centres and candidates from elsewhere, measured and rounded up (cpu_cover.c, which also sees
+ * to it that X^2 is neither so large that a square could overflow nor so small that an underflow could be seen beside E). On
+ * patch features of 128 dimensions, where sqrt(bound) is about 25, 2E is 0.004 and G 0.03: the margins cost nothing.
  */
 #include "gpu/cpu_cover.h"
 
@@ -75,7 +82,7 @@ INLINE float measure(const float *a, const float *b, size_t stride) { return sum
 
 INLINE float square(const float *a, size_t size) { return sum_squares(a, a, size, false); }
 
-/* A point, whose bound and nearest centre these are, has been measured at v from centre j. */
+/* A point, whose bound and nearest centre these are, has been measured at v from centre j: margin 2, but for its first case. */
 APART void weigh(const pb_cover *cover, const float *row, size_t j, float v, float *bound, uint32_t *nearest,
                  pb_cover_counts *counts) {
     const float *centres = cover->centres, eps = cover->rounding;
@@ -92,7 +99,7 @@ APART void weigh(const pb_cover *cover, const float *row, size_t j, float v, flo
     *bound = fresh < old ? fresh : old;
 }
 
-/* The same, most of the time settled at once: the centre is too far. */
+/* A point measures centre j. Most of the time that is all: the centre is too far. */
 INLINE void meet(const pb_cover *cover, const float *row, size_t j, float *bound, uint32_t *nearest, pb_cover_counts *counts) {
     if (j == *nearest)
         return;
@@ -227,12 +234,10 @@ INLINE void score(pb_cover_tile *tile, const float *centre, size_t count) {
     }
 }
 
-enum {
-    AHEAD = 256
-}; /* floats of a row that are asked for before it is known whether they are needed: all rows fit in the first cache */
+enum { AHEAD = 256 }; /* floats of a row that are asked for before it is known to be needed: 16 KiB for a tile */
 
-/* Fills a tile; a lane beyond the points repeats the last one, with bound 0, which nothing passes. Returns the least number of
- * centres that a point has met, or begin. The rows are asked for at once: in time for the pairs that pass. */
+/* Fills a tile; a lane beyond the points repeats the last one, with bound 0, which nothing passes. Returns where to begin: at the
+ * first centre that a point has not met, but not before `begin`. The rows are asked for now, in time for the pairs that pass. */
 INLINE size_t gather(const pb_cover *cover, pb_cover_tile *tile, const uint32_t *points, size_t lanes, size_t begin) {
     const float *places[PB_COVER_TILE];
     size_t from = SIZE_MAX;
@@ -285,24 +290,49 @@ INLINE void measure_tile(const pb_cover *cover, pb_cover_tile *tile, size_t from
         }
 }
 
+/* Lets a tile of points meet centres begin .. end - 1. Returns how many of them are left, moved to `left`. */
+INLINE size_t advance_tile(pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t lanes, size_t begin, size_t end,
+                           uint64_t floor, uint32_t *left) {
+    pb_cover_tile *tile = &work->tile;
+    const size_t from = gather(cover, tile, points, lanes, begin);
+    size_t count = 0;
+    score(tile, cover->centre_places + from * PB_COVER_PLACE, end - from);
+    work->counts.filtered += PB_COVER_TILE * (end - from);
+    measure_tile(cover, tile, from, end - from, &work->counts);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const uint32_t point = points[lane];
+        cover->bounds[point] = tile->bounds[lane];
+        cover->nearest[point] = tile->nearest[lane];
+        cover->met[point] = (uint32_t)end;
+        if (pb_cover_key_of(cover, point) >= floor)
+            left[count++] = point; /* not beyond those just read */
+    }
+    return count;
+}
+
+enum { SAMPLE = 2 * PB_COVER_TILE, REST_LEAST = 4 * SAMPLE }; /* points */
+
+/* Whether so many pairs were measured that the plain way, which takes whole tiles of centres, would have been faster. A
+ * measured pair costs about what 160 dimensions do, beside its own. */
+static bool does_not_pay(const pb_cover *cover, size_t points, size_t centres, uint64_t measured) {
+    const size_t lanes = (centres + PB_LANES - 1) / PB_LANES * PB_LANES;
+    return (float)measured * (float)(cover->dim + 160) * MEASURE_COST > (float)points * (float)lanes * (float)cover->dim;
+}
+
+/* The first points are a sample for the others. */
 static size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                       uint64_t floor) {
-    pb_cover_tile *tile = &work->tile;
+    const uint64_t measured = work->counts.measured;
     size_t left = 0;
     for (size_t first = 0; first < count; first += PB_COVER_TILE) {
-        const size_t lanes = count - first < PB_COVER_TILE ? count - first : PB_COVER_TILE;
-        const size_t from = gather(cover, tile, points + first, lanes, begin);
-        score(tile, cover->centre_places + from * PB_COVER_PLACE, end - from);
-        work->counts.filtered += PB_COVER_TILE * (end - from);
-        measure_tile(cover, tile, from, end - from, &work->counts);
-        for (size_t lane = 0; lane < lanes; lane++) {
-            const uint32_t point = points[first + lane];
-            cover->bounds[point] = tile->bounds[lane];
-            cover->nearest[point] = tile->nearest[lane];
-            cover->met[point] = (uint32_t)end;
-            if (pb_cover_key_of(cover, point) >= floor)
-                points[left++] = point; /* left <= first + lane: what is overwritten has been read */
+        if (first == SAMPLE && count >= SAMPLE + REST_LEAST &&
+            does_not_pay(cover, SAMPLE, end - begin, work->counts.measured - measured)) {
+            size_t more = pb_cover_exact_advance(cover, work, points + first, count - first, begin, end, floor);
+            memmove(points + left, points + first, more * sizeof *points);
+            return left + more;
         }
+        const size_t lanes = count - first < PB_COVER_TILE ? count - first : PB_COVER_TILE;
+        left += advance_tile(cover, work, points + first, lanes, begin, end, floor, points + left);
     }
     return left;
 }
@@ -351,8 +381,8 @@ static void settle(const pb_cover *cover, pb_contest *contest, size_t i) {
     contest->counts->canonical++;
 }
 
-/* Whoever has the largest bound is settled; once all of those stay where they are, the first by index among them leads, since all
- * others are below. */
+/* Whoever has the largest bound is settled. Once all of those keep it the first by index among them leads: all others are
+ * below. */
 static uint64_t leader(const pb_cover *cover, pb_contest *contest, uint64_t floor, size_t *winner) {
     for (;;) {
         const float most = largest_bound(contest);
@@ -379,8 +409,7 @@ static uint64_t leader(const pb_cover *cover, pb_contest *contest, uint64_t floo
     }
 }
 
-/* A settled bound may turn out above `most` no more than any: bounds are upper bounds. Those that a centre lowers are to be
- * settled again. */
+/* Whose bound a centre lowers is to be settled again. */
 static void meet_last(const pb_cover *cover, pb_contest *contest) {
     const size_t j = cover->centre_count - 1;
     const float *centre = cover->centre_places + j * PB_COVER_PLACE;

@@ -1,5 +1,5 @@
-/* The plain way to work on a cover: every distance is canonical, none is left out but for bounds below the floor. It is taken for
- * points to which the margins of the filtered way do not apply, and is what that is tested against. The kernels are those of
+/* The plain way to work on a cover: every distance is canonical, none is left out but for bounds below the floor. It is taken
+ * where the filter does not pay or its margins do not hold, and is what that is tested against. The kernels are those of
  * pb_points (cpu_kernels.h), used the other way round: the centres are the tiles, the points the queries. */
 #include "gpu/cpu_cover.h"
 
@@ -7,29 +7,68 @@
 
 #include <string.h>
 
-size_t pb_cover_exact_advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
-                              uint64_t floor) {
+static void lay_tiles(const pb_cover *cover, size_t begin, size_t end, float *tiles) {
+    const size_t dim = (size_t)cover->dim;
+    for (size_t j = begin; j < end; j++) {
+        const float *row = cover->centres + j * cover->stride;
+        float *lane = tiles + (j - begin) / PB_LANES * PB_LANES * dim + (j - begin) % PB_LANES;
+        for (size_t k = 0; k < dim; k++)
+            lane[k * PB_LANES] = row[k];
+    }
+}
+
+/* The nearest of some centres is packed, canonical. The bound may not be; as in cpu_cover_body.h, margin 2. */
+static void take(pb_cover *cover, uint32_t point, uint64_t packed, pb_cover_counts *counts) {
+    const float fresh = pb_packed_distance2(packed), bound = cover->bounds[point];
+    const uint32_t j = pb_nearest_index(packed), nearest = cover->nearest[point];
+    if (fresh >= bound)
+        return;
+    if (j != nearest && fresh >= bound * (1 - 3 * cover->rounding)) {
+        float old = cover->kernels->distance2(cover->rows + point * cover->stride, cover->centres + nearest * cover->stride,
+                                              cover->dim);
+        counts->canonical++;
+        if (old <= fresh) {
+            cover->bounds[point] = old;
+            return;
+        }
+    }
+    cover->bounds[point] = fresh;
+    cover->nearest[point] = j;
+}
+
+/* Meets centres begin .. end - 1, which lie in work's tiles. */
+static size_t meet_tiles(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
+                         uint64_t floor) {
     const size_t dim = (size_t)cover->dim, most = pb_cpu_chunk_rows(cover->dim);
-    const float *tiles = cover->centre_tiles + begin / PB_LANES * PB_LANES * dim;
     size_t left = 0;
     for (size_t first = 0; first < count; first += most) {
         const size_t rows = count - first < most ? count - first : most;
         for (size_t i = 0; i < rows; i++) {
-            uint32_t point = points[first + i];
-            memcpy(work->rows + i * dim, cover->rows + point * cover->stride, dim * sizeof *work->rows);
-            work->packed[i] = pb_pack_nearest(cover->bounds[point], cover->nearest[point]);
+            memcpy(work->rows + i * dim, cover->rows + points[first + i] * cover->stride, dim * sizeof *work->rows);
+            work->packed[i] = PB_NEAREST_NONE;
         }
-        cover->kernels->nearest(tiles, end - begin, cover->dim, (uint32_t)begin, work->rows, rows, work->packed);
+        cover->kernels->nearest(work->tiles, end - begin, cover->dim, (uint32_t)begin, work->rows, rows, work->packed);
         for (size_t i = 0; i < rows; i++) {
             uint32_t point = points[first + i];
-            cover->bounds[point] = pb_packed_distance2(work->packed[i]);
-            cover->nearest[point] = pb_nearest_index(work->packed[i]);
+            take(cover, point, work->packed[i], &work->counts);
             cover->met[point] = (uint32_t)end;
             if (pb_cover_key_of(cover, point) >= floor)
                 points[left++] = point; /* left <= first + i: what is overwritten has been read */
         }
     }
+    work->counts.plain += count * (end - begin);
     return left;
+}
+
+size_t pb_cover_exact_advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
+                              uint64_t floor) {
+    const size_t step = pb_cover_tile_centres(cover->dim);
+    for (size_t j = begin; j < end; j += step) {
+        const size_t stop = end - j < step ? end : j + step;
+        lay_tiles(cover, j, stop, work->tiles);
+        count = meet_tiles(cover, work, points, count, j, stop, floor);
+    }
+    return count;
 }
 
 /* Candidates as tiles, for the textbook step. */
@@ -50,7 +89,7 @@ static pb_status begin_contest(contest *c, const pb_cover *cover, const pb_candi
         const float *row = rows + i * dim;
         for (size_t k = 0; k < dim; k++)
             c->tiles[(i / PB_LANES * dim + k) * PB_LANES + i % PB_LANES] = row[k];
-        /* Another rank may work the filtered way, whose bounds are not exact. */
+        /* Bounds need not be exact. */
         c->distance2[i] = cover->kernels->distance2(row, cover->centres + candidates[i].nearest * cover->stride, cover->dim);
     }
     return pb_ok();

@@ -1,5 +1,5 @@
-/* The loops of covers for any processor, in GCC's portable vectors of four floats. A multiply-add rounds twice: sums that filter
- * may. */
+/* The loops of covers for any processor, in GCC's portable vectors of four floats. A multiply-add rounds twice here, which sums
+ * that only filter may. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -7,6 +7,8 @@
 #define KERNELS pb_cover_kernels_plain
 
 enum { WIDTH = 4, ROWS = 2, GROUP = 1 };
+
+static const float MEASURE_COST = 0.05f;
 
 typedef float vec __attribute__((vector_size(16)));
 typedef int32_t mask __attribute__((vector_size(16)));

@@ -1,7 +1,7 @@
 /* Rounds of a cover: which points are candidates, and what is asked about them.
  *
- * Threads share the work by blocks of PB_COVER_BLOCK points that are not up to date; what a block leaves depends on nothing
- * outside of it, so the candidates and their order are the same for any number of threads.
+ * Threads share the work by blocks of points. What comes of a block depends on nothing outside of it, so the candidates and their
+ * order are the same for any number of threads.
  */
 #include "gpu/cpu_cover.h"
 
@@ -22,9 +22,10 @@ static size_t drop(pb_cover *cover) {
 /* All points whose key is >= the floor, in rising order, become the candidates. Every thread looks through its share of them and
  * writes to its share of the room. */
 static void scan(pb_cover *cover) {
-    const size_t shares = (size_t)cover->threads;
+    const int threads = pb_cover_threads(cover, cover->count);
+    const size_t shares = (size_t)threads;
     const float least = pb_packed_distance2(cover->floor);
-#pragma omp parallel for num_threads(cover->threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t s = 0; s < shares; s++) {
         size_t begin = cover->count * s / shares, end = cover->count * (s + 1) / shares;
         cover->left[s] = cover->kernels->cover->scan(cover, begin, end, least, cover->candidates + begin);
@@ -38,17 +39,24 @@ static void scan(pb_cover *cover) {
     drop(cover); /* bounds equal to the floor's distance, by index */
 }
 
-/* Orders points by the chunk of centres in which they stopped: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1],
- * from 0 for q = 0. */
-static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t count, size_t chunks) {
+static size_t chunks_of(const pb_cover *cover) { return (cover->centre_count + PB_COVER_CHUNK - 1) / PB_COVER_CHUNK; }
+
+/* The chunk of centres in which a point stopped; beyond the last one for those that are up to date. */
+static size_t chunk_of(const pb_cover *cover, uint32_t point) {
+    return cover->met[point] < cover->centre_count ? cover->met[point] / PB_COVER_CHUNK : chunks_of(cover);
+}
+
+/* Orders points by chunk: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1], from 0 for q = 0. */
+static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t count) {
+    const size_t chunks = chunks_of(cover);
     uint32_t *heads = work->heads;
     memset(heads, 0, (chunks + 2) * sizeof *heads);
     for (size_t i = 0; i < count; i++)
-        heads[cover->met[points[i]] / PB_COVER_CHUNK + 1]++;
-    for (size_t q = 0; q < chunks; q++)
+        heads[chunk_of(cover, points[i]) + 1]++;
+    for (size_t q = 0; q <= chunks; q++)
         heads[q + 1] += heads[q];
     for (size_t i = 0; i < count; i++)
-        work->order[heads[cover->met[points[i]] / PB_COVER_CHUNK]++] = points[i];
+        work->order[heads[chunk_of(cover, points[i])]++] = points[i];
 }
 
 typedef size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
@@ -56,33 +64,29 @@ typedef size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, s
 
 /* Brings a block of points up to date as far as they stay >= floor; points becomes those that do, in a fixed order. A point
  * enters at the chunk of centres where it had stopped and leaves after the one that takes it below the floor. */
-static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, uint64_t floor) {
-    const size_t centres = cover->centre_count, chunks = (centres + PB_COVER_CHUNK - 1) / PB_COVER_CHUNK;
-    sort_by_chunk(cover, work, points, count, chunks);
-    advance *way = cover->filtered ? cover->kernels->cover->advance : pb_cover_exact_advance;
+static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count) {
+    advance *meet = cover->filtered ? cover->kernels->cover->advance : pb_cover_exact_advance;
+    const size_t centres = cover->centre_count, chunks = chunks_of(cover);
     size_t active = 0, taken = 0;
-    for (size_t q = 0; q < chunks; q++) {
-        size_t fresh = work->heads[q] - taken, begin = q * PB_COVER_CHUNK, end = begin + PB_COVER_CHUNK;
+    sort_by_chunk(cover, work, points, count);
+    for (size_t q = 0; q <= chunks; q++) {
+        const size_t fresh = work->heads[q] - taken, begin = q * PB_COVER_CHUNK, end = begin + PB_COVER_CHUNK;
         memcpy(work->active + active, work->order + taken, fresh * sizeof *work->order);
         taken += fresh;
-        active = way(cover, work, work->active, active + fresh, begin, end < centres ? end : centres, floor);
+        active += fresh;
+        if (q < chunks)
+            active = meet(cover, work, work->active, active, begin, end < centres ? end : centres, cover->floor);
     }
-    /* Those that have met a whole last chunk stand beyond it. */
-    memcpy(work->active + active, work->order + taken, (count - taken) * sizeof *work->order);
-    active += count - taken;
     memcpy(points, work->active, active * sizeof *points);
     return active;
 }
 
-static size_t blocks_of(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
-
 static void refresh_blocks(pb_cover *cover) {
-    const size_t count = cover->candidate_count, blocks = blocks_of(count);
-#pragma omp parallel for num_threads(cover->threads) schedule(dynamic, 1)
+    const size_t count = cover->candidate_count, blocks = pb_cover_blocks(count);
+#pragma omp parallel for num_threads(pb_cover_threads(cover, count)) schedule(dynamic, 1)
     for (size_t b = 0; b < blocks; b++) {
         size_t begin = b * PB_COVER_BLOCK, size = count - begin < PB_COVER_BLOCK ? count - begin : PB_COVER_BLOCK;
-        cover->left[b] = refresh_block(cover, cover->work + omp_get_thread_num(), cover->candidates + begin, size,
-                                       cover->floor);
+        cover->left[b] = refresh_block(cover, cover->work + omp_get_thread_num(), cover->candidates + begin, size);
     }
     cover->candidate_count = 0;
     for (size_t b = 0; b < blocks; b++) {
@@ -119,13 +123,11 @@ pb_status pb_cpu_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floo
 
 pb_status pb_cpu_cover_settle(pb_device *device, pb_cover *cover, size_t *count) {
     (void)device;
-    if (cover->filtered) {
-#pragma omp parallel for num_threads(cover->threads) schedule(static)
-        for (size_t i = 0; i < cover->candidate_count; i++) {
-            const uint32_t point = cover->candidates[i];
-            cover->bounds[point] = cover->kernels->distance2(cover->rows + point * cover->stride,
-                                                             cover->centres + cover->nearest[point] * cover->stride, cover->dim);
-        }
+#pragma omp parallel for num_threads(pb_cover_threads(cover, cover->candidate_count)) schedule(static)
+    for (size_t i = 0; i < cover->candidate_count; i++) {
+        const uint32_t point = cover->candidates[i];
+        cover->bounds[point] = cover->kernels->distance2(cover->rows + point * cover->stride,
+                                                         cover->centres + cover->nearest[point] * cover->stride, cover->dim);
     }
     *count = drop(cover);
     return pb_ok();

@@ -42,7 +42,7 @@ static pb_status enter(pb_contest *c, pb_cover *cover, const float *rows) {
     }
     pb_cover_extent extent = {0};
     cover->kernels->cover->place(cover, c->rows, c->count, c->places, &extent);
-    PB_TRY(pb_cover_widen(cover, &extent));
+    pb_cover_widen(cover, &extent);
     if (cover->filtered)
         cover->kernels->cover->enter(cover, c);
     return pb_ok();

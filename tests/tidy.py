@@ -43,8 +43,6 @@ PROCESS_CALLS = (
 # Sources without tests/ROOM/test_FILE of their own: the test that sees them, why there, which. An entry that is not needed (the
 # source is gone or has its own test) or whose test is gone is an error.
 TESTED_ELSEWHERE = (
-    ("tests/gpu/test_cpu_cover_plain.c", "a cover is driven through gpu/cover.h by whole selections, with every set of kernels",
-     ("gpu/cover.c", "gpu/cpu_cover.c", "gpu/cpu_cover_rounds.c", "gpu/cpu_cover_select.c")),
     ("tests/io/test_archive.c", "an archive is written, read and verified through io/archive.h as a whole",
      ("io/archive_columns.c", "io/archive_read.c", "io/archive_verify.c", "io/archive_write.c", "io/manifest.c")),
     ("tests/io/test_archive_damage.c", "what our HDF5 layer promises is that damage is noticed, and h5py reads the rest",

@@ -14,7 +14,7 @@ static void need_set(void) {
 }
 
 static void check(float *rows, size_t n, int dim, size_t picks, int ranks, uint64_t seed) {
-    check_rounds("cpu:" SET, 1 + (int)(seed % 3), ranks, rows, n, dim, picks, seed);
+    check_rounds("cpu:" SET, 1, ranks, rows, n, dim, picks, seed);
 }
 
 /* Small and large dimensions, around those from which points are filtered, and not a multiple of what kernels take at once. */
@@ -23,7 +23,8 @@ static const int DIMS[] = {1, 3, 16, 17, 31, 48, 128, 152};
 static void check_maker(points_maker *make, int dim, uint64_t seed) {
     enum { N = 300, PICKS = 130 };
     float *rows = make(N, dim);
-    check(rows, N, dim, PICKS, 1 + (int)(seed / 10 % RANKS_MAX), seed); /* each number of ranks by turns */
+    for (int ranks = 1; ranks <= RANKS_MAX; ranks++)
+        check(rows, N, dim, PICKS, ranks, seed + (uint64_t)ranks);
     pb_release(&rows);
 }
 
@@ -106,15 +107,15 @@ Test(SUITE, picks_are_the_textbooks_among_points_almost_the_same) {
     }
 }
 
-/* Ranks whose points are not alike: candidates longer than any point of the first rank, up to where it has to give up filtering.
- */
+/* Ranks whose points are not alike: candidates longer than any point of the first rank, up to where it has to give up
+ * filtering. */
 static void check_unlike(float factor) {
     enum { N = 240, DIM = 36 };
     float *rows = feature_points(N, DIM);
     for (size_t i = N / 2 * DIM; i < N * DIM; i++)
         rows[i] = rows[i] * factor + factor;
     for (int ranks = 2; ranks <= RANKS_MAX; ranks++)
-        for (uint64_t seed = 0; seed < 2; seed++)
+        for (uint64_t seed = 0; seed < 6; seed++)
             check(rows, N, DIM, 150, ranks, seed * 31);
     pb_release(&rows);
 }
@@ -143,9 +144,30 @@ Test(SUITE, few_pairs_are_measured) {
         select_all(&r, floor, PICKS - r.k);
     }
     const pb_cover_counts counts = r.covers[0]->work[0].counts;
-    cr_assert(counts.filtered < N * PICKS, "%llu filtered", (unsigned long long)counts.filtered);
-    cr_assert(counts.measured < N * PICKS / 10, "%llu measured", (unsigned long long)counts.measured);
-    cr_assert(counts.canonical < 10 * PICKS, "%llu canonical", (unsigned long long)counts.canonical);
+    cr_assert(counts.filtered < N * PICKS * 6 / 10, "%llu filtered", (unsigned long long)counts.filtered);
+    cr_assert(counts.measured < N * PICKS / 40, "%llu measured", (unsigned long long)counts.measured);
+    cr_assert(counts.canonical < 2 * PICKS, "%llu canonical", (unsigned long long)counts.canonical);
+    cr_assert_eq(counts.plain, 0);
+    end_rounds(&r);
+    pb_release(&rows);
+}
+
+/* Where all directions are alike the filter says little, and most pairs go the plain way. */
+Test(SUITE, points_in_a_cloud_go_the_plain_way) {
+    need_set();
+    enum { N = 4000, DIM = 64, PICKS = 200 };
+    float *rows = cloud_points(N, DIM);
+    rounds r = begin_filtered(rows, N, DIM);
+    while (r.k < PICKS) {
+        uint64_t floor = pb_pack_farthest(0.9f * pb_packed_distance2(r.due), 0);
+        refresh_all(&r, floor);
+        select_all(&r, floor, PICKS - r.k);
+    }
+    const pb_cover_counts counts = r.covers[0]->work[0].counts;
+    const bool fused = strcmp(SET, "plain") != 0; /* without it canonical sums are too slow for that */
+    cr_assert(r.covers[0]->filtered);
+    cr_assert(fused ? counts.plain > 2 * counts.measured : counts.plain == 0, "%llu measured, %llu plain",
+              (unsigned long long)counts.measured, (unsigned long long)counts.plain);
     end_rounds(&r);
     pb_release(&rows);
 }
@@ -157,9 +179,9 @@ Test(SUITE, points_without_margins_are_not_filtered) {
         float scale;
         int dim;
         bool filtered;
-    } CASES[] = {{1, 16, false},      {1, 17, true},        {1, 2048, true},      {1, 2049, false},
-                 {1e-9f, 128, true},  {1e-12f, 128, false}, {1e-30f, 128, false}, {1e8f, 128, true},
-                 {1e10f, 128, false}, {1e30f, 128, false},  {0, 128, false}};
+    } CASES[] = {{1, 16, false},       {1, 17, true},        {1, 2048, true},   {1, 2049, false},    {1e-9f, 128, true},
+                 {1e-12f, 128, false}, {1e-30f, 128, false}, {1e8f, 128, true}, {1e10f, 128, false}, {1e30f, 128, false},
+                 {0, 128, false}};
     for (size_t c = 0; c < LENGTH(CASES); c++) {
         float *rows = cloud_points(20, CASES[c].dim);
         for (size_t i = 0; i < 20 * (size_t)CASES[c].dim; i++)
@@ -193,10 +215,7 @@ Test(SUITE, a_centre_too_long_ends_filtering) {
         assert_done(pb_device_cover_add(device, cover, centres[c], 1));
         assert_done(pb_device_cover_refresh(device, cover, 0, &count, &most));
         cr_assert_eq(cover->filtered, c < 2);
-        cr_assert(c < 2 ? most >= due : most == due);
-        assert_done(pb_device_cover_settle(device, cover, &count));
-        assert_done(pb_device_cover_key(device, cover, 0, &most));
-        cr_assert_eq(most, due);
+        cr_assert(c < 2 ? most > due : most == due); /* not a bound by chance right */
     }
     pb_release(&exact);
     pb_device_cover_free(device, &cover);

@@ -60,7 +60,7 @@ static inline float *distant_points(size_t n, int dim) {
     float *rows = numbers(UNIFORM, 0, n * (size_t)dim);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < (size_t)dim; k++) {
-            float sum = 3000 + 1000 * dice(1, k);
+            float sum = 1e5f * (1 + dice(1, k) / 3);
             for (size_t h = 0; h < 4; h++)
                 sum += dice(2, i * 4 + h) * dice(3, k * 4 + h);
             rows[i * (size_t)dim + k] = sum;
@@ -82,12 +82,23 @@ static inline float *island_points(size_t n, int dim) {
     return rows;
 }
 
+/* TINY: squares of halves of the smallest number there is, which are rounded by whether the sum so far is odd. One large
+ * component keeps them from being the whole. */
+static inline float *smallest_points(size_t n, int dim) {
+    float *rows = lattice_points(n, dim);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < (size_t)dim; k++)
+            rows[i * (size_t)dim + k] = k == 7 ? (float)(i % 5) : rows[i * (size_t)dim + k] * (k % 2 ? 1.5f : 1) * 0x1p-75f;
+    return rows;
+}
+
 static const struct {
     const char *name;
     points_maker *make;
 } MAKERS[] = {{"features", feature_points}, {"cloud", cloud_points},     {"lattice", lattice_points},
               {"repeated", repeated_points}, {"equal", equal_points},    {"line", line_points},
-              {"rotated", rotated_points},   {"distant", distant_points}, {"islands", island_points}};
+              {"rotated", rotated_points},   {"distant", distant_points}, {"islands", island_points},
+              {"smallest", smallest_points}};
 
 enum { MAKERS_COUNT = sizeof MAKERS / sizeof *MAKERS };
 

@@ -9,7 +9,7 @@
 #include "gpu/cover.h"
 #include "gpu/ref.h"
 
-enum { RANKS_MAX = 3 };
+enum { RANKS_MAX = 3, CENTRES_MAX = 1000 };
 
 typedef struct rounds {
     const float *rows; /* [n][dim] */
@@ -19,14 +19,16 @@ typedef struct rounds {
     size_t k;        /* centres so far */
     float *exact;    /* [n] the textbook's distances to them */
     uint64_t due;    /* the key of the textbook's next pick */
-    size_t *centres; /* which points they are; room for n + 1 and a few */
+    size_t *centres; /* which points they are; room for CENTRES_MAX more than there are points */
+    float *taken;    /* the distances at which they were taken */
 
     int ranks;
     pb_device *devices[RANKS_MAX];
     pb_cover *covers[RANKS_MAX];
     size_t first[RANKS_MAX + 1], counts[RANKS_MAX];
-    uint64_t most; /* largest key over the ranks after the last refresh */
-    uint64_t dice; /* state of the test's own choices */
+    uint64_t floor; /* of the last refresh, or raised since */
+    uint64_t most;  /* largest key over the ranks after the last refresh */
+    uint64_t dice;  /* state of the test's own choices */
 } rounds;
 
 static inline uint64_t roll(rounds *r) { /* splitmix64 */
@@ -40,9 +42,23 @@ static inline const float *row_of(const rounds *r, size_t point) { return r->row
 
 /* The textbook takes a centre. */
 static inline void textbook_adds(rounds *r, size_t point) {
+    cr_assert(r->k < r->n + CENTRES_MAX);
+    r->taken[r->k] = pb_packed_distance2(r->due);
     uint64_t key = pb_ref_greedy_step(r->rows, r->n, r->dim, row_of(r, point), r->exact);
     r->centres[r->k++] = point;
     r->due = pb_pack_farthest(pb_packed_distance2(key), r->offset + pb_farthest_index(key));
+}
+
+/* The device of a rank; NULL stands for a mixture. */
+static inline pb_device *open_rank(const char *device, int threads, int rank) {
+    static const char *const MIXTURE[RANKS_MAX] = {"cpu", "cpu:plain", "cpu:avx2"};
+    pb_device *opened;
+    const char *name = device ? device : MIXTURE[rank];
+    pb_status status = pb_device_open(name, threads, &opened);
+    if (!device && status.code == PB_E_UNSUPPORTED)
+        status = pb_device_open("cpu", threads, &opened);
+    assert_done(status);
+    return opened;
 }
 
 /* Ranks share the points in uneven parts, the middle one of three gets none when there are few. Starts from point `start`. */
@@ -50,22 +66,22 @@ static inline rounds begin_rounds(const char *device, int threads, int ranks, co
                                   uint32_t offset, size_t start, uint64_t dice) {
     rounds r = {.rows = rows, .n = n, .dim = dim, .offset = offset, .ranks = ranks, .dice = dice};
     r.exact = constants(INFINITY, n);
-    assert_done(pb_allocate(&r.centres, 2 * n + 100, sizeof *r.centres, "test centres"));
+    r.taken = constants(NAN, n + CENTRES_MAX);
+    assert_done(pb_allocate(&r.centres, n + CENTRES_MAX, sizeof *r.centres, "test centres"));
     const size_t cuts[RANKS_MAX + 1] = {0, ranks == 1 ? n : n / 3, ranks == 3 ? (n < 10 ? n / 3 : n / 2) : n, n};
     for (int i = 0; i < ranks; i++) {
         int64_t not_finite;
         r.first[i] = cuts[i];
         r.first[i + 1] = cuts[i + 1];
         const size_t count = cuts[i + 1] - cuts[i], half = count / 2;
-        assert_done(pb_device_open(device, threads, &r.devices[i]));
-        assert_done(pb_device_cover_create(r.devices[i], count + (size_t)i, dim, 0, &r.covers[i])); /* some rooms are too large */
-        assert_done(pb_device_cover_write(r.devices[i], r.covers[i], 0, half, row_of(&r, cuts[i]), &not_finite));
+        pb_device *opened = r.devices[i] = open_rank(device, threads, i);
+        assert_done(pb_device_cover_create(opened, count + (size_t)i, dim, 0, &r.covers[i])); /* some rooms are too large */
+        assert_done(pb_device_cover_write(opened, r.covers[i], 0, half, row_of(&r, cuts[i]), &not_finite));
         cr_assert_eq(not_finite, -1);
-        assert_done(
-            pb_device_cover_write(r.devices[i], r.covers[i], half, count - half, row_of(&r, cuts[i] + half), &not_finite));
+        assert_done(pb_device_cover_write(opened, r.covers[i], half, count - half, row_of(&r, cuts[i] + half), &not_finite));
         cr_assert_eq(not_finite, -1);
-        pb_device_cover_place(r.devices[i], r.covers[i], offset + (uint32_t)cuts[i]);
-        assert_done(pb_device_cover_add(r.devices[i], r.covers[i], row_of(&r, start), 1));
+        pb_device_cover_place(opened, r.covers[i], offset + (uint32_t)cuts[i]);
+        assert_done(pb_device_cover_add(opened, r.covers[i], row_of(&r, start), 1));
     }
     textbook_adds(&r, start);
     return r;
@@ -78,18 +94,21 @@ static inline void end_rounds(rounds *r) {
     }
     pb_release(&r->exact);
     pb_release(&r->centres);
+    pb_release(&r->taken);
 }
 
 /* Returns the number of candidates over the ranks. No key is missed: with none left the textbook's next pick is below the floor,
  * and the largest key is never below it. */
 static inline size_t refresh_all(rounds *r, uint64_t floor) {
     size_t total = 0;
+    r->floor = floor;
     r->most = 0;
     for (int i = 0; i < r->ranks; i++) {
         uint64_t most;
         assert_done(pb_device_cover_refresh(r->devices[i], r->covers[i], floor, &r->counts[i], &most));
-        cr_assert(r->first[i + 1] > r->first[i] ? most > 0 : most == 0);
-        cr_assert((most >= floor) == (r->counts[i] > 0) || (most == 0 && floor == 0), "most %llx floor %llx",
+        const bool empty = r->first[i + 1] == r->first[i];
+        cr_assert((most == 0) == empty);
+        cr_assert(empty ? r->counts[i] == 0 : (most >= floor) == (r->counts[i] > 0), "most %llx floor %llx",
                   (unsigned long long)most, (unsigned long long)floor);
         r->most = most > r->most ? most : r->most;
         total += r->counts[i];
@@ -103,7 +122,7 @@ static inline void check_candidate(const rounds *r, const pb_candidate *c) {
     const size_t point = c->index - r->offset;
     const float exact = r->exact[point];
     cr_assert(point < r->n && c->nearest < r->k);
-    cr_assert(c->bound >= exact && (double)c->bound <= (double)exact * (1 + 8.0 * (r->dim + 4) * 0x1p-24),
+    cr_assert(c->bound >= exact && (double)exact >= (double)c->bound * (1 - 6.0 * (r->dim + 4) * 0x1p-24),
               "point %zu: %a bounded by %a", point, (double)exact, (double)c->bound);
     float attained = pb_ref_distance2(row_of(r, point), row_of(r, r->centres[c->nearest]), r->dim);
     cr_assert(pb_float_bits(attained) == pb_float_bits(exact), "point %zu: centre %u at %a, not at %a", point, c->nearest,
@@ -128,6 +147,7 @@ static inline gathered gather(rounds *r) {
         assert_done(pb_device_cover_candidates(r->devices[i], r->covers[i], g.candidates + at, g.rows + at * dim));
     for (size_t c = 0; c < g.count; c++) {
         check_candidate(r, &g.candidates[c]);
+        cr_assert(pb_pack_farthest(g.candidates[c].bound, g.candidates[c].index) >= r->floor);
         assert_same_bits(g.rows + c * dim, row_of(r, g.candidates[c].index - r->offset), dim);
     }
     return g;
@@ -191,6 +211,7 @@ static inline size_t select_all(rounds *r, uint64_t floor, size_t most) {
             cr_assert(o.next == (r->due >= floor ? r->due : 0));
             for (size_t m = 0; m < made; m++)
                 cr_assert(o.picked[m] == r->offset + r->centres[r->k - made + m]);
+            assert_same_bits(o.distance2, r->taken + r->k - made, made);
         }
         made = o.made;
         for (size_t c = 0; c < g.count; c++)
@@ -216,7 +237,7 @@ static inline uint64_t cap_all(rounds *r, uint64_t floor) {
         return floor;
     for (int i = 0; i < r->ranks; i++)
         assert_done(pb_device_cover_raise(r->devices[i], r->covers[i], raised, &r->counts[i]));
-    return raised;
+    return r->floor = raised;
 }
 
 /* A floor that a sane caller might choose, or would never. */
@@ -233,8 +254,7 @@ static inline uint64_t some_floor(rounds *r) {
     }
 }
 
-/* Runs until `picks` centres are there. A round makes a fifth of them at most, so that there are some rounds whatever the floors.
- */
+/* Runs until `picks` centres are there. A round makes a fifth of them at most, so that there are some whatever the floors. */
 static inline void run_rounds(rounds *r, size_t picks) {
     for (int round = 0; r->k < picks; round++) {
         cr_assert(round < 10000, "%zu of %zu picks", r->k, picks);

@@ -1,4 +1,5 @@
 /* The plain way of a cover, on numbers that leave it no other: everything tiny, or so large that distances overflow. */
+#include "cover_points.h"
 #include "cover_rounds.h"
 
 static void check_kind(kind k, float scale, int dim) {
@@ -6,8 +7,8 @@ static void check_kind(kind k, float scale, int dim) {
     float *rows = numbers(k, 0, N * (size_t)dim);
     for (size_t i = 0; i < N * (size_t)dim; i++)
         rows[i] *= scale;
-    int ranks = 1 + (k + dim) % RANKS_MAX; /* each number by turns */
-    check_rounds("cpu", ranks, ranks, rows, N, dim, 40, (uint64_t)(k * 100 + dim + ranks));
+    for (int ranks = 1; ranks <= RANKS_MAX; ranks++)
+        check_rounds("cpu", 1, ranks, rows, N, dim, 40, (uint64_t)(k * 100 + dim + ranks));
     pb_release(&rows);
 }
 
@@ -20,4 +21,16 @@ Test(cpu_cover_exact, picks_are_the_textbooks_for_numbers_of_any_size) {
         for (size_t s = 0; s < sizeof SCALES / sizeof *SCALES; s++)
             check_kind(UNIFORM, SCALES[s], DIMS[d]);
     }
+}
+
+/* Blocks for several threads, chunks of centres and pieces of chunks: of 4000 dimensions a MiB holds 65 rows. */
+Test(cpu_cover_exact, picks_are_the_textbooks_for_many) {
+    float *rows = cloud_points(5000, 4);
+    for (int threads = 1; threads <= 3; threads++)
+        check_rounds("cpu", threads, 1, rows, 5000, 4, 60, 21);
+    check_rounds("cpu", 2, 2, rows, 1500, 4, 700, 22);
+    pb_release(&rows);
+    rows = cloud_points(150, 4000);
+    check_rounds("cpu", 1, 1, rows, 150, 4000, 120, 23);
+    pb_release(&rows);
 }

@@ -9,8 +9,8 @@ Three ways to write the pass:
   matvec    |x|^2 - 2 x.c + |c|^2 with a matrix-vector product: the fastest that we found in torch; no package uses it, and
             its cancellation can change picks
 TIMED of the K picks are made, after two untimed ones, and the seconds are scaled to K; TIMED 0: all of them, with `norm` alone.
-Every row says how many of its picks equal those of PICKS.u64 before the first other one. Prints one JSON line a row. The first pick
-is point 0. Needs Debian's python3-torch.
+Every row says how many of its picks equal those of PICKS.u64 before the first other one. Prints one JSON line a row. Point 0
+is the first pick. Needs Debian's python3-torch.
 """
 
 import json

@@ -1,12 +1,12 @@
 /* bench_cover.c: a whole selection on one rank through gpu/cover.h, rounds scheduled as coreset/greedy.h does.
  *
  * Usage: bench_cover [--rows FILE] [--n N] [--dim D] [--ratio R]... [--threads T]... [--isa NAME]... [--repeats N] [--picks FILE]
- *   FILE of --rows: raw float32 [n][dim], as tests/bench/coreset/dump_features.c writes them; N 0 or absent: all of it. Without a
- * file N made up points, in clusters and of few true dimensions like features. FILE of --picks: raw int32, the picks that must
- * come out (as many as it has). Prints a JSON line for each ratio, set of kernels and number of threads: the least and the median
- * time of the repeats, from the first centre to the last pick (points are written before), on the wall and of the process's CPUs,
- * and shares of all n * picks pairs: of those filtered by place, of those measured, and the canonical evaluations a pick. Exit
- * status 1 when picks are not the ones wanted.
+ *   FILE of --rows: raw float32 [n][dim], as tests/bench/coreset/dump_features.c writes them; N 0 or absent: all of it. Without
+ *   a file N made up points, in clusters and of few true dimensions like features. FILE of --picks: raw int32, the picks that
+ *   must come out (as many as it has). Prints a JSON line for each ratio, set of kernels and number of threads: the least and
+ *   the median time of the repeats, from the first centre to the last pick (points are written before), on the wall and of the
+ *   process's CPUs, and shares of all n * picks pairs: of those filtered by place, of those measured, and the canonical
+ *   evaluations a pick. Exit status 1 when picks are not the ones wanted.
  */
 #include "base/clock.h"
 #include "base/memory.h"
@@ -155,6 +155,7 @@ static void select_once(const float *rows, size_t n, int dim, const char *isa, i
     for (int t = 0; t < threads; t++) {
         r->counts.filtered += cover->work[t].counts.filtered;
         r->counts.measured += cover->work[t].counts.measured;
+        r->counts.plain += cover->work[t].counts.plain;
         r->counts.canonical += cover->work[t].counts.canonical;
     }
     pb_device_cover_free(device, &cover);
@@ -196,13 +197,12 @@ static bool report(const arguments *a, const float *rows, size_t n, double ratio
     qsort(walls, (size_t)a->repeats, sizeof *walls, compare_doubles);
     qsort(cpus, (size_t)a->repeats, sizeof *cpus, compare_doubles);
     const double pairs = (double)n * (double)r.made;
-    printf(
-        "{\"n\": %zu, \"dim\": %d, \"picks\": %zu, \"isa\": \"%s\", \"threads\": %d, \"filtered_way\": %s, \"repeats\": %d, "
-        "\"wall_s\": %.4f, \"wall_median_s\": %.4f, \"cpu_s\": %.4f, \"cpu_median_s\": %.4f, \"rounds\": %zu, \"filtered\": %.5f, "
-        "\"measured\": %.6f, \"canonical_a_pick\": %.3f, \"ok\": %s}\n",
-        n, a->dim, r.made, isa, threads, r.filtered ? "true" : "false", a->repeats, walls[0], walls[a->repeats / 2], cpus[0],
-        cpus[a->repeats / 2], r.rounds, (double)r.counts.filtered / pairs, (double)r.counts.measured / pairs,
-        (double)r.counts.canonical / (double)r.made, ok ? "true" : "false");
+    printf("{\"n\": %zu, \"dim\": %d, \"picks\": %zu, \"isa\": \"%s\", \"threads\": %d, \"filtered_way\": %s, \"repeats\": %d, "
+           "\"wall_s\": %.4f, \"wall_median_s\": %.4f, \"cpu_s\": %.4f, \"cpu_median_s\": %.4f, \"rounds\": %zu, "
+           "\"filtered\": %.5f, \"measured\": %.6f, \"plain\": %.5f, \"canonical_a_pick\": %.3f, \"ok\": %s}\n",
+           n, a->dim, r.made, isa, threads, r.filtered ? "true" : "false", a->repeats, walls[0], walls[a->repeats / 2], cpus[0],
+           cpus[a->repeats / 2], r.rounds, (double)r.counts.filtered / pairs, (double)r.counts.measured / pairs,
+           (double)r.counts.plain / pairs, (double)r.counts.canonical / (double)r.made, ok ? "true" : "false");
     fflush(stdout);
     pb_release(&r.picked);
     return ok;
