@@ -7,8 +7,24 @@ Test(train, same_bank_for_any_ranks_batch_and_threads) {
         must(patchbank(ranks, "train --archive archive --bank b%d.h5 " TRAIN_OPTIONS, ranks), 0);
     must(patchbank(2, "train --archive archive --bank b5.h5 --batch 3 --threads 3 " TRAIN_OPTIONS), 0);
     must(patchbank(1, "train --archive archive --bank b6.h5 --batch 1 --threads 2 " TRAIN_OPTIONS), 0);
-    for (int other = 2; other <= 6; other++)
+    must(patchbank(7, "train --archive archive --bank b7.h5 " TRAIN_OPTIONS), 0);
+    for (int other = 2; other <= 7; other++)
         must(in_folder("cmp b1.h5 b%d.h5", other), 0);
+}
+
+/* Our own kernels decide alike, whatever the instruction set; a set that this processor lacks is passed over. */
+Test(train, same_bank_with_every_set_of_kernels) {
+    static const char *const SETS[] = {"avx512", "avx2", "plain"};
+    int ran = 0;
+    must(patchbank(2, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    for (size_t set = 0; set < sizeof SETS / sizeof SETS[0]; set++) {
+        int code = patchbank(2, "train --archive archive --bank %s.h5 --device cpu:%s " TRAIN_OPTIONS, SETS[set], SETS[set]);
+        cr_assert(code == 0 || code == 69, "exit code %d: %s", code, said);
+        if (code == 0)
+            must(in_folder("cmp b.h5 %s.h5", SETS[set]), 0);
+        ran += code == 0;
+    }
+    cr_assert(ran >= 1);
 }
 
 Test(train, more_ranks_than_images) {
