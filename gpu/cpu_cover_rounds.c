@@ -53,7 +53,7 @@ static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint
     memset(heads, 0, (chunks + 2) * sizeof *heads);
     for (size_t i = 0; i < count; i++)
         heads[chunk_of(cover, points[i]) + 1]++;
-    for (size_t q = 0; q <= chunks; q++)
+    for (size_t q = 0; q < chunks; q++)
         heads[q + 1] += heads[q];
     for (size_t i = 0; i < count; i++)
         work->order[heads[chunk_of(cover, points[i])]++] = points[i];

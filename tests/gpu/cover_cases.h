@@ -6,6 +6,8 @@
 #include "cover_rounds.h"
 #include "gpu/cpu_cover.h"
 
+#include <stdlib.h>
+
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 static void need_set(void) {
@@ -38,7 +40,7 @@ Test(SUITE, picks_are_the_textbooks) {
 /* Bits of sums differ only sometimes: more points, more centres to choose from. */
 Test(SUITE, picks_are_the_textbooks_where_margins_matter) {
     need_set();
-    points_maker *makers[] = {rotated_points, distant_points, island_points};
+    points_maker *makers[] = {shuffled_points, distant_points, island_points};
     for (size_t m = 0; m < LENGTH(makers); m++) {
         float *rows = makers[m](2000, 40);
         check(rows, 2000, 40, 600, 1, m + 5000);
@@ -168,6 +170,51 @@ Test(SUITE, points_in_a_cloud_go_the_plain_way) {
     cr_assert(r.covers[0]->filtered);
     cr_assert(fused ? counts.plain > 2 * counts.measured : counts.plain == 0, "%llu measured, %llu plain",
               (unsigned long long)counts.measured, (unsigned long long)counts.plain);
+    end_rounds(&r);
+    pb_release(&rows);
+}
+
+static int falling(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Brings all points of the only rank up to date. */
+static void refresh_a_few_at_a_time(rounds *r, size_t few) {
+    const pb_cover *cover = r->covers[0];
+    uint64_t *keys = unseen(r->n);
+    for (size_t stale = few + 1; stale > few;) {
+        stale = 0;
+        for (uint32_t i = 0; i < r->n; i++)
+            if (cover->met[i] < cover->centre_count)
+                keys[stale++] = pb_cover_key_of(cover, i);
+        qsort(keys, stale, sizeof *keys, falling);
+        refresh_all(r, stale > few ? keys[few - 1] : 0);
+    }
+    pb_release(&keys);
+}
+
+/* Points that met a chunk of centres by filter, a few at a time, meet the next one the plain way: bounds that are not exact
+ * against distances that are, and all of them close. */
+Test(SUITE, both_ways_go_together) {
+    need_set();
+    enum { N = 2000, DIM = 40 };
+    float *rows = shuffled_points(N, DIM);
+    rounds r = begin_filtered(rows, N, DIM);
+    const pb_cover_counts *counts = &r.covers[0]->work[0].counts;
+    for (size_t c = 1; c < 2 * PB_COVER_CHUNK; c++) {
+        const size_t point = N + 1 - 2 * c; /* none that is on the diagonal, and none of the first block */
+        assert_done(pb_device_cover_add(r.devices[0], r.covers[0], row_of(&r, point), 1));
+        textbook_adds(&r, point);
+        if (c + 1 == PB_COVER_CHUNK) {
+            refresh_a_few_at_a_time(&r, 100);
+            cr_assert_eq(counts->plain, 0);
+        }
+    }
+    cr_assert_eq(refresh_all(&r, 0), N);
+    cr_assert(counts->plain > 0 || strcmp(SET, "plain") == 0);
+    gathered g = gather(&r); /* which looks at each of them */
+    release_gathered(&g);
     end_rounds(&r);
     pb_release(&rows);
 }

@@ -45,13 +45,21 @@ static inline float *line_points(size_t n, int dim) {
     return rows;
 }
 
-/* EPS: half of the points lie on the diagonal, the others are one row of numbers, rotated from component to component. A point of
- * the diagonal is as far from each of them, but for the rounding of the sum, which depends on its order. */
-static inline float *rotated_points(size_t n, int dim) {
+/* EPS: half of the points lie on the diagonal, the others are one row of numbers in as many orders. A point of the diagonal is
+ * as far from each of them, but for the rounding of the sum. */
+static inline float *shuffled_points(size_t n, int dim) {
     float *rows = numbers(UNIFORM, 0, n * (size_t)dim);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        float *row = rows + i * (size_t)dim;
         for (size_t k = 0; k < (size_t)dim; k++)
-            rows[i * (size_t)dim + k] = i % 2 ? 3 * dice(1, (k + i / 2) % (size_t)dim) : dice(2, i);
+            row[k] = i % 2 ? 3 * dice(1, k) : dice(2, i);
+        for (size_t k = (size_t)dim - 1; i % 2 && k > 0; k--) {
+            size_t other = (size_t)((dice(3, i * (size_t)dim + k) + 1) / 2 * (float)(k + 1)) % (k + 1);
+            float value = row[k];
+            row[k] = row[other];
+            row[other] = value;
+        }
+    }
     return rows;
 }
 
@@ -95,10 +103,11 @@ static inline float *smallest_points(size_t n, int dim) {
 static const struct {
     const char *name;
     points_maker *make;
-} MAKERS[] = {{"features", feature_points}, {"cloud", cloud_points},     {"lattice", lattice_points},
-              {"repeated", repeated_points}, {"equal", equal_points},    {"line", line_points},
-              {"rotated", rotated_points},   {"distant", distant_points}, {"islands", island_points},
-              {"smallest", smallest_points}};
+} MAKERS[] = {
+    {"features", feature_points}, {"cloud", cloud_points},       {"lattice", lattice_points}, {"repeated", repeated_points},
+    {"equal", equal_points},      {"line", line_points},         {"distant", distant_points}, {"shuffled", shuffled_points},
+    {"islands", island_points},   {"smallest", smallest_points},
+};
 
 enum { MAKERS_COUNT = sizeof MAKERS / sizeof *MAKERS };
 

@@ -1,6 +1,7 @@
 /* The plain way of a cover, on numbers that leave it no other: everything tiny, or so large that distances overflow. */
 #include "cover_points.h"
 #include "cover_rounds.h"
+#include "gpu/cpu_cover.h"
 
 static void check_kind(kind k, float scale, int dim) {
     enum { N = 150 };
@@ -32,5 +33,35 @@ Test(cpu_cover_exact, picks_are_the_textbooks_for_many) {
     pb_release(&rows);
     rows = cloud_points(150, 4000);
     check_rounds("cpu", 1, 1, rows, 150, 4000, 120, 23);
+    pb_release(&rows);
+}
+
+/* Bounds that the filter left are not exact. A centre whose distance lies between such a bound and what it bounds changes
+ * nothing. */
+Test(cpu_cover_exact, goes_on_from_bounds_that_are_not_exact) {
+    enum { N = 400, DIM = 40 };
+    float *rows = shuffled_points(N, DIM);
+    rounds r = begin_rounds("cpu", 1, 1, rows, N, DIM, 0, 1, 0);
+    pb_cover *cover = r.covers[0];
+    cr_assert(cover->filtered);
+    for (size_t c = 1; c < 10; c++) {
+        uint32_t points[N];
+        size_t above = 0;
+        for (uint32_t i = 0; i < N; i++) {
+            points[i] = i;
+            float d = pb_ref_distance2(row_of(&r, i), row_of(&r, 2 * c + 1), DIM);
+            above += d >= r.exact[i] && d < cover->bounds[i];
+        }
+        cr_assert(c > 1 || above > N / 10, "%zu", above); /* the test would say nothing */
+        assert_done(pb_device_cover_add(r.devices[0], r.covers[0], row_of(&r, 2 * c + 1), 1));
+        textbook_adds(&r, 2 * c + 1);
+        cr_assert_eq(pb_cover_exact_advance(cover, cover->work, points, N, c, c + 1, 0), N);
+        for (uint32_t i = 0; i < N; i++) {
+            const pb_candidate candidate = {.index = i, .nearest = cover->nearest[i], .bound = cover->bounds[i]};
+            cr_assert(points[i] == i && cover->met[i] == c + 1);
+            check_candidate(&r, &candidate);
+        }
+    }
+    end_rounds(&r);
     pb_release(&rows);
 }

@@ -130,6 +130,22 @@ Test(cpu_cover_rounds, points_below_the_floor_meet_no_one) {
     pb_release(&rows);
 }
 
+/* What select did is not done again: after an update candidates have met all centres. */
+Test(cpu_cover_rounds, candidates_that_came_back_are_up_to_date) {
+    float *rows = feature_points(N, 24);
+    rounds r = begin_rounds("cpu", 1, 1, rows, N, 24, 0, 0, 5);
+    const pb_cover *cover = r.covers[0];
+    refresh_all(&r, 0);
+    cr_assert_eq(select_all(&r, 0, 20), 20);
+    const uint64_t filtered = cover->work[0].counts.filtered;
+    cr_assert(filtered > 0);
+    cr_assert_eq(refresh_all(&r, 0), N);
+    cr_assert_eq(cover->work[0].counts.filtered, filtered);
+    cr_assert_eq(cover->work[0].counts.plain, 0);
+    end_rounds(&r);
+    pb_release(&rows);
+}
+
 /* What a thread does depends on no other: the same bounds and the same order for any number of threads. */
 Test(cpu_cover_rounds, candidates_are_the_same_for_any_threads) {
     enum { MANY = 9000, DIM = 18 };
