@@ -31,9 +31,9 @@ static pb_status describe_block(const char *name, int block, pb_backbone_info *i
     char taps[16];
     snprintf(taps, sizeof taps, "%d", block);
     pb_network outline;
-    PB_TRY(pb_network_outline(name, taps, info->side, &outline));
+    PB_TRY(pb_network_outline(name, taps, (pb_size){info->side, info->side}, &outline));
     pb_layer_shape shape = pb_network_shape(&outline, outline.taps[0]);
-    info->all[info->tap_count++] = (pb_backbone_tap){.block = block, .stride = info->side / shape.side,
+    info->all[info->tap_count++] = (pb_backbone_tap){.block = block, .stride = info->side / shape.size.width,
                                                      .channels = shape.channels};
     info->parameters = parameters_of(&outline);
     pb_network_free(&outline);

@@ -24,8 +24,9 @@ void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled);
 pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 
 /* cpu_features.c */
-pb_status pb_cpu_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
-                                float *features);
+pb_status pb_cpu_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
+                                const float *const *taps, int n, float *features);
+pb_status pb_cpu_unit_rows(pb_device *device, float *rows, size_t n, int dim);
 pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
 
 /* Where output place i of `out` lies in `in` places (gpu/ref.h): between low and high, `fraction` of the way. */

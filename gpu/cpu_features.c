@@ -10,7 +10,8 @@ static const pb_cpu_kernels *kernels_of(const pb_device *device) { return ((cons
 /* One call of pb_cpu_patch_features. */
 typedef struct patches {
     const pb_cpu_kernels *kernels;
-    int tap_count, grid;
+    int patch, tap_count;
+    pb_size grid;
     const pb_layer_shape *shapes;
     const float *const *taps;
     size_t dim;    /* values a patch */
@@ -22,8 +23,8 @@ typedef struct patches {
 /* What a thread works in. */
 typedef struct scratch {
     float *zeros;      /* [channels] */
-    float *means;      /* [side][channels] of one row of a tap */
-    float *blended[2]; /* two rows of means, blended along columns: [grid][channels] */
+    float *means;      /* [width][channels] of one row of a tap */
+    float *blended[2]; /* two rows of means, blended along columns: [grid.width][channels] */
     int row[2];        /* which rows of the tap they are */
 } scratch;
 
@@ -36,19 +37,21 @@ static scratch scratch_at(const patches *p, float *memory) {
 /* Row `row` of the means of a tap of one image. */
 static void mean_row(const patches *p, const float *tap, pb_layer_shape shape, int row, const scratch *s, float *out,
                      size_t stride) {
-    const size_t row_floats = (size_t)shape.side * (size_t)shape.channels;
-    const float *rows[3];
-    for (int i = 0; i < 3; i++)
-        rows[i] = row + i >= 1 && row + i <= shape.side ? tap + (size_t)(row + i - 1) * row_floats : NULL;
-    p->kernels->mean_row(rows, s->zeros, shape.side, shape.channels, out, stride);
+    const size_t row_floats = (size_t)shape.size.width * (size_t)shape.channels;
+    const float *rows[PB_NEIGHBOURHOOD_MAX];
+    for (int i = 0; i < p->patch; i++) {
+        int y = row - p->patch / 2 + i;
+        rows[i] = y >= 0 && y < shape.size.height ? tap + (size_t)y * row_floats : NULL;
+    }
+    p->kernels->mean_row(p->patch, rows, s->zeros, shape.size.width, shape.channels, out, stride);
 }
 
 /* Makes blended[slot] the row `row` of the means, blended along columns. */
 static void blend_columns(const patches *p, const float *tap, pb_layer_shape shape, int row, scratch *s, int slot) {
     const size_t channels = (size_t)shape.channels;
     mean_row(p, tap, shape, row, s, s->means, channels);
-    for (int column = 0; column < p->grid; column++) {
-        pb_cpu_place x = pb_cpu_place_of(column, shape.side, p->grid);
+    for (int column = 0; column < p->grid.width; column++) {
+        pb_cpu_place x = pb_cpu_place_of(column, shape.size.width, p->grid.width);
         p->kernels->blend(s->means + (size_t)x.low * channels, s->means + (size_t)x.high * channels, x.fraction, channels,
                           s->blended[slot] + (size_t)column * channels);
     }
@@ -68,15 +71,15 @@ static int blended_row(const patches *p, const float *tap, pb_layer_shape shape,
 /* One tap's part of the features of rows first .. last - 1 of one image. out: the first of these rows, this tap's channels. */
 static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, int first, int last, scratch *s, float *out) {
     const size_t channels = (size_t)shape.channels;
-    for (int row = first; row < last; row++, out += (size_t)p->grid * p->dim) {
-        if (shape.side == p->grid) {
+    for (int row = first; row < last; row++, out += (size_t)p->grid.width * p->dim) {
+        if (pb_size_equal(shape.size, p->grid)) {
             mean_row(p, tap, shape, row, s, out, p->dim);
             continue;
         }
-        pb_cpu_place y = pb_cpu_place_of(row, shape.side, p->grid);
+        pb_cpu_place y = pb_cpu_place_of(row, shape.size.height, p->grid.height);
         const float *low = s->blended[blended_row(p, tap, shape, y.low, y.high, s)];
         const float *high = s->blended[blended_row(p, tap, shape, y.high, y.low, s)];
-        for (int column = 0; column < p->grid; column++)
+        for (int column = 0; column < p->grid.width; column++)
             p->kernels->blend(low + (size_t)column * channels, high + (size_t)column * channels, y.fraction, channels,
                               out + (size_t)column * p->dim);
     }
@@ -87,12 +90,12 @@ static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, i
 enum { BAND = 8 };
 
 static void band(const patches *p, size_t image, int first, float *memory) {
-    const int last = first + BAND < p->grid ? first + BAND : p->grid;
-    float *out = p->features + (image * (size_t)p->grid + (size_t)first) * (size_t)p->grid * p->dim;
+    const int last = first + BAND < p->grid.height ? first + BAND : p->grid.height;
+    float *out = p->features + (image * (size_t)p->grid.height + (size_t)first) * (size_t)p->grid.width * p->dim;
     for (int t = 0; t < p->tap_count; t++) {
         scratch s = scratch_at(p, memory); /* no tap finds the rows of another */
         pb_layer_shape shape = p->shapes[t];
-        const float *tap = p->taps[t] + image * (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
+        const float *tap = p->taps[t] + image * pb_layer_shape_values(shape);
         tap_band(p, tap, shape, first, last, &s, out);
         out += shape.channels;
     }
@@ -102,27 +105,36 @@ static void band(const patches *p, size_t image, int first, float *memory) {
 static void measure(patches *p) {
     for (int t = 0; t < p->tap_count; t++) {
         pb_layer_shape shape = p->shapes[t];
-        PB_ASSERT(shape.side >= 1 && shape.channels >= 1);
-        size_t side = (size_t)(shape.side > p->grid ? shape.side : p->grid), floats = side * (size_t)shape.channels;
+        PB_ASSERT(pb_layer_shape_values(shape) >= 1);
+        size_t width = (size_t)(shape.size.width > p->grid.width ? shape.size.width : p->grid.width);
+        size_t floats = width * (size_t)shape.channels;
         p->widest = floats > p->widest ? floats : p->widest;
         p->channels = shape.channels > p->channels ? shape.channels : p->channels;
         p->dim += (size_t)shape.channels;
     }
 }
 
-pb_status pb_cpu_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
-                                float *features) {
+pb_status pb_cpu_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
+                                const float *const *taps, int n, float *features) {
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && n >= 0);
-    patches p = {.kernels = kernels_of(device), .tap_count = tap_count, .grid = shapes[0].side, .shapes = shapes, .taps = taps,
+    patches p = {.kernels = kernels_of(device), .patch = patch, .tap_count = tap_count, .grid = shapes[0].size, .shapes = shapes, .taps = taps,
                  .features = features};
     measure(&p);
-    const size_t each = scratch_floats(&p), bands = ((size_t)p.grid + BAND - 1) / BAND, pieces = (size_t)n * bands;
+    const size_t each = scratch_floats(&p), bands = ((size_t)p.grid.height + BAND - 1) / BAND, pieces = (size_t)n * bands;
     float *memory;
     PB_TRY(pb_allocate(&memory, (size_t)device->threads, each * sizeof(float), "patch features")); /* zeros stay zeros */
 #pragma omp parallel for num_threads(device->threads) schedule(static)
     for (size_t piece = 0; piece < pieces; piece++)
         band(&p, piece / bands, (int)(piece % bands) * BAND, memory + (size_t)omp_get_thread_num() * each);
     pb_release(&memory);
+    return pb_ok();
+}
+
+pb_status pb_cpu_unit_rows(pb_device *device, float *rows, size_t n, int dim) {
+    const pb_cpu_kernels *kernels = kernels_of(device);
+#pragma omp parallel for num_threads(device->threads) schedule(static)
+    for (size_t i = 0; i < n; i++)
+        kernels->unit_row(rows + i * (size_t)dim, dim);
     return pb_ok();
 }
 

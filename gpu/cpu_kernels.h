@@ -48,12 +48,15 @@ typedef struct pb_cpu_kernels {
     /* Projects `count` rows [count][dim] on the columns in tiles (column j is "point" j of them); out: [count][columns]. */
     void (*project)(const float *tiles, int columns, int dim, const float *rows, size_t count, float *out);
 
-    /* Means over 3x3 of one row of a tap. rows: the row above, itself, the one below, [side][channels] each; NULL outside the
-     * image. zeros: [channels] zeros. Pixel x goes to out + x * stride. */
-    void (*mean_row)(const float *const rows[3], const float *zeros, int side, int channels, float *out, size_t stride);
+    /* Means over patch x patch places of one row of a tap. rows: `patch` rows [width][channels] of the tap, the middle one being
+     * the row itself; NULL outside the image. zeros: [channels] zeros. Place x goes to out + x * stride. */
+    void (*mean_row)(int patch, const float *const *rows, const float *zeros, int width, int channels, float *out, size_t stride);
 
     /* out[i] = fmaf(fraction, b[i] - a[i], a[i]). out may be neither a nor b. */
     void (*blend)(const float *a, const float *b, float fraction, size_t count, float *out);
+
+    /* Divides a row by its length, as pb_device_unit_rows. */
+    void (*unit_row)(float *row, int dim);
 
     const pb_cover_kernels *cover;
 } pb_cpu_kernels;

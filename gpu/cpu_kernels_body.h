@@ -189,13 +189,15 @@ static void project_rows(const float *tiles, int columns, int dim, const float *
     }
 }
 
-static void mean_row(const float *const rows[3], const float *zeros, int side, int channels, float *restrict out, size_t stride) {
-    for (int x = 0; x < side; x++, out += stride) {
+/* The usual patch of 3 x 3: all nine are added in registers. */
+static void mean_row_of_9(const float *const *rows, const float *zeros, int width, int channels, float *restrict out,
+                          size_t stride) {
+    for (int x = 0; x < width; x++, out += stride) {
         const float *near[9];
         for (int i = 0; i < 9; i++) {
             const float *row = rows[i / 3];
             int column = x + i % 3 - 1;
-            near[i] = row && column >= 0 && column < side ? row + (size_t)column * (size_t)channels : zeros;
+            near[i] = row && column >= 0 && column < width ? row + (size_t)column * (size_t)channels : zeros;
         }
         for (int c = 0; c < channels; c++) {
             float sum = 0.0f;
@@ -204,6 +206,41 @@ static void mean_row(const float *const rows[3], const float *zeros, int side, i
             out[c] = sum * (1.0f / 9);
         }
     }
+}
+
+/* Any other: the places one after the other, all channels of each. */
+static void mean_row_of_any(int patch, const float *const *rows, int width, int channels, float *restrict out, size_t stride) {
+    const float factor = 1.0f / (float)(patch * patch);
+    for (int x = 0; x < width; x++, out += stride) {
+        memset(out, 0, (size_t)channels * sizeof *out);
+        for (int i = 0; i < patch * patch; i++) {
+            const float *row = rows[i / patch];
+            int column = x + i % patch - patch / 2;
+            if (!row || column < 0 || column >= width)
+                continue;
+            row += (size_t)column * (size_t)channels;
+            for (int c = 0; c < channels; c++)
+                out[c] += row[c];
+        }
+        for (int c = 0; c < channels; c++)
+            out[c] *= factor;
+    }
+}
+
+static void mean_row(int patch, const float *const *rows, const float *zeros, int width, int channels, float *out, size_t stride) {
+    if (patch == 3)
+        mean_row_of_9(rows, zeros, width, channels, out, stride);
+    else
+        mean_row_of_any(patch, rows, width, channels, out, stride);
+}
+
+static void unit_row(float *row, int dim) {
+    float sum = 0.0f;
+    for (int k = 0; k < dim; k++)
+        sum = __builtin_fmaf(row[k], row[k], sum);
+    float length = __builtin_sqrtf(sum);
+    for (int k = 0; k < dim && length > 0; k++)
+        row[k] /= length;
 }
 
 static void blend(const float *a, const float *b, float fraction, size_t count, float *restrict out) {
@@ -219,5 +256,6 @@ const pb_cpu_kernels KERNELS = {
     .project = project_rows,
     .mean_row = mean_row,
     .blend = blend,
+    .unit_row = unit_row,
     .cover = &COVER_KERNELS,
 };

@@ -38,10 +38,11 @@ typedef struct cpu_worker {
 
 struct pb_compiled {
     dnnl_engine_t engine;
-    int batch_max, side, layer_count, slot_count, tap_count, worker_count;
+    int batch_max, layer_count, slot_count, tap_count, worker_count;
     int taps[PB_TAPS_MAX];
     float mean[STRETCH], scale[STRETCH];
     size_t slot_values[SLOTS_MAX];
+    pb_layer_shape input;
     cpu_layer layers[PB_LAYERS_MAX];
     cpu_worker *workers;
 };
@@ -53,7 +54,7 @@ struct pb_compiled {
 #endif
 
 static dnnl_status_t describe_nhwc(dnnl_memory_desc_t *desc, pb_layer_shape shape) {
-    const dnnl_dims_t dims = {1, shape.channels, shape.side, shape.side};
+    const dnnl_dims_t dims = {1, shape.channels, shape.size.height, shape.size.width};
     return dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, dnnl_nhwc);
 }
 
@@ -108,16 +109,22 @@ typedef struct edge_widths {
     dnnl_dims_t before, after;
 } edge_widths;
 
-static edge_widths edges_of(const pb_layer *layer, int side, int out_side) {
-    int before = pb_layer_pad_before(layer, side), after = (out_side - 1) * layer->stride + layer->kernel - side - before;
-    after = after > 0 ? after : 0;
-    return (edge_widths){{before, before}, {after, after}};
+static edge_widths edges_of(const pb_layer *layer, pb_size in, pb_size out) {
+    const int lengths[2] = {in.height, in.width}, outs[2] = {out.height, out.width};
+    edge_widths edges = {0};
+    for (int axis = 0; axis < 2; axis++) {
+        int before = pb_layer_pad_before(layer, lengths[axis]);
+        int after = (outs[axis] - 1) * layer->stride + layer->kernel - lengths[axis] - before;
+        edges.before[axis] = before;
+        edges.after[axis] = after > 0 ? after : 0;
+    }
+    return edges;
 }
 
 static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                       dnnl_primitive_desc_t *convolution) {
     const dnnl_dims_t strides = {layer->stride, layer->stride};
-    const edge_widths edges = edges_of(layer, input.side, output.side);
+    const edge_widths edges = edges_of(layer, input.size, output.size);
     dnnl_memory_desc_t from, weights, bias, to;
     dnnl_convolution_desc_t operation;
     dnnl_primitive_attr_t attributes = NULL;
@@ -142,7 +149,7 @@ static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *laye
 static dnnl_status_t make_pooling(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                   dnnl_primitive_desc_t *pooling) {
     const dnnl_dims_t strides = {layer->stride, layer->stride}, kernel = {layer->kernel, layer->kernel};
-    const edge_widths edges = edges_of(layer, input.side, output.side);
+    const edge_widths edges = edges_of(layer, input.size, output.size);
     dnnl_memory_desc_t from, to;
     dnnl_pooling_desc_t operation;
     dnnl_primitive_attr_t attributes = NULL;
@@ -223,8 +230,6 @@ static pb_status check(dnnl_status_t status, const char *what, const char *name)
     return pb_fail(code, "%s: oneDNN: %s: %s", name, what, dnnl_status2str(status));
 }
 
-static size_t values_of(pb_layer_shape shape) { return (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels; }
-
 static bool is_tap(const pb_network *network, int layer) {
     for (int t = 0; t < network->tap_count; t++)
         if (network->taps[t] == layer)
@@ -254,8 +259,8 @@ static void plan_slots(pb_compiled *compiled, const pb_network *network) {
         if (layer->slot == compiled->slot_count)
             compiled->slot_count++;
         busy_until[layer->slot] = last_use(network, l);
-        if (compiled->slot_values[layer->slot] < values_of(layer->output))
-            compiled->slot_values[layer->slot] = values_of(layer->output);
+        if (compiled->slot_values[layer->slot] < pb_layer_shape_values(layer->output))
+            compiled->slot_values[layer->slot] = pb_layer_shape_values(layer->output);
     }
 }
 
@@ -298,7 +303,7 @@ static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker
         scratchpad = bytes > scratchpad ? bytes : scratchpad;
     }
     PB_TRY(pb_allocate(&worker->scratchpad, scratchpad, 1, "a layer's scratchpad"));
-    PB_TRY(pb_allocate(&worker->input, values_of((pb_layer_shape){compiled->side, 3}), sizeof(float), "an input"));
+    PB_TRY(pb_allocate(&worker->input, pb_layer_shape_values(compiled->input), sizeof(float), "an input"));
     for (int s = 0; s < compiled->slot_count; s++)
         PB_TRY(pb_allocate(&worker->slots[s], compiled->slot_values[s], sizeof(float), "activations"));
     return pb_ok();
@@ -307,7 +312,7 @@ static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker
 static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_worker *worker) {
     PB_TRY(allocate_worker(compiled, worker));
     PB_TRY(check(dnnl_stream_create(&worker->stream, compiled->engine, dnnl_stream_default_flags), "stream", name));
-    dnnl_status_t status = view_of(compiled->engine, (pb_layer_shape){compiled->side, 3}, worker->input, &worker->outputs[0]);
+    dnnl_status_t status = view_of(compiled->engine, compiled->input, worker->input, &worker->outputs[0]);
     for (int l = 0; l < compiled->layer_count && status == dnnl_success; l++) {
         const cpu_layer *layer = &compiled->layers[l];
         float *values = layer->slot == IN_TAP ? NULL : worker->slots[layer->slot];
@@ -338,7 +343,7 @@ pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch
     pb_compiled *compiled;
     PB_TRY(pb_allocate(&compiled, 1, sizeof *compiled, "a compiled network"));
     compiled->batch_max = batch_max;
-    compiled->side = network->side;
+    compiled->input = pb_network_shape(network, -1);
     compiled->layer_count = network->layer_count;
     compiled->tap_count = network->tap_count;
     compiled->worker_count = device->threads < batch_max ? device->threads : batch_max;
@@ -412,11 +417,11 @@ static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *wo
 /* Image number i of the batch. */
 static dnnl_status_t run_image(const pb_compiled *compiled, const cpu_worker *worker, const uint8_t *images, int i,
                                float *const *taps) {
-    size_t values = values_of((pb_layer_shape){compiled->side, 3});
+    size_t values = pb_layer_shape_values(compiled->input);
     normalise(compiled, images + (size_t)i * values, values, worker->input);
     dnnl_status_t status = dnnl_success;
     for (int t = 0; t < compiled->tap_count && status == dnnl_success; t++) {
-        float *output = taps[t] + (size_t)i * values_of(compiled->layers[compiled->taps[t]].output);
+        float *output = taps[t] + (size_t)i * pb_layer_shape_values(compiled->layers[compiled->taps[t]].output);
         status = dnnl_memory_set_data_handle(worker->outputs[compiled->taps[t] + 1], output);
     }
     for (int l = 0; l < compiled->layer_count && status == dnnl_success; l++)

@@ -22,7 +22,8 @@ typedef struct bin {
 typedef struct patches {
     const pb_cpu_kernels *kernels;
     const pb_patchcore *how;
-    int tap_count, grid;
+    int tap_count;
+    pb_size grid;
     const pb_layer_shape *shapes;
     const float *const *taps;
     bin *bins; /* [tap_count][layer_dim] of each tap's neighbourhoods, then [feature_dim] of all taps' values */
@@ -32,16 +33,16 @@ typedef struct patches {
 
 /* What a thread works in. */
 typedef struct scratch {
-    float *planes;     /* [channels][patch][side + margins] of the rows of a tap under one row of patches */
+    float *planes;     /* [channels][patch][width + margins] of the rows of a tap under one row of patches */
     float *sums;       /* [patches a row] */
     float *pooled;     /* [patches a row][layer_dim] */
-    float *blended[2]; /* two such rows, blended along columns: [grid][layer_dim] */
+    float *blended[2]; /* two such rows, blended along columns: [grid.width][layer_dim] */
     int row[2];        /* which rows of the tap's patches they are */
-    float *joined;     /* [BAND][grid][tap_count][layer_dim] */
+    float *joined;     /* [BAND][grid.width][tap_count][layer_dim] */
 } scratch;
 
 static size_t joined_floats(const patches *p) {
-    return (size_t)p->grid * (size_t)p->tap_count * (size_t)p->how->layer_dim;
+    return (size_t)p->grid.width * (size_t)p->tap_count * (size_t)p->how->layer_dim;
 }
 
 static size_t scratch_floats(const patches *p) { return p->planes + p->widest + 3 * p->pooled + BAND * joined_floats(p); }
@@ -55,7 +56,7 @@ static scratch scratch_at(const patches *p, float *memory) {
     return s;
 }
 
-static size_t line_floats(const patches *p, pb_layer_shape shape) { return (size_t)(shape.side + p->how->patch - 1); }
+static size_t line_floats(const patches *p, pb_layer_shape shape) { return (size_t)(shape.size.width + p->how->patch - 1); }
 
 static void fill_bins(int from, int to, bin *bins) {
     for (int64_t j = 0; j < to; j++) {
@@ -72,10 +73,10 @@ static void lay_out(const patches *p, const float *tap, pb_layer_shape shape, in
     memset(planes, 0, channels * plane * sizeof *planes);
     for (int i = 0; i < p->how->patch; i++) {
         int y = row * p->how->stride - reach + i;
-        if (y < 0 || y >= shape.side)
+        if (y < 0 || y >= shape.size.height)
             continue;
-        for (int x = 0; x < shape.side; x++) {
-            const float *from = tap + ((size_t)y * (size_t)shape.side + (size_t)x) * channels;
+        for (int x = 0; x < shape.size.width; x++) {
+            const float *from = tap + ((size_t)y * (size_t)shape.size.width + (size_t)x) * channels;
             float *to = planes + (size_t)i * line + (size_t)(reach + x);
             for (size_t c = 0; c < channels; c++)
                 to[c * plane] = from[c];
@@ -97,7 +98,7 @@ static void pool_row(const patches *p, int t, const float *tap, int row, const s
     const pb_patchcore *how = p->how;
     const pb_layer_shape shape = p->shapes[t];
     const size_t line = line_floats(p, shape);
-    const int count = pb_patchcore_grid(how, shape.side);
+    const int count = pb_patchcore_grid(how, shape.size).width;
     const bin *bins = p->bins + (size_t)t * (size_t)how->layer_dim;
     lay_out(p, tap, shape, row, s->planes);
     for (int j = 0; j < how->layer_dim; j++) {
@@ -112,9 +113,10 @@ static void pool_row(const patches *p, int t, const float *tap, int row, const s
 /* Makes blended[slot] the row `row` of tap t's pooled neighbourhoods, blended along columns. */
 static void blend_columns(const patches *p, int t, const float *tap, int row, scratch *s, int slot) {
     const size_t dim = (size_t)p->how->layer_dim;
+    const int own = pb_patchcore_grid(p->how, p->shapes[t].size).width;
     pool_row(p, t, tap, row, s, s->pooled, dim);
-    for (int column = 0; column < p->grid; column++) {
-        pb_cpu_place x = pb_cpu_place_of(column, pb_patchcore_grid(p->how, p->shapes[t].side), p->grid);
+    for (int column = 0; column < p->grid.width; column++) {
+        pb_cpu_place x = pb_cpu_place_of(column, own, p->grid.width);
         p->kernels->blend(s->pooled + (size_t)x.low * dim, s->pooled + (size_t)x.high * dim, x.fraction, dim,
                           s->blended[slot] + (size_t)column * dim);
     }
@@ -134,15 +136,15 @@ static int blended_row(const patches *p, int t, const float *tap, int row, int k
 /* Tap t's part of row `row` of joined values; patch x goes to out + x * tap_count * layer_dim. */
 static void join_row(const patches *p, int t, const float *tap, int row, scratch *s, float *out) {
     const size_t dim = (size_t)p->how->layer_dim, stride = (size_t)p->tap_count * dim;
-    const int own = pb_patchcore_grid(p->how, p->shapes[t].side);
-    if (own == p->grid) {
+    const pb_size own = pb_patchcore_grid(p->how, p->shapes[t].size);
+    if (pb_size_equal(own, p->grid)) {
         pool_row(p, t, tap, row, s, out, stride);
         return;
     }
-    pb_cpu_place y = pb_cpu_place_of(row, own, p->grid);
+    pb_cpu_place y = pb_cpu_place_of(row, own.height, p->grid.height);
     const float *low = s->blended[blended_row(p, t, tap, y.low, y.high, s)];
     const float *high = s->blended[blended_row(p, t, tap, y.high, y.low, s)];
-    for (int column = 0; column < p->grid; column++)
+    for (int column = 0; column < p->grid.width; column++)
         p->kernels->blend(low + (size_t)column * dim, high + (size_t)column * dim, y.fraction, dim,
                           out + (size_t)column * stride);
 }
@@ -151,7 +153,7 @@ static void join_row(const patches *p, int t, const float *tap, int row, scratch
 static void pool_joined(const patches *p, const float *joined, float *out) {
     const size_t stride = (size_t)p->tap_count * (size_t)p->how->layer_dim;
     const bin *bins = p->bins + stride;
-    for (int column = 0; column < p->grid; column++) {
+    for (int column = 0; column < p->grid.width; column++) {
         const float *values = joined + (size_t)column * stride;
         for (int j = 0; j < p->how->feature_dim; j++) {
             float sum = 0.0f;
@@ -163,19 +165,20 @@ static void pool_joined(const patches *p, const float *joined, float *out) {
 }
 
 static void band(const patches *p, size_t image, int first, float *memory) {
-    const int last = first + BAND < p->grid ? first + BAND : p->grid;
+    const int last = first + BAND < p->grid.height ? first + BAND : p->grid.height;
     float *joined = NULL;
     for (int t = 0; t < p->tap_count; t++) {
         scratch s = scratch_at(p, memory); /* no tap finds the rows of another */
         pb_layer_shape shape = p->shapes[t];
-        const float *tap = p->taps[t] + image * (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
+        const float *tap = p->taps[t] + image * pb_layer_shape_values(shape);
         joined = s.joined;
         for (int row = first; row < last; row++)
             join_row(p, t, tap, row, &s, joined + (size_t)(row - first) * joined_floats(p) + (size_t)(t * p->how->layer_dim));
     }
     for (int row = first; row < last; row++)
         pool_joined(p, joined + (size_t)(row - first) * joined_floats(p),
-                    p->features + (image * (size_t)p->grid + (size_t)row) * (size_t)p->grid * (size_t)p->how->feature_dim);
+                    p->features + (image * (size_t)p->grid.height + (size_t)row) * (size_t)p->grid.width *
+                                      (size_t)p->how->feature_dim);
 }
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
@@ -186,9 +189,9 @@ static void measure(patches *p) {
     const size_t dim = (size_t)how->layer_dim;
     for (int t = 0; t < p->tap_count; t++) {
         pb_layer_shape shape = p->shapes[t];
-        PB_ASSERT(shape.side >= 1 && shape.channels >= 1);
-        int own = pb_patchcore_grid(how, shape.side);
-        size_t most = (size_t)(own > p->grid ? own : p->grid);
+        PB_ASSERT(pb_layer_shape_values(shape) >= 1);
+        int own = pb_patchcore_grid(how, shape.size).width;
+        size_t most = (size_t)(own > p->grid.width ? own : p->grid.width);
         p->planes = larger(p->planes, (size_t)shape.channels * (size_t)how->patch * line_floats(p, shape));
         p->widest = larger(p->widest, most);
         p->pooled = larger(p->pooled, most * dim);
@@ -200,11 +203,11 @@ static void measure(patches *p) {
 pb_status pb_cpu_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                     const float *const *taps, int n, float *features) {
     patches p = {.kernels = ((const pb_cpu_state *)device->state)->kernels, .how = how, .tap_count = tap_count,
-                 .grid = pb_patchcore_grid(how, shapes[0].side), .shapes = shapes, .taps = taps, .features = features};
+                 .grid = pb_patchcore_grid(how, shapes[0].size), .shapes = shapes, .taps = taps, .features = features};
     size_t bin_count = (size_t)tap_count * (size_t)how->layer_dim + (size_t)how->feature_dim;
     PB_TRY(pb_allocate(&p.bins, bin_count, sizeof *p.bins, "pooling"));
     measure(&p);
-    const size_t each = scratch_floats(&p), bands = ((size_t)p.grid + BAND - 1) / BAND, pieces = (size_t)n * bands;
+    const size_t each = scratch_floats(&p), bands = ((size_t)p.grid.height + BAND - 1) / BAND, pieces = (size_t)n * bands;
     float *memory = NULL;
     pb_status status = pb_allocate(&memory, (size_t)device->threads, each * sizeof(float), "patch features");
     if (!pb_failed(&status)) {

@@ -96,6 +96,13 @@ pb_status pb_device_download(pb_device *device, void *to_host, const void *from_
     return device->table->download(device, to_host, from_device, bytes);
 }
 
+pb_status pb_device_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                               size_t height) {
+    PB_ASSERT(width * height == 0 || (to && from && to_pitch >= width && from_pitch >= width));
+    PB_NEED(device, copy_block);
+    return device->table->copy_block(device, to, to_pitch, from, from_pitch, width, height);
+}
+
 pb_status pb_device_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out) {
     PB_ASSERT(network->layer_count >= 1 && network->tap_count >= 1 && batch_max >= 1);
     *compiled_out = NULL;
@@ -116,20 +123,29 @@ pb_status pb_device_run(pb_device *device, pb_compiled *compiled, const uint8_t 
     return device->table->run(device, compiled, images, n, taps);
 }
 
-pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps,
-                                   int n, float *features) {
+static bool is_neighbourhood(int patch) { return patch >= 1 && patch <= PB_NEIGHBOURHOOD_MAX && patch % 2 == 1; }
+
+pb_status pb_device_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
+                                   const float *const *taps, int n, float *features) {
+    PB_ASSERT(is_neighbourhood(patch));
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && shapes && taps && n >= 0 && (n == 0 || features));
     PB_NEED(device, patch_features);
-    return device->table->patch_features(device, tap_count, shapes, taps, n, features);
+    return device->table->patch_features(device, patch, tap_count, shapes, taps, n, features);
 }
 
 pb_status pb_device_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                        const float *const *taps, int n, float *features) {
-    PB_ASSERT(how->patch >= 1 && how->patch <= PB_NEIGHBOURHOOD_MAX && how->patch % 2 == 1 && how->stride >= 1);
+    PB_ASSERT(is_neighbourhood(how->patch) && how->stride >= 1);
     PB_ASSERT(how->layer_dim >= 1 && how->feature_dim >= 1);
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && shapes && taps && n >= 0 && (n == 0 || features));
     PB_NEED(device, patchcore_features);
     return device->table->patchcore_features(device, how, tap_count, shapes, taps, n, features);
+}
+
+pb_status pb_device_unit_rows(pb_device *device, float *rows, size_t n, int dim) {
+    PB_ASSERT(dim >= 1 && (n == 0 || rows));
+    PB_NEED(device, unit_rows);
+    return device->table->unit_rows(device, rows, n, dim);
 }
 
 pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,

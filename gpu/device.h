@@ -7,7 +7,7 @@
  * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may
  * rely on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
  * pb_device_download of them returns.
- * Layout: images [n][side][side][3] bytes; taps [n][side][side][channels] float; features and points [n][dim] float, row-major.
+ * Layout: images [n][height][width][3] bytes; taps [n][height][width][channels] float; features and points [n][dim] float, row-major.
  *
  * Canonical arithmetic (docs/ARCHITECTURE.md, invariant 1). Decisions hang on these, so they are the same bits on every device,
  * kernel, thread count and partition:
@@ -58,27 +58,34 @@ void pb_device_release(pb_device *device, void *pointer_inout);
 PB_CHECKED pb_status pb_device_upload(pb_device *device, void *to_device, const void *from_host, size_t bytes);
 PB_CHECKED pb_status pb_device_download(pb_device *device, void *to_host, const void *from_device, size_t bytes);
 
+/* Copies `height` stretches of `width` bytes within device memory; stretch i goes from `from + i * from_pitch` to
+ * `to + i * to_pitch`. Pitches in bytes, at least `width`; the areas do not overlap. */
+PB_CHECKED pb_status pb_device_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                                          size_t width, size_t height);
+
 /* Puts a network into the device's form, ready for up to batch_max images a call. The network may be freed afterwards. */
 PB_CHECKED pb_status pb_device_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out);
 void pb_device_compiled_free(pb_device *device, pb_compiled **compiled);
 
 /* Runs images through a compiled network: normalises the bytes and writes every tap.
- * images: device memory, [n][side][side][3] bytes, 0 <= n <= batch_max. taps: tap_count pointers to device memory, tap t
- * [n][its side][its side][its channels] float. The result of an image does not depend on the other images of the call. */
+ * images: device memory, [n][height][width][3] bytes, 0 <= n <= batch_max. taps: tap_count pointers to device memory, tap t
+ * [n][its height][its width][its channels] float. The result of an image does not depend on the other images of the call. */
 PB_CHECKED pb_status pb_device_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 
+/* Largest side of a neighbourhood, in places of a tap. */
+enum { PB_NEIGHBOURHOOD_MAX = 13 };
+
 /* PatchCore's locally aware patch features, from taps in device memory:
- *   1. each tap: mean over the 3x3 neighbourhood, stride 1, zeros outside, always divided by 9;
+ *   1. each tap: mean over the neighbourhood of patch x patch places, stride 1, zeros outside, always divided by patch * patch;
  *   2. bilinear to the first tap's grid (source position (i + 0.5) * in / out - 0.5, clamped at 0 and at the last row);
  *   3. concatenated over channels in tap order.
- * shapes: tap_count shapes. features: device memory, [n * grid * grid][sum of channels] float, patch (row, column) of image i at
- * row (i * grid + row) * grid + column. */
-PB_CHECKED pb_status pb_device_patch_features(pb_device *device, int tap_count, const pb_layer_shape *shapes,
+ * patch: odd, 1 to PB_NEIGHBOURHOOD_MAX; 1 leaves the taps as they are. shapes: tap_count shapes. features: device memory,
+ * [n * grid.height * grid.width][sum of channels] float, patch (row, column) of image i at row
+ * (i * grid.height + row) * grid.width + column. */
+PB_CHECKED pb_status pb_device_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
                                               const float *const *taps, int n, float *features);
 
 /* How PatchCore, as published and in its authors' code, makes a patch of a neighbourhood. */
-enum { PB_NEIGHBOURHOOD_MAX = 13 };
-
 typedef struct pb_patchcore {
     int patch;       /* side of the neighbourhood in places of a tap, odd, 1 to PB_NEIGHBOURHOOD_MAX */
     int stride;      /* places of a tap from one patch to the next, >= 1 */
@@ -86,8 +93,8 @@ typedef struct pb_patchcore {
     int feature_dim; /* values that those of all taps are pooled to, >= 1 */
 } pb_patchcore;
 
-/* Patches along one side of a tap of `side` places. */
-static inline int pb_patchcore_grid(const pb_patchcore *how, int side) { return (side + how->stride - 1) / how->stride; }
+/* Patches of a tap of so many places. */
+static inline pb_size pb_patchcore_grid(const pb_patchcore *how, pb_size size) { return pb_size_over(size, how->stride); }
 
 /* PatchCore's patch features as published, from taps in device memory. Adaptive average pooling of a values to b: value j is the
  * mean of those from floor(j a / b) to ceil((j + 1) a / b) - 1, which overlap, and may be one value several times.
@@ -97,10 +104,14 @@ static inline int pb_patchcore_grid(const pb_patchcore *how, int side) { return 
  *   3. concatenated in tap order and pooled to feature_dim.
  * (In the authors' code 2 comes before the pooling of 1. Both are linear and look at different axes, so that their order changes
  * only roundings, and 9 values a channel need not be interpolated.) The order of arithmetic is pb_ref_patchcore_features'.
- * features: device memory, [n * grid * grid][feature_dim] float, grid being that of the first tap; rows as above. */
+ * features: device memory, [n * grid.height * grid.width][feature_dim] float, grid being that of the first tap; rows as above. */
 PB_CHECKED pb_status pb_device_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count,
                                                   const pb_layer_shape *shapes, const float *const *taps, int n,
                                                   float *features);
+
+/* Divides each row [n][dim] (device memory, in place) by its Euclidean length, canonically: the order of arithmetic is
+ * pb_ref_unit_rows'. A row of zeros stays one. Between unit rows, distance^2 / 2 is 1 - cosine. */
+PB_CHECKED pb_status pb_device_unit_rows(pb_device *device, float *rows, size_t n, int dim);
 
 /* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all
  * in device memory, out not overlapping. */

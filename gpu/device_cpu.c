@@ -43,6 +43,14 @@ static pb_status cpu_copy(pb_device *device, void *to, const void *from, size_t 
     return pb_ok();
 }
 
+static pb_status cpu_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                                size_t height) {
+    (void)device;
+    for (size_t i = 0; i < height && width > 0; i++)
+        memcpy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
+    return pb_ok();
+}
+
 const pb_device_table pb_cpu_table = {
     .version = PB_DEVICE_TABLE_VERSION,
     .kind = "cpu",
@@ -52,11 +60,13 @@ const pb_device_table pb_cpu_table = {
     .release = cpu_release,
     .upload = cpu_copy,
     .download = cpu_copy,
+    .copy_block = cpu_copy_block,
     .compile = pb_cpu_compile,
     .compiled_free = pb_cpu_compiled_free,
     .run = pb_cpu_run,
     .patch_features = pb_cpu_patch_features,
     .patchcore_features = pb_cpu_patchcore_features,
+    .unit_rows = pb_cpu_unit_rows,
     .project = pb_cpu_project,
     .points_create = pb_cpu_points_create,
     .points_free = pb_cpu_points_free,

@@ -8,7 +8,7 @@
 #include "gpu/cover.h"
 #include "gpu/device.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 3 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 4 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -19,13 +19,16 @@ typedef struct pb_device_table {
     void (*release)(pb_device *device, void *pointer);
     pb_status (*upload)(pb_device *device, void *to_device, const void *from_host, size_t bytes);
     pb_status (*download)(pb_device *device, void *to_host, const void *from_device, size_t bytes);
+    pb_status (*copy_block)(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                            size_t height);
     pb_status (*compile)(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
     void (*compiled_free)(pb_device *device, pb_compiled *compiled);
     pb_status (*run)(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
-    pb_status (*patch_features)(pb_device *device, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
-                                float *features);
+    pb_status (*patch_features)(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
+                                const float *const *taps, int n, float *features);
     pb_status (*patchcore_features)(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                     const float *const *taps, int n, float *features);
+    pb_status (*unit_rows)(pb_device *device, float *rows, size_t n, int dim);
     pb_status (*project)(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
     pb_status (*points_create)(pb_device *device, size_t capacity, int dim, pb_points **points);
     void (*points_free)(pb_device *device, pb_points *points);

@@ -22,7 +22,7 @@ static const pb_backbone *const backbones[] = {
 #undef BACKBONE_TABLE
 };
 
-enum { PREFIX_MAX = 40 };
+enum { PREFIX_MAX = 40, INPUT_LEAST = 32 };
 
 /* Where a layer comes from: what its tensors' names begin with and the step that made it. */
 typedef struct origin {
@@ -178,18 +178,19 @@ static pb_status append_block(network_builder *builder, const pb_block *block) {
     return pb_ok();
 }
 
-static pb_status build(network_builder *builder, const char *name, const char *taps, int side) {
+static pb_status build(network_builder *builder, const char *name, const char *taps, pb_size size) {
     int index, blocks[PB_TAPS_MAX], tap_count;
     PB_TRY(find_backbone(name, &index));
     const pb_backbone *backbone = backbones[index];
     PB_TRY(parse_taps(name, backbone, taps, blocks, &tap_count));
-    if (side <= 0 || side % 32 != 0)
-        return pb_fail(PB_E_USAGE, "input side %d: expected a positive multiple of 32 pixels", side);
+    if (size.width < INPUT_LEAST || size.height < INPUT_LEAST)
+        return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height, INPUT_LEAST,
+                       INPUT_LEAST);
 
     pb_network *network = builder->network;
     builder->backbone = backbone;
     network->backbone = backbone_names[index];
-    network->side = side;
+    network->size = size;
     memcpy(network->mean, backbone->mean, sizeof network->mean);
     memcpy(network->scale, backbone->scale, sizeof network->scale);
     PB_TRY(pb_allocate(&network->layers, PB_LAYERS_MAX, sizeof *network->layers, "layers of a network"));
@@ -203,9 +204,9 @@ static pb_status build(network_builder *builder, const char *name, const char *t
     return pb_ok();
 }
 
-static pb_status build_or_nothing(network_builder *builder, const char *name, const char *taps, int side) {
+static pb_status build_or_nothing(network_builder *builder, const char *name, const char *taps, pb_size size) {
     *builder->network = (pb_network){0};
-    pb_status status = build(builder, name, taps, side);
+    pb_status status = build(builder, name, taps, size);
     if (pb_failed(&status))
         pb_network_free(builder->network);
     return status;
@@ -294,10 +295,10 @@ static pb_status fill_folded(const network_builder *builder, int index) {
     return pb_ok();
 }
 
-pb_status pb_network_load(const char *backbone, const char *taps, int side, pb_tensor_lookup lookup, void *context,
+pb_status pb_network_load(const char *backbone, const char *taps, pb_size size, pb_tensor_lookup lookup, void *context,
                           pb_network *network_out) {
     network_builder builder = {.network = network_out, .fill = fill_folded, .lookup = lookup, .context = context};
-    return build_or_nothing(&builder, backbone, taps, side);
+    return build_or_nothing(&builder, backbone, taps, size);
 }
 
 /* ---- random weights ---- */
@@ -312,14 +313,14 @@ static pb_status fill_random(const network_builder *builder, int index) {
     return pb_ok();
 }
 
-pb_status pb_network_random(const char *backbone, const char *taps, int side, uint64_t seed, pb_network *network_out) {
+pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed, pb_network *network_out) {
     network_builder builder = {.network = network_out, .fill = fill_random, .seed = seed};
-    return build_or_nothing(&builder, backbone, taps, side);
+    return build_or_nothing(&builder, backbone, taps, size);
 }
 
-pb_status pb_network_outline(const char *backbone, const char *taps, int side, pb_network *network_out) {
+pb_status pb_network_outline(const char *backbone, const char *taps, pb_size size, pb_network *network_out) {
     network_builder builder = {.network = network_out};
-    return build_or_nothing(&builder, backbone, taps, side);
+    return build_or_nothing(&builder, backbone, taps, size);
 }
 
 /* ---- */
@@ -336,15 +337,15 @@ void pb_network_free(pb_network *network) {
 pb_layer_shape pb_network_shape(const pb_network *network, int layer) {
     PB_ASSERT(layer >= -1 && layer < network->layer_count);
     if (layer == -1)
-        return (pb_layer_shape){network->side, 3};
+        return (pb_layer_shape){network->size, 3};
     const pb_layer *at = &network->layers[layer];
     pb_layer_shape shape = pb_network_shape(network, at->source);
-    return (pb_layer_shape){(shape.side + at->stride - 1) / at->stride, at->outputs};
+    return (pb_layer_shape){pb_size_over(shape.size, at->stride), at->outputs};
 }
 
-int pb_layer_pad_before(const pb_layer *layer, int side) {
+int pb_layer_pad_before(const pb_layer *layer, int length) {
     if (layer->padding == PB_PADDING_SYMMETRIC)
         return (layer->kernel - 1) / 2;
-    int total = ((side + layer->stride - 1) / layer->stride - 1) * layer->stride + layer->kernel - side;
+    int total = ((length + layer->stride - 1) / layer->stride - 1) * layer->stride + layer->kernel - length;
     return total > 0 ? total / 2 : 0;
 }

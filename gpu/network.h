@@ -7,6 +7,7 @@
 #ifndef PB_GPU_NETWORK_H
 #define PB_GPU_NETWORK_H
 
+#include "base/size.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -19,7 +20,7 @@ typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATI
 
 typedef enum pb_operation { PB_OPERATION_CONVOLUTION, PB_OPERATION_MAX_POOL } pb_operation;
 
-/* How far a kernel reaches over the edge. Either way a side of `in` pixels becomes ceil(in / stride).
+/* How far a kernel reaches over the edge, along either axis. Either way a length of `in` pixels becomes ceil(in / stride).
  *   SAME       as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in, 0), floor(total / 2) before, the
  *              rest (the odd pixel) after
  *   SYMMETRIC  as PyTorch's networks pad: (kernel - 1) / 2 before and after; the kernel is odd */
@@ -46,7 +47,7 @@ typedef struct pb_layer {
 /* A network cut after its last tap. Created by pb_network_load, released by pb_network_free. */
 typedef struct pb_network {
     const char *backbone;     /* static name */
-    int side;                 /* pixels; the input is side x side RGB, 8 bits */
+    pb_size size;             /* pixels; the input is RGB, 8 bits */
     float mean[3], scale[3];  /* input value = (byte - mean) * scale, per channel */
     int layer_count;
     pb_layer *layers;
@@ -54,10 +55,15 @@ typedef struct pb_network {
     int taps[PB_TAPS_MAX];    /* layer whose output is tap t, in the order asked for */
 } pb_network;
 
-/* Shape of the output of one layer: height == width == side pixels, channels. */
+/* Shape of the output of one layer: places, and values a place. In memory: [height][width][channels]. */
 typedef struct pb_layer_shape {
-    int side, channels;
+    pb_size size;
+    int channels;
 } pb_layer_shape;
+
+static inline size_t pb_layer_shape_values(pb_layer_shape shape) {
+    return pb_size_area(shape.size) * (size_t)shape.channels;
+}
 
 /* Names of the backbones of this build, NULL after the last. Static. */
 const char *const *pb_backbone_names(void);
@@ -68,19 +74,19 @@ PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **tap
 
 /* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup. The
  * blocks of a ResNet are its layers 1 to 4.
- * side: input side in pixels, a positive multiple of 32.
- * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or another side; PB_E_INPUT for a
+ * size: of the input in pixels, each side at least 32.
+ * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or a smaller size; PB_E_INPUT for a
  * missing tensor, a wrong shape (found and expected are named) or a value that is not finite; PB_E_SYSTEM when memory is out.
  * *network is then empty. Not collective. */
-PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, int side, pb_tensor_lookup lookup, void *context,
+PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, pb_size size, pb_tensor_lookup lookup, void *context,
                                      pb_network *network_out);
 
 /* As pb_network_load, with seeded random weights: uniform with He's variance 2 / fan-in, batch norm the identity. The floor that
  * real weights must beat: what architecture and preprocessing alone achieve. */
-PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, int side, uint64_t seed, pb_network *network_out);
+PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed, pb_network *network_out);
 
 /* As pb_network_load without weights and biases, which are NULL: for whoever asks only about shapes. */
-PB_CHECKED pb_status pb_network_outline(const char *backbone, const char *taps, int side, pb_network *network_out);
+PB_CHECKED pb_status pb_network_outline(const char *backbone, const char *taps, pb_size size, pb_network *network_out);
 
 /* What can be asked of a backbone. */
 typedef struct pb_backbone_tap {
@@ -105,7 +111,8 @@ void pb_network_free(pb_network *network);
 /* Output shape of layer `layer` (-1: the image, 3 channels). */
 pb_layer_shape pb_network_shape(const pb_network *network, int layer);
 
-/* Pixels by which the kernel of `layer` reaches over the left and upper edge of an input of `side` pixels. */
-int pb_layer_pad_before(const pb_layer *layer, int side);
+/* Pixels by which the kernel of `layer` reaches over the left edge of an input `length` pixels wide, or the upper edge of one so
+ * high. */
+int pb_layer_pad_before(const pb_layer *layer, int length);
 
 #endif

@@ -49,16 +49,20 @@ void pb_ref_nearest(const float *points, size_t n, int dim, uint32_t first_index
         }
 }
 
-/* Mean over 3x3 of one value of a tap of one image. */
-static float mean9(const float *tap, pb_layer_shape shape, int row, int column, int channel) {
+/* One value of a tap of one image, 0 outside. */
+static float value_at(const float *tap, pb_layer_shape shape, int y, int x, int channel) {
+    if (y < 0 || y >= shape.size.height || x < 0 || x >= shape.size.width)
+        return 0.0f;
+    return tap[((size_t)y * (size_t)shape.size.width + (size_t)x) * (size_t)shape.channels + (size_t)channel];
+}
+
+/* Mean over patch x patch places of one value of a tap of one image. */
+static float mean(const float *tap, pb_layer_shape shape, int patch, int row, int column, int channel) {
     float sum = 0.0f;
-    for (int y = row - 1; y <= row + 1; y++)
-        for (int x = column - 1; x <= column + 1; x++) {
-            bool inside = y >= 0 && y < shape.side && x >= 0 && x < shape.side;
-            size_t pixel = inside ? (size_t)y * (size_t)shape.side + (size_t)x : 0;
-            sum += inside ? tap[pixel * (size_t)shape.channels + (size_t)channel] : 0.0f;
-        }
-    return sum * (1.0f / 9);
+    for (int y = row - patch / 2; y <= row + patch / 2; y++)
+        for (int x = column - patch / 2; x <= column + patch / 2; x++)
+            sum += value_at(tap, shape, y, x, channel);
+    return sum * (1.0f / (float)(patch * patch));
 }
 
 /* Place i of `out` places in `in` places: between low and high, `fraction` of the way. */
@@ -80,26 +84,38 @@ static place place_of(int i, int in, int out) {
 static float between(float low, float high, float fraction) { return fmaf(fraction, high - low, low); }
 
 /* One value of a feature. */
-static float feature(const float *tap, pb_layer_shape shape, int grid, int row, int column, int channel) {
-    if (shape.side == grid)
-        return mean9(tap, shape, row, column, channel);
-    place y = place_of(row, shape.side, grid), x = place_of(column, shape.side, grid);
-    float low = between(mean9(tap, shape, y.low, x.low, channel), mean9(tap, shape, y.low, x.high, channel), x.fraction);
-    float high = between(mean9(tap, shape, y.high, x.low, channel), mean9(tap, shape, y.high, x.high, channel), x.fraction);
+static float feature(const float *tap, pb_layer_shape shape, int patch, pb_size grid, int row, int column, int c) {
+    if (pb_size_equal(shape.size, grid))
+        return mean(tap, shape, patch, row, column, c);
+    place y = place_of(row, shape.size.height, grid.height), x = place_of(column, shape.size.width, grid.width);
+    float low = between(mean(tap, shape, patch, y.low, x.low, c), mean(tap, shape, patch, y.low, x.high, c), x.fraction);
+    float high = between(mean(tap, shape, patch, y.high, x.low, c), mean(tap, shape, patch, y.high, x.high, c), x.fraction);
     return between(low, high, y.fraction);
 }
 
-void pb_ref_patch_features(int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n, float *features) {
-    PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX);
-    int grid = shapes[0].side;
+void pb_ref_patch_features(int patch, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
+                           float *features) {
+    PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && patch % 2 == 1);
+    pb_size grid = shapes[0].size;
     for (int image = 0; image < n; image++)
-        for (int row = 0; row < grid; row++)
-            for (int column = 0; column < grid; column++)
+        for (int row = 0; row < grid.height; row++)
+            for (int column = 0; column < grid.width; column++)
                 for (int t = 0; t < tap_count; t++) {
-                    size_t image_floats = (size_t)shapes[t].side * (size_t)shapes[t].side * (size_t)shapes[t].channels;
+                    const float *tap = taps[t] + (size_t)image * pb_layer_shape_values(shapes[t]);
                     for (int c = 0; c < shapes[t].channels; c++)
-                        *features++ = feature(taps[t] + (size_t)image * image_floats, shapes[t], grid, row, column, c);
+                        *features++ = feature(tap, shapes[t], patch, grid, row, column, c);
                 }
+}
+
+void pb_ref_unit_rows(float *rows, size_t n, int dim) {
+    for (size_t i = 0; i < n; i++, rows += dim) {
+        float sum = 0.0f;
+        for (int k = 0; k < dim; k++)
+            sum = fmaf(rows[k], rows[k], sum);
+        float length = sqrtf(sum);
+        for (int k = 0; k < dim; k++)
+            rows[k] = length > 0 ? rows[k] / length : rows[k];
+    }
 }
 
 /* What value j of `to` is the mean of, when `from` values are pooled to so many. */
@@ -117,19 +133,17 @@ static float pooled(const pb_patchcore *how, const float *tap, pb_layer_shape sh
     for (int64_t at = range.first; at < range.end; at++) {
         int y = row * how->stride - reach + (int)(at % area) / how->patch;
         int x = column * how->stride - reach + (int)(at % how->patch);
-        bool inside = y >= 0 && y < shape.side && x >= 0 && x < shape.side;
-        size_t pixel = inside ? (size_t)y * (size_t)shape.side + (size_t)x : 0;
-        sum += inside ? tap[pixel * (size_t)shape.channels + (size_t)(at / area)] : 0.0f;
+        sum += value_at(tap, shape, y, x, (int)(at / area));
     }
     return sum * (1.0f / (float)(range.end - range.first));
 }
 
 /* The same at the place of the patch (row, column) of a grid of so many patches. */
-static float aligned(const pb_patchcore *how, const float *tap, pb_layer_shape shape, int grid, int row, int column, int j) {
-    int own = pb_patchcore_grid(how, shape.side);
-    if (own == grid)
+static float aligned(const pb_patchcore *how, const float *tap, pb_layer_shape shape, pb_size grid, int row, int column, int j) {
+    pb_size own = pb_patchcore_grid(how, shape.size);
+    if (pb_size_equal(own, grid))
         return pooled(how, tap, shape, row, column, j);
-    place y = place_of(row, own, grid), x = place_of(column, own, grid);
+    place y = place_of(row, own.height, grid.height), x = place_of(column, own.width, grid.width);
     float low = between(pooled(how, tap, shape, y.low, x.low, j), pooled(how, tap, shape, y.low, x.high, j), x.fraction);
     float high = between(pooled(how, tap, shape, y.high, x.low, j), pooled(how, tap, shape, y.high, x.high, j), x.fraction);
     return between(low, high, y.fraction);
@@ -138,16 +152,16 @@ static float aligned(const pb_patchcore *how, const float *tap, pb_layer_shape s
 void pb_ref_patchcore_features(const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes, const float *const *taps,
                                int n, float *features) {
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX);
-    int grid = pb_patchcore_grid(how, shapes[0].side);
-    for (int patch = 0; patch < n * grid * grid; patch++)
+    pb_size grid = pb_patchcore_grid(how, shapes[0].size);
+    const int patches = grid.width * grid.height;
+    for (int patch = 0; patch < n * patches; patch++)
         for (int j = 0; j < how->feature_dim; j++, features++) {
             bin range = bin_of(j, (int64_t)tap_count * how->layer_dim, how->feature_dim);
             float sum = 0.0f;
             for (int64_t at = range.first; at < range.end; at++) {
-                int t = (int)(at / how->layer_dim), image = patch / (grid * grid);
-                size_t image_floats = (size_t)shapes[t].side * (size_t)shapes[t].side * (size_t)shapes[t].channels;
-                sum += aligned(how, taps[t] + (size_t)image * image_floats, shapes[t], grid, patch / grid % grid, patch % grid,
-                               (int)(at % how->layer_dim));
+                int t = (int)(at / how->layer_dim), inside = patch % patches;
+                const float *tap = taps[t] + (size_t)(patch / patches) * pb_layer_shape_values(shapes[t]);
+                sum += aligned(how, tap, shapes[t], grid, inside / grid.width, inside % grid.width, (int)(at % how->layer_dim));
             }
             *features = sum * (1.0f / (float)(range.end - range.first));
         }

@@ -19,54 +19,52 @@ static double activate(pb_activation activation, double value) {
 }
 
 /* One output value before bias: the kernel at rows from top, columns from left, input channels of the group of channel o. */
-static double convolve_at(const pb_layer *layer, int side, const float *input, int top, int left, int o) {
+static double convolve_at(const pb_layer *layer, pb_size size, const float *input, int top, int left, int o) {
     int channels = layer->inputs / layer->groups, first = o / (layer->outputs / layer->groups) * channels;
     const float *weights = layer->weights + (size_t)o * (size_t)channels * (size_t)layer->kernel * (size_t)layer->kernel;
     double sum = 0;
     for (int c = 0; c < channels; c++)
         for (int y = top; y < top + layer->kernel; y++)
             for (int x = left; x < left + layer->kernel; x++, weights++)
-                if (y >= 0 && y < side && x >= 0 && x < side)
-                    sum += (double)*weights * (double)input[((size_t)y * (size_t)side + (size_t)x) * (size_t)layer->inputs +
+                if (y >= 0 && y < size.height && x >= 0 && x < size.width)
+                    sum += (double)*weights * (double)input[((size_t)y * (size_t)size.width + (size_t)x) * (size_t)layer->inputs +
                                                             (size_t)(first + c)];
     return sum;
 }
 
 /* The largest value of channel o under the kernel. */
-static float largest_at(const pb_layer *layer, int side, const float *input, int top, int left, int o) {
+static float largest_at(const pb_layer *layer, pb_size size, const float *input, int top, int left, int o) {
     float largest = -INFINITY;
     for (int y = top; y < top + layer->kernel; y++)
         for (int x = left; x < left + layer->kernel; x++)
-            if (y >= 0 && y < side && x >= 0 && x < side)
-                largest = fmaxf(largest, input[((size_t)y * (size_t)side + (size_t)x) * (size_t)layer->inputs + (size_t)o]);
+            if (y >= 0 && y < size.height && x >= 0 && x < size.width)
+                largest = fmaxf(largest, input[((size_t)y * (size_t)size.width + (size_t)x) * (size_t)layer->inputs + (size_t)o]);
     return largest;
 }
 
-static void run_pool(const pb_layer *layer, int side, const float *input, int out_side, float *output) {
-    int before = pb_layer_pad_before(layer, side);
-    for (int y = 0; y < out_side; y++)
-        for (int x = 0; x < out_side; x++)
+static void run_pool(const pb_layer *layer, pb_size size, const float *input, pb_size out, float *output) {
+    int above = pb_layer_pad_before(layer, size.height), left = pb_layer_pad_before(layer, size.width);
+    for (int y = 0; y < out.height; y++)
+        for (int x = 0; x < out.width; x++)
             for (int o = 0; o < layer->outputs; o++)
-                *output++ = largest_at(layer, side, input, y * layer->stride - before, x * layer->stride - before, o);
+                *output++ = largest_at(layer, size, input, y * layer->stride - above, x * layer->stride - left, o);
 }
 
-/* input: [side][side][inputs]; residual: NULL or as output: [out_side][out_side][outputs]. */
-static void run_layer(const pb_layer *layer, int side, const float *input, int out_side, const float *residual, float *output) {
-    int before = pb_layer_pad_before(layer, side);
+/* input: of `size`, layer->inputs channels; residual: NULL or as output, which is of size `out`. */
+static void run_layer(const pb_layer *layer, pb_size size, const float *input, pb_size out, const float *residual, float *output) {
+    int above = pb_layer_pad_before(layer, size.height), left = pb_layer_pad_before(layer, size.width);
     size_t at = 0;
-    for (int y = 0; y < out_side; y++)
-        for (int x = 0; x < out_side; x++)
+    for (int y = 0; y < out.height; y++)
+        for (int x = 0; x < out.width; x++)
             for (int o = 0; o < layer->outputs; o++, at++) {
-                double value = convolve_at(layer, side, input, y * layer->stride - before, x * layer->stride - before, o);
+                double value = convolve_at(layer, size, input, y * layer->stride - above, x * layer->stride - left, o);
                 value += (double)layer->bias[o] + (residual ? (double)residual[at] : 0);
                 output[at] = (float)activate(layer->activation, value);
             }
 }
 
-static size_t values_of(pb_layer_shape shape) { return (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels; }
-
 static void normalise(const pb_network *network, const uint8_t *image, float *output) {
-    for (size_t i = 0; i < values_of(pb_network_shape(network, -1)); i++)
+    for (size_t i = 0; i < pb_layer_shape_values(pb_network_shape(network, -1)); i++)
         output[i] = ((float)image[i] - network->mean[i % 3]) * network->scale[i % 3];
 }
 
@@ -75,12 +73,12 @@ static void run_image(const pb_network *network, const uint8_t *image, float *co
     normalise(network, image, outputs[0]);
     for (int l = 0; l < network->layer_count; l++) {
         const pb_layer *layer = &network->layers[l];
-        int side = pb_network_shape(network, layer->source).side, out_side = pb_network_shape(network, l).side;
+        pb_size size = pb_network_shape(network, layer->source).size, out = pb_network_shape(network, l).size;
         const float *input = outputs[layer->source + 1], *residual = layer->residual < 0 ? NULL : outputs[layer->residual + 1];
         if (layer->operation == PB_OPERATION_MAX_POOL)
-            run_pool(layer, side, input, out_side, outputs[l + 1]);
+            run_pool(layer, size, input, out, outputs[l + 1]);
         else
-            run_layer(layer, side, input, out_side, residual, outputs[l + 1]);
+            run_layer(layer, size, input, out, residual, outputs[l + 1]);
     }
 }
 
@@ -89,11 +87,11 @@ pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, fl
     float *outputs[PB_LAYERS_MAX + 1] = {NULL};
     pb_status status = pb_ok();
     for (int l = -1; l < network->layer_count && !pb_failed(&status); l++)
-        status = pb_allocate(&outputs[l + 1], values_of(pb_network_shape(network, l)), sizeof(float), "activations");
+        status = pb_allocate(&outputs[l + 1], pb_layer_shape_values(pb_network_shape(network, l)), sizeof(float), "activations");
     for (int i = 0; i < n && !pb_failed(&status); i++) {
-        run_image(network, images + (size_t)i * values_of(pb_network_shape(network, -1)), outputs);
+        run_image(network, images + (size_t)i * pb_layer_shape_values(pb_network_shape(network, -1)), outputs);
         for (int t = 0; t < network->tap_count; t++) {
-            size_t count = values_of(pb_network_shape(network, network->taps[t]));
+            size_t count = pb_layer_shape_values(pb_network_shape(network, network->taps[t]));
             memcpy(taps[t] + (size_t)i * count, outputs[network->taps[t] + 1], count * sizeof(float));
         }
     }

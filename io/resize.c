@@ -242,20 +242,44 @@ static void spread_grey(uint8_t *out, size_t pixels) {
         out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = out[i];
 }
 
-pb_status pb_image_to_input(const pb_image *image, int side, int crop, pb_filter filter, uint8_t *out) {
-    PB_ASSERT(image->pixels && crop > 0 && crop <= side && is_side(side));
-    int shorter = image->width <= image->height ? image->width : image->height;
-    int longer = image->width <= image->height ? image->height : image->width;
+pb_status pb_fit_parse_resize(const char *text, pb_size *resize_out) {
+    *resize_out = (pb_size){0, 0};
+    if (strcmp(text, "0") == 0)
+        return pb_ok();
+    PB_TRY(pb_size_parse(text, 1, PB_IMAGE_SIDE_MAX, resize_out));
+    if (!strchr(text, 'x'))
+        resize_out->height = 0;
+    return pb_ok();
+}
+
+/* The size of an image before it is cut. */
+static pb_status resized(const pb_image *image, pb_size resize, pb_size *size) {
+    *size = resize.height > 0 ? resize : (pb_size){image->width, image->height};
+    if (resize.height > 0 || resize.width == 0)
+        return pb_ok();
+    bool upright = image->width <= image->height;
+    int shorter = upright ? image->width : image->height, longer = upright ? image->height : image->width;
     /* int(side * long / short) of Python: its double quotient never rounds up to a whole number, both terms being below 2^53. */
-    int64_t long_side = (int64_t)side * longer / shorter;
+    int64_t side = resize.width, long_side = side * longer / shorter;
     if (long_side > PB_IMAGE_SIDE_MAX || (size_t)long_side * (size_t)side > PB_IMAGE_PIXELS_MAX)
         return pb_fail(PB_E_INPUT, "an image of %d x %d pixels is too narrow to be resized to a shorter side of %d", image->width,
-                       image->height, side);
-    int width = image->width <= image->height ? side : (int)long_side;
-    int height = image->width <= image->height ? (int)long_side : side;
-    window middle = {half_even(width - crop), half_even(height - crop), crop, crop};
-    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, width, height, middle, filter, out));
+                       image->height, resize.width);
+    *size = upright ? (pb_size){(int)side, (int)long_side} : (pb_size){(int)long_side, (int)side};
+    return pb_ok();
+}
+
+pb_status pb_image_to_input(const pb_image *image, const pb_fit *fit, uint8_t *out) {
+    PB_ASSERT(image->pixels && fit->crop.width > 0 && fit->crop.height > 0);
+    const pb_size crop = fit->crop;
+    pb_size whole;
+    PB_TRY(resized(image, fit->resize, &whole));
+    if (whole.width < crop.width || whole.height < crop.height)
+        return pb_fail(PB_E_INPUT, "an image of %d x %d pixels becomes %d x %d, smaller than the %d x %d to be cut out", image->width,
+                       image->height, whole.width, whole.height, crop.width, crop.height);
+    window middle = {half_even(whole.width - crop.width), half_even(whole.height - crop.height), crop.width, crop.height};
+    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, whole.width, whole.height, middle, fit->filter,
+                         out));
     if (image->channels == 1)
-        spread_grey(out, (size_t)crop * (size_t)crop);
+        spread_grey(out, pb_size_area(crop));
     return pb_ok();
 }

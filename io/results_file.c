@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char RESULTS_FORMAT[] = "patchbank-results";
-enum { RESULTS_VERSION = 1, GRID_MAX = 1 << 12 };
+enum { RESULTS_VERSION = 1, GRID_MAX = 1 << 14 };
 
 /* Strings of the images of one written block, end to end; they live until the file is published. */
 typedef struct text_block {
@@ -26,7 +26,7 @@ struct pb_results_writer {
     pb_output output;
     pb_h5 h5;
     uint64_t images;
-    int grid;
+    pb_size grid;
     bool *written; /* [images], as all arrays here */
     uint64_t *archive_index;
     float *score;
@@ -38,9 +38,9 @@ struct pb_results_writer {
     text_block *texts;
 };
 
-static pb_h5_column map_column(uint64_t images, int grid) {
-    uint64_t side = (uint64_t)grid;
-    return (pb_h5_column){.name = "map", .type = PB_H5_F32, .rank = 3, .size = {images, side, side}};
+static pb_h5_column map_column(uint64_t images, pb_size grid) {
+    uint64_t height = (uint64_t)grid.height, width = (uint64_t)grid.width;
+    return (pb_h5_column){.name = "map", .type = PB_H5_F32, .rank = 3, .size = {images, height, width}};
 }
 
 static pb_h5_column brightness_column(uint64_t images) {
@@ -75,9 +75,9 @@ static pb_status begin_file(pb_results_writer *writer, const char *path, const p
     return pb_h5_reserve(&writer->h5, &map);
 }
 
-pb_status pb_results_create(const char *path, uint64_t images, int grid, const pb_attributes *attributes,
+pb_status pb_results_create(const char *path, uint64_t images, pb_size grid, const pb_attributes *attributes,
                             pb_results_writer **writer_out) {
-    PB_ASSERT(grid > 0 && grid <= GRID_MAX);
+    PB_ASSERT(grid.width > 0 && grid.width <= GRID_MAX && grid.height > 0 && grid.height <= GRID_MAX);
     PB_TRY(pb_allocate(writer_out, 1, sizeof **writer_out, "results"));
     (*writer_out)->images = images;
     (*writer_out)->grid = grid;
@@ -147,7 +147,7 @@ static pb_status keep_texts(pb_results_writer *writer, uint64_t first, size_t co
 
 static void keep_numbers(pb_results_writer *writer, uint64_t first, const pb_result_block *block, const uint64_t *archive_index,
                          const pb_record *records) {
-    size_t patches = (size_t)writer->grid * (size_t)writer->grid;
+    size_t patches = pb_size_area(writer->grid);
     for (size_t i = 0; i < block->count; i++) {
         uint64_t at = first + i;
         PB_ASSERT(!writer->written[at] && block->patch[i] < patches);
@@ -177,7 +177,7 @@ pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_r
 
 static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, const char *nearest_path) {
     static const char *const LABELS[] = {"", "0", "1"}; /* unknown, normal, defective */
-    uint32_t grid = (uint32_t)writer->grid;
+    uint32_t columns = (uint32_t)writer->grid.width;
     pb_csv_put_field(csv, writer->path[i]);
     fputs(writer->split[i] == PB_SPLIT_TRAIN ? ",train," : ",test,", csv);
     pb_csv_put_field(csv, writer->class[i]);
@@ -188,7 +188,7 @@ static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, cons
         fputs(",,,,\r\n", csv);
         return;
     }
-    fprintf(csv, "%.9g,%u,%u,%u,", (double)writer->score[i], writer->patch[i] / grid, writer->patch[i] % grid,
+    fprintf(csv, "%.9g,%u,%u,%u,", (double)writer->score[i], writer->patch[i] / columns, writer->patch[i] % columns,
             writer->nearest[i]);
     pb_csv_put_field(csv, nearest_path);
     fputs("\r\n", csv);
@@ -269,14 +269,15 @@ pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, c
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 static pb_status read_sizes(const pb_h5 *h5, pb_results *results) {
-    pb_h5_column score = pb_h5_vector("score", PB_H5_F32, 0), map = map_column(0, 0);
+    pb_h5_column score = pb_h5_vector("score", PB_H5_F32, 0), map = map_column(0, (pb_size){0, 0});
     PB_TRY(pb_h5_examine(h5, &score));
     PB_TRY(pb_h5_examine(h5, &map));
-    if (map.size[0] != score.size[0] || map.size[1] != map.size[2] || map.size[1] < 1 || map.size[1] > GRID_MAX)
+    bool sound = map.size[1] >= 1 && map.size[1] <= GRID_MAX && map.size[2] >= 1 && map.size[2] <= GRID_MAX;
+    if (map.size[0] != score.size[0] || !sound)
         return pb_fail(PB_E_INPUT, "%s: %ju scores, but maps of %ju x %ju x %ju", h5->name, (uintmax_t)score.size[0],
                        (uintmax_t)map.size[0], (uintmax_t)map.size[1], (uintmax_t)map.size[2]);
     results->images = score.size[0];
-    results->grid = (int)map.size[1];
+    results->grid = (pb_size){.width = (int)map.size[2], .height = (int)map.size[1]};
     return pb_ok();
 }
 

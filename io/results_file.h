@@ -5,6 +5,7 @@
 #ifndef PB_IO_RESULTS_FILE_H
 #define PB_IO_RESULTS_FILE_H
 
+#include "base/size.h"
 #include "base/status.h"
 #include "io/archive.h"
 #include "io/attributes.h"
@@ -19,16 +20,16 @@
 typedef struct pb_result_block {
     size_t count;
     float *score;         /* [count] image score: the largest patch distance */
-    float *map;           /* [count][grid * grid] distance of each patch to its nearest bank row */
-    uint32_t *patch;      /* [count] the patch with the largest distance, row * grid + column (smallest on a tie) */
+    float *map;           /* [count][grid.height][grid.width] distance of each patch to its nearest bank row */
+    uint32_t *patch;      /* [count] the patch with the largest distance, row * grid.width + column (smallest on a tie) */
     uint32_t *nearest;    /* [count] the bank row nearest to that patch */
     double (*brightness)[PB_BRIGHTNESS_STATS]; /* [count] grey statistics of the image (io/image.h): the floor that eval shows */
 } pb_result_block;
 
 typedef struct pb_results_writer pb_results_writer;
 
-/* Begins results.h5 at `path` for `images` images and maps of grid x grid. Errors: PB_E_INPUT, PB_E_SYSTEM. */
-PB_CHECKED pb_status pb_results_create(const char *path, uint64_t images, int grid, const pb_attributes *attributes,
+/* Begins results.h5 at `path` for `images` images and maps of `grid` places. Errors: PB_E_INPUT, PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_results_create(const char *path, uint64_t images, pb_size grid, const pb_attributes *attributes,
                                        pb_results_writer **writer_out);
 
 /* Writes the block of images first .. first + block->count - 1 with their records; every image exactly once in all. After
@@ -47,7 +48,7 @@ void pb_results_abandon(pb_results_writer **writer);
 /* What eval needs, for all images of a file. Owned by the caller, released by pb_results_free. */
 typedef struct pb_results {
     uint64_t images;
-    int grid;
+    pb_size grid;
     float *score;
     double (*brightness)[PB_BRIGHTNESS_STATS];
     uint32_t *nearest; /* PB_RESULT_UNSCORED: score and brightness are NaN, otherwise they are finite */

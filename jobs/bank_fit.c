@@ -28,48 +28,10 @@ pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_
     return pb_failed(&status) ? status : pb_agree_equal(job->comm, sha256, job->options->bank);
 }
 
-/* Banks from before there was a choice do not speak of it: they have means. */
-static pb_status features_of(const pb_job *job, const pb_bank *bank, pb_setup_request *request) {
-    const char *file = job->options->bank, *features = pb_attributes_get(&bank->attributes, "option.features");
-    if (!features || strcmp(features, "mean") == 0)
-        return pb_ok();
-    uint64_t patch, stride, layer_dim, feature_dim;
-    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.patch-size", 1, PB_NEIGHBOURHOOD_MAX, &patch));
-    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.patch-stride", 1, 64, &stride));
-    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.layer-dim", 1, 65536, &layer_dim));
-    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.feature-dim", 1, 65536, &feature_dim));
-    if (strcmp(features, "patchcore") != 0 || patch % 2 == 0)
-        return pb_fail(PB_E_INPUT, "%s: features \"%s\" of patch size %d: this program makes no such features", file, features,
-                       (int)patch);
-    request->is_patchcore = true;
-    request->patchcore = (pb_patchcore){(int)patch, (int)stride, (int)layer_dim, (int)feature_dim};
-    return pb_ok();
-}
-
-/* Banks from before there was a choice do not say: they were made with the defaults. */
-static pb_status image_options_of(const pb_attributes *attributes, const char *file, pb_setup_request *request) {
-    const char *filter = pb_attributes_get(attributes, "option.interpolation");
-    const char *scaling = pb_attributes_get(attributes, "option.dct-scaling");
-    request->dct_scaling = scaling && strcmp(scaling, "true") == 0;
-    if (scaling && !request->dct_scaling && strcmp(scaling, "false") != 0)
-        return pb_fail(PB_E_INPUT, "%s: attribute option.dct-scaling is \"%s\", neither true nor false", file, scaling);
-    pb_status status = pb_filter_parse(filter ? filter : "bilinear", &request->filter);
-    return pb_prefix(status, file);
-}
-
-static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup_request *request) {
-    const char *file = job->options->bank;
-    const pb_attributes *attributes = &bank->attributes;
-    uint64_t resize, crop;
-    PB_TRY(pb_attributes_need(attributes, file, "option.backbone", &request->backbone));
-    PB_TRY(pb_attributes_need(attributes, file, "taps", &request->taps));
-    PB_TRY(pb_attributes_get_u64(attributes, file, "option.resize", 32, 4096, &resize));
-    PB_TRY(pb_attributes_get_u64(attributes, file, "option.crop", 32, 4096, &crop));
-    request->resize = (int)resize;
-    request->crop = (int)crop;
-    request->which = which;
-    PB_TRY(image_options_of(attributes, file, request));
-    return features_of(job, bank, request);
+/* The taps that were used stand beside the options, where "default" may have meant other taps. */
+static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_request *request) {
+    PB_TRY(pb_request_read(&bank->attributes, job->options->bank, request));
+    return pb_attributes_need(&bank->attributes, job->options->bank, "taps", &request->taps);
 }
 
 /* The bank and what was set up must fit together. */
@@ -86,11 +48,11 @@ static pb_status check(const pb_job *job, const pb_bank *bank, const pb_setup *s
 }
 
 pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup *setup) {
-    pb_setup_request request = {0};
+    pb_request request = {0};
     *setup = (pb_setup){0};
-    pb_status status = pb_agree(job->comm, request_of(job, bank, which, &request));
+    pb_status status = pb_agree(job->comm, request_of(job, bank, &request));
     if (!pb_failed(&status))
-        status = pb_setup_open(job, &request, setup);
+        status = pb_setup_open(job, &request, which, 0, setup);
     if (status.code == PB_E_USAGE) { /* what the bank says is not what the user said */
         status.code = PB_E_INPUT;
         status = pb_prefix(status, job->options->bank);

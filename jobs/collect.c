@@ -54,7 +54,7 @@ static pb_status find_mine(const pb_collect_input *input, pick **picks_out, size
 }
 
 static pb_status describe(const pb_collect_input *input, const pick *picks, size_t count, part *mine) {
-    size_t patches = pb_pipeline_patches(input->pipeline), grid = (size_t)pb_pipeline_grid(input->pipeline);
+    size_t patches = pb_pipeline_patches(input->pipeline), columns = (size_t)pb_pipeline_grid(input->pipeline).width;
     *mine = (part){.count = count};
     PB_TRY(pb_allocate(&mine->patch, count, sizeof *mine->patch, "picked patches"));
     PB_TRY(pb_allocate(&mine->origins, count, sizeof *mine->origins, "picked patches"));
@@ -64,8 +64,8 @@ static pb_status describe(const pb_collect_input *input, const pick *picks, size
         mine->patch[i] = picks[i].patch;
         mine->origins[i] = (origin){.position = picks[i].position,
                                     .image = input->images[picks[i].patch / patches],
-                                    .row = (uint32_t)(inside / grid),
-                                    .column = (uint32_t)(inside % grid)};
+                                    .row = (uint32_t)(inside / columns),
+                                    .column = (uint32_t)(inside % columns)};
     }
     return pb_ok();
 }

@@ -7,26 +7,27 @@
 struct pb_pipeline {
     pb_pipeline_setup setup;
     pb_extractor *extractor;
-    uint8_t *inputs;    /* [batch][crop][crop][3], the network's input of each slot */
-    pb_span *spans;     /* [batch] */
-    pb_status *verdict; /* [batch] */
-    uint64_t *index;    /* [batch] of the good ones, and so on */
+    size_t batch_max;   /* images */
+    uint8_t *inputs;    /* [batch_max] images of fit.crop, one a slot */
+    pb_span *spans;     /* [batch_max], as all that follows */
+    pb_status *verdict;
+    uint64_t *index;    /* of the good ones, and so on */
     size_t *slot;
     double (*brightness)[PB_BRIGHTNESS_STATS];
 };
 
-static size_t input_bytes(const pb_pipeline *pipeline) { return (size_t)pipeline->setup.crop * (size_t)pipeline->setup.crop * 3; }
+static size_t input_bytes(const pb_pipeline *pipeline) { return pb_size_area(pipeline->setup.fit.crop) * 3; }
 
 static pb_status allocate(pb_pipeline *pipeline) {
-    size_t batch = (size_t)pipeline->setup.batch;
+    const pb_pipeline_setup *setup = &pipeline->setup;
+    PB_TRY(pb_extractor_create(setup->device, setup->network, &setup->features, setup->batch, &pipeline->extractor));
+    size_t batch = pipeline->batch_max = pb_extractor_images_max(pipeline->extractor);
     PB_TRY(pb_allocate(&pipeline->inputs, batch, input_bytes(pipeline), "network inputs"));
     PB_TRY(pb_allocate(&pipeline->spans, batch, sizeof *pipeline->spans, "a batch"));
     PB_TRY(pb_allocate(&pipeline->verdict, batch, sizeof *pipeline->verdict, "a batch"));
     PB_TRY(pb_allocate(&pipeline->index, batch, sizeof *pipeline->index, "a batch"));
     PB_TRY(pb_allocate(&pipeline->slot, batch, sizeof *pipeline->slot, "a batch"));
-    PB_TRY(pb_allocate(&pipeline->brightness, batch, sizeof *pipeline->brightness, "a batch"));
-    return pb_extractor_create(pipeline->setup.device, pipeline->setup.network, pipeline->setup.patchcore, pipeline->setup.batch,
-                               &pipeline->extractor);
+    return pb_allocate(&pipeline->brightness, batch, sizeof *pipeline->brightness, "a batch");
 }
 
 pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out) {
@@ -36,7 +37,6 @@ pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipel
     pipeline->setup = *setup;
     pb_status status = allocate(pipeline);
     pipeline->setup.network = NULL;
-    pipeline->setup.patchcore = NULL;
     if (pb_failed(&status))
         pb_pipeline_free(&pipeline);
     *pipeline_out = pipeline;
@@ -56,26 +56,25 @@ void pb_pipeline_free(pb_pipeline **pipeline) {
     pb_release(pipeline);
 }
 
-int pb_pipeline_grid(const pb_pipeline *pipeline) { return pb_extractor_grid(pipeline->extractor); }
+pb_size pb_pipeline_grid(const pb_pipeline *pipeline) { return pb_extractor_grid(pipeline->extractor); }
 
 int pb_pipeline_dim(const pb_pipeline *pipeline) { return pb_extractor_dim(pipeline->extractor); }
 
-size_t pb_pipeline_patches(const pb_pipeline *pipeline) {
-    size_t grid = (size_t)pb_pipeline_grid(pipeline);
-    return grid * grid;
-}
+size_t pb_pipeline_patches(const pb_pipeline *pipeline) { return pb_size_area(pb_pipeline_grid(pipeline)); }
 
-size_t pb_pipeline_batch_max(const pb_pipeline *pipeline) { return (size_t)pipeline->setup.batch; }
+size_t pb_pipeline_batch_max(const pb_pipeline *pipeline) { return pipeline->batch_max; }
+
+/* The shorter side that decoding must leave. */
+static int shorter_side(pb_size resize) { return resize.height > resize.width ? resize.height : resize.width; }
 
 /* Decodes one image of the batch into its slot. */
 static pb_status prepare(pb_pipeline *pipeline, const pb_span *span, size_t slot) {
     const pb_pipeline_setup *setup = &pipeline->setup;
     pb_image image;
-    PB_TRY(setup->dct_scaling ? pb_image_decode_scaled(span->bytes, span->size, setup->resize, &image)
+    PB_TRY(setup->dct_scaling ? pb_image_decode_scaled(span->bytes, span->size, shorter_side(setup->fit.resize), &image)
                               : pb_image_decode(span->bytes, span->size, &image));
     pb_image_brightness(&image, pipeline->brightness[slot]);
-    pb_status status = pb_image_to_input(&image, setup->resize, setup->crop, setup->filter,
-                                         pipeline->inputs + slot * input_bytes(pipeline));
+    pb_status status = pb_image_to_input(&image, &setup->fit, pipeline->inputs + slot * input_bytes(pipeline));
     pb_image_free(&image);
     return status;
 }
@@ -153,13 +152,13 @@ static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t 
 }
 
 pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects, pb_batch *batch) {
-    PB_ASSERT(count <= (size_t)pipeline->setup.batch);
+    PB_ASSERT(count <= pipeline->batch_max);
     *batch = (pb_batch){0};
     size_t good = 0;
     const float *features = NULL;
     PB_TRY(take_all(pipeline, index, count));
     PB_TRY(keep_good(pipeline, index, count, rejects, &good));
-    PB_TRY(pb_extractor_run(pipeline->extractor, pipeline->inputs, (int)good, &features));
+    PB_TRY(pb_extractor_run(pipeline->extractor, pipeline->inputs, good, &features));
     *batch = (pb_batch){.count = good,
                         .index = pipeline->index,
                         .slot = pipeline->slot,

@@ -21,11 +21,10 @@ typedef struct pb_pipeline_setup {
     pb_device *device;         /* borrowed */
     pb_archive *archive;       /* borrowed */
     const pb_network *network; /* needed only during create */
-    const pb_patchcore *patchcore; /* likewise; NULL: 3x3 means (gpu/extractor.h) */
-    int resize, crop;          /* pixels; crop is the network's side */
-    pb_filter filter;          /* of resizing */
+    pb_features features;      /* features.image is fit.crop */
+    pb_fit fit;
     bool dct_scaling;          /* decode large JPEGs smaller (io/image.h) */
-    int batch;                 /* images, at most */
+    int batch;                 /* tiles that the device takes at once */
     int threads;               /* for decoding */
 } pb_pipeline_setup;
 
@@ -34,10 +33,10 @@ typedef struct pb_pipeline pb_pipeline;
 PB_CHECKED pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out);
 void pb_pipeline_free(pb_pipeline **pipeline);
 
-int pb_pipeline_grid(const pb_pipeline *pipeline);
+pb_size pb_pipeline_grid(const pb_pipeline *pipeline);
 int pb_pipeline_dim(const pb_pipeline *pipeline);
-size_t pb_pipeline_patches(const pb_pipeline *pipeline); /* an image: grid * grid */
-size_t pb_pipeline_batch_max(const pb_pipeline *pipeline);
+size_t pb_pipeline_patches(const pb_pipeline *pipeline); /* an image: the area of the grid */
+size_t pb_pipeline_batch_max(const pb_pipeline *pipeline); /* images */
 
 /* The images of a batch that were good, in order. Everything belongs to the pipeline and is valid until its next run. */
 typedef struct pb_batch {
@@ -48,7 +47,7 @@ typedef struct pb_batch {
     const float *features;    /* device memory, [count * patches][dim] */
 } pb_batch;
 
-/* Runs `count` <= batch images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when this rank alone
+/* Runs `count` <= pb_pipeline_batch_max images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when this rank alone
  * is over the budget of rejects. */
 PB_CHECKED pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects,
                                      pb_batch *batch);

@@ -150,9 +150,11 @@ static void mark_unscored(scoring *s, const uint64_t *index, size_t count) {
 }
 
 static void score_image(scoring *s, const pb_batch *batch, size_t i) {
-    const float *map = s->distance + i * patches(s);
+    float *map = s->distance + i * patches(s);
     const uint32_t *nearest = s->nearest + i * patches(s);
     size_t worst = 0;
+    for (size_t patch = 0; patch < patches(s); patch++)
+        map[patch] = pb_setup_distance(&s->setup, map[patch]);
     for (size_t patch = 1; patch < patches(s); patch++)
         if (map[patch] > map[worst])
             worst = patch;

@@ -8,26 +8,18 @@ int pb_setup_threads(const pb_job *job) {
     return job->options->threads > 0 ? (int)job->options->threads : pb_comm_fair_threads(job->comm);
 }
 
-static pb_status choose_taps(const pb_setup_request *request, const char **taps) {
+static pb_status choose_taps(const pb_request *request, const char **taps) {
     int side;
     *taps = request->taps;
     return strcmp(request->taps, "default") == 0 ? pb_backbone_defaults(request->backbone, taps, &side) : pb_ok();
 }
 
-static pb_status check_sizes(const pb_setup_request *request) {
-    if (request->crop > request->resize)
-        return pb_fail(PB_E_USAGE, "--crop %d: must not be larger than --resize %d", request->crop, request->resize);
-    if (request->crop % 32 != 0)
-        return pb_fail(PB_E_USAGE, "--crop %d: must be a multiple of 32, the stride of the backbones", request->crop);
-    return pb_ok();
-}
-
 /* What is the same or possible on each rank alone. */
-static pb_status open_local(const pb_job *job, const pb_setup_request *request, pb_setup *setup) {
-    PB_TRY(check_sizes(request));
+static pb_status open_local(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
+    setup->cosine = request->cosine;
     PB_TRY(choose_taps(request, &setup->taps));
     PB_TRY(pb_archive_open(job->options->archive, &setup->archive));
-    PB_TRY(pb_prefix(pb_selection_make(setup->archive, request->which, request->parts, pb_comm_size(job->comm),
+    PB_TRY(pb_prefix(pb_selection_make(setup->archive, which, parts, pb_comm_size(job->comm),
                                        pb_comm_rank(job->comm), &setup->selection),
                      job->options->archive));
     setup->threads = pb_setup_threads(job);
@@ -45,30 +37,28 @@ static pb_status check_arithmetic(const pb_job *job, const pb_device *device) {
     return pb_ok();
 }
 
-static pb_status open_pipeline(const pb_job *job, const pb_setup_request *request, const pb_network *network, pb_setup *setup) {
+static pb_status open_pipeline(const pb_job *job, const pb_request *request, const pb_network *network, pb_setup *setup) {
     pb_pipeline_setup pipeline = {.device = setup->device,
                                   .archive = setup->archive,
                                   .network = network,
-                                  .patchcore = request->is_patchcore ? &request->patchcore : NULL,
-                                  .resize = request->resize,
-                                  .crop = request->crop,
-                                  .filter = request->filter,
+                                  .features = request->features,
+                                  .fit = request->fit,
                                   .dct_scaling = request->dct_scaling,
                                   .batch = (int)job->options->batch,
                                   .threads = setup->threads};
     return pb_pipeline_create(&pipeline, &setup->pipeline);
 }
 
-pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_setup *setup) {
+pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     *setup = (pb_setup){0};
     pb_network network = {0};
-    pb_status status = pb_agree(job->comm, open_local(job, request, setup));
+    pb_status status = pb_agree(job->comm, open_local(job, request, which, parts, setup));
     if (!pb_failed(&status))
         status = pb_agree_equal(job->comm, pb_archive_sha256(setup->archive), job->options->archive);
     if (!pb_failed(&status))
         status = check_arithmetic(job, setup->device);
     if (!pb_failed(&status))
-        status = pb_weights_load(job->comm, job->options->weights, request->backbone, setup->taps, request->crop, &network,
+        status = pb_weights_load(job->comm, job->options->weights, request->backbone, setup->taps, request->tile, &network,
                                  setup->weights);
     if (!pb_failed(&status))
         status = pb_agree(job->comm, open_pipeline(job, request, &network, setup));
@@ -78,7 +68,7 @@ pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_s
     else
         pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s features=%s dim=%d",
                     pb_comm_size(job->comm), pb_device_description(setup->device), (unsigned long long)setup->selection.total,
-                    request->backbone, setup->taps, request->is_patchcore ? "patchcore" : "mean",
+                    request->backbone, setup->taps, request->features.is_patchcore ? "patchcore" : "mean",
                     pb_pipeline_dim(setup->pipeline));
     return status;
 }

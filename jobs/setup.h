@@ -5,20 +5,9 @@
 
 #include "jobs/job.h"
 #include "jobs/pipeline.h"
+#include "jobs/request.h"
 #include "jobs/selection.h"
 #include "jobs/weights.h"
-
-/* Which features, from which images. */
-typedef struct pb_setup_request {
-    const char *backbone, *taps; /* taps "default": the backbone's */
-    int resize, crop;            /* pixels */
-    bool is_patchcore;           /* features as `patchcore` says; otherwise 3x3 means */
-    pb_patchcore patchcore;
-    pb_filter filter;            /* of resizing */
-    bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */
-    pb_which which;
-    int parts; /* 0: images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h) */
-} pb_setup_request;
 
 /* Zeroed it is empty. */
 typedef struct pb_setup {
@@ -27,14 +16,21 @@ typedef struct pb_setup {
     pb_pipeline *pipeline;
     pb_selection selection;
     const char *taps; /* as used; static or the request's */
+    bool cosine;      /* distances are 1 - cosine: pb_setup_distance */
     char weights[PB_WEIGHTS_IDENTITY_MAX];
     int threads;
 } pb_setup;
 
-/* Collective. Opens archive, weights, device and pipeline as the job's options and the request say. Errors, agreed; the setup is
- * then empty. */
-PB_CHECKED pb_status pb_setup_open(const pb_job *job, const pb_setup_request *request, pb_setup *setup);
+/* Collective. Opens archive, weights, device and pipeline as the job's options and the request say, for the images of `which`.
+ * parts: 0: the images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h). Errors, agreed; the
+ * setup is then empty. */
+PB_CHECKED pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup);
 void pb_setup_close(pb_setup *setup);
+
+/* What a distance between features counts as: itself, or half its square, which between unit rows is 1 - cosine. */
+static inline float pb_setup_distance(const pb_setup *setup, float distance) {
+    return setup->cosine ? 0.5f * (distance * distance) : distance;
+}
 
 /* CPU threads of this rank: --threads, or its fair share. Not collective. */
 int pb_setup_threads(const pb_job *job);

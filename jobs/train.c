@@ -68,11 +68,12 @@ static pb_status check_names(const pb_training *t) {
 /* What every output of this training says of its making. */
 static pb_status describe(pb_training *t) {
     pb_attributes *attributes = &t->attributes;
-    PB_TRY(pb_provenance(t->job, attributes));
+    char grid[PB_SIZE_TEXT];
     PB_TRY(pb_attributes_set(attributes, "taps", t->setup.taps));
     PB_TRY(pb_attributes_set(attributes, "weights", t->setup.weights));
     PB_TRY(pb_attributes_set(attributes, "archive_sha256", pb_archive_sha256(t->setup.archive)));
-    PB_TRY(pb_attributes_set_u64(attributes, "grid", (uint64_t)pb_pipeline_grid(t->setup.pipeline)));
+    pb_size_format(pb_pipeline_grid(t->setup.pipeline), grid);
+    PB_TRY(pb_attributes_set(attributes, "grid", grid));
     PB_TRY(pb_attributes_set_u64(attributes, "training_images", t->total_images));
     PB_TRY(pb_attributes_set_u64(attributes, "training_patches", t->total_patches));
     PB_TRY(pb_attributes_set_u64(attributes, "training_images_defective", t->defective));
@@ -103,45 +104,23 @@ static pb_status check_size(const pb_training *t) {
     return pb_ok();
 }
 
-/* No option of patchcore is silently without effect. */
-static pb_status choose_features(const pb_job_options *options, pb_setup_request *request) {
-    request->is_patchcore = strcmp(options->features, "patchcore") == 0;
-    request->patchcore = (pb_patchcore){.patch = (int)options->patch_size,
-                                        .stride = (int)options->patch_stride,
-                                        .layer_dim = (int)options->layer_dim,
-                                        .feature_dim = (int)options->feature_dim};
-    if (options->patch_size % 2 == 0)
-        return pb_fail(PB_E_USAGE, "--patch-size %d: must be odd, so that a patch has a middle", request->patchcore.patch);
-    bool as_mean = options->patch_size == 3 && options->patch_stride == 1 && options->layer_dim == 1024 &&
-                   options->feature_dim == 1024;
-    if (!request->is_patchcore && !as_mean)
-        return pb_fail(PB_E_USAGE, "--features mean: takes no --patch-size, --patch-stride, --layer-dim or --feature-dim; they"
-                       " are of --features patchcore");
-    return pb_ok();
-}
-
 /* Collective. */
 static pb_status open_all(pb_training *t) {
     const pb_job_options *options = t->job->options;
     bool two_round = strcmp(options->coreset, "two-round") == 0;
-    pb_setup_request request = {.backbone = options->backbone,
-                                .taps = options->taps,
-                                .resize = (int)options->resize,
-                                .crop = (int)options->crop,
-                                .dct_scaling = options->dct_scaling,
-                                .which = PB_WHICH_TRAIN,
-                                .parts = two_round ? (int)options->parts : 0};
+    pb_request request = {0};
     pb_status status = parse_ratios(t);
-    pb_keep_first(&status, pb_filter_parse(options->interpolation, &request.filter));
     if (!pb_failed(&status))
-        status = choose_features(options, &request);
+        status = pb_provenance(t->job, &t->attributes);
+    if (!pb_failed(&status))
+        status = pb_request_read(&t->attributes, NULL, &request);
     if (!pb_failed(&status))
         status = check_names(t);
     if (!pb_failed(&status) && pb_comm_rank(t->job->comm) == 0)
         status = check_outputs(t);
     status = pb_agree(t->job->comm, status);
     if (!pb_failed(&status))
-        status = pb_setup_open(t->job, &request, &t->setup);
+        status = pb_setup_open(t->job, &request, PB_WHICH_TRAIN, two_round ? (int)options->parts : 0, &t->setup);
     if (!pb_failed(&status))
         status = check_size(t); /* the same on every rank */
     if (pb_failed(&status))

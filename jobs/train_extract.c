@@ -6,11 +6,11 @@
 #include <string.h>
 
 static pb_status name_patch(pb_training *t, const pb_batch *batch, size_t patch) {
-    size_t grid = (size_t)pb_pipeline_grid(t->setup.pipeline), inside = patch % pb_training_patches(t);
+    size_t columns = (size_t)pb_pipeline_grid(t->setup.pipeline).width, inside = patch % pb_training_patches(t);
     pb_record record;
     PB_TRY(pb_archive_record(t->setup.archive, batch->index[patch / pb_training_patches(t)], &record));
     return pb_fail(PB_E_INPUT, "%s: patch row %zu column %zu has a feature that is not finite; are these the right weights?",
-                   record.path, inside / grid, inside % grid);
+                   record.path, inside / columns, inside % columns);
 }
 
 static pb_status count_defects(pb_training *t, const pb_batch *batch) {

@@ -138,15 +138,16 @@ static size_t first_row_of(const verification *v, uint64_t image) {
 
 /* Compares the bank rows of image `i` of the batch with what was extracted. */
 static pb_status trace_image(verification *v, const pb_batch *batch, size_t i) {
-    size_t dim = (size_t)v->bank.dim, grid = (size_t)pb_pipeline_grid(v->setup.pipeline);
+    size_t dim = (size_t)v->bank.dim;
+    pb_size grid = pb_pipeline_grid(v->setup.pipeline);
     for (size_t at = first_row_of(v, batch->index[i]); at < v->bank.rows; at++) {
         size_t row = v->by_image[at];
         if (v->bank.image[row] != batch->index[i])
             break;
         v->rows_found++;
-        bool inside = v->bank.patch_row[row] < grid && v->bank.patch_column[row] < grid;
+        bool inside = v->bank.patch_row[row] < (uint32_t)grid.height && v->bank.patch_column[row] < (uint32_t)grid.width;
         if (inside) {
-            size_t patch = (i * grid + v->bank.patch_row[row]) * grid + v->bank.patch_column[row];
+            size_t patch = (i * (size_t)grid.height + v->bank.patch_row[row]) * (size_t)grid.width + v->bank.patch_column[row];
             PB_TRY(pb_device_download(v->setup.device, v->row, batch->features + patch * dim, dim * sizeof *v->row));
         }
         if (!inside || memcmp(v->row, v->bank.features + row * dim, dim * sizeof *v->row) != 0) {

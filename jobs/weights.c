@@ -12,7 +12,7 @@
 static const char RANDOM_PREFIX[] = "random:";
 static const size_t FILE_BYTES_MAX = (size_t)16 << 30;
 
-static pb_status random_network(const char *source, const char *backbone, const char *taps, int side, pb_network *network,
+static pb_status random_network(const char *source, const char *backbone, const char *taps, pb_size input, pb_network *network,
                                 char *identity) {
     const char *digits = source + sizeof RANDOM_PREFIX - 1;
     char *end;
@@ -21,29 +21,29 @@ static pb_status random_network(const char *source, const char *backbone, const 
     if (errno != 0 || *digits < '0' || *digits > '9' || *end)
         return pb_fail(PB_E_USAGE, "--weights %s: random: needs a seed below 2^64, as random:7", source);
     snprintf(identity, PB_WEIGHTS_IDENTITY_MAX, "%s%llu", RANDOM_PREFIX, seed);
-    return pb_network_random(backbone, taps, side, seed, network);
+    return pb_network_random(backbone, taps, input, seed, network);
 }
 
-static pb_status parse(const char *path, const void *bytes, size_t size, const char *backbone, const char *taps, int side,
+static pb_status parse(const char *path, const void *bytes, size_t size, const char *backbone, const char *taps, pb_size input,
                        pb_network *network, char *identity) {
     pb_safetensors *tensors;
     PB_TRY(pb_safetensors_parse(path, bytes, size, &tensors));
     snprintf(identity, PB_WEIGHTS_IDENTITY_MAX, "sha256:%s", pb_safetensors_sha256(tensors));
-    pb_status status = pb_network_load(backbone, taps, side, pb_safetensors_lookup, tensors, network);
+    pb_status status = pb_network_load(backbone, taps, input, pb_safetensors_lookup, tensors, network);
     pb_safetensors_close(&tensors);
     return status;
 }
 
-pb_status pb_weights_load(pb_comm *comm, const char *source, const char *backbone, const char *taps, int side,
+pb_status pb_weights_load(pb_comm *comm, const char *source, const char *backbone, const char *taps, pb_size input,
                           pb_network *network, char identity[PB_WEIGHTS_IDENTITY_MAX]) {
     if (strncmp(source, RANDOM_PREFIX, sizeof RANDOM_PREFIX - 1) == 0) /* the same on every rank */
-        return pb_agree(comm, random_network(source, backbone, taps, side, network, identity));
+        return pb_agree(comm, random_network(source, backbone, taps, input, network, identity));
     char *bytes = NULL;
     size_t size = 0;
     pb_status status = pb_read_for_all(comm, source, FILE_BYTES_MAX, &bytes, &size);
     if (pb_failed(&status))
         return status;
-    status = parse(source, bytes, size, backbone, taps, side, network, identity);
+    status = parse(source, bytes, size, backbone, taps, input, network, identity);
     pb_release(&bytes);
     return pb_agree(comm, status);
 }

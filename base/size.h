@@ -1,0 +1,32 @@
+/* size.h: width and height: of images in pixels, of grids in places. */
+#ifndef PB_BASE_SIZE_H
+#define PB_BASE_SIZE_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct pb_size {
+    int width, height;
+} pb_size;
+
+static inline size_t pb_size_area(pb_size size) { return (size_t)size.width * (size_t)size.height; }
+
+static inline bool pb_size_equal(pb_size a, pb_size b) { return a.width == b.width && a.height == b.height; }
+
+/* What a stride leaves of a size: ceil(width / stride) x ceil(height / stride). */
+static inline pb_size pb_size_over(pb_size size, int stride) {
+    return (pb_size){(size.width + stride - 1) / stride, (size.height + stride - 1) / stride};
+}
+
+/* Reads "320x240", width first, or "224" for a square; digits only, both numbers from `least` to `most`. Not collective.
+ * Errors: PB_E_USAGE with what was found and what is expected, without the name of the option; *size is then 0 x 0. */
+PB_CHECKED pb_status pb_size_parse(const char *text, int least, int most, pb_size *size_out);
+
+enum { PB_SIZE_TEXT = 24 };
+
+/* The other way: "320x240", and "224" for a square. */
+void pb_size_format(pb_size size, char text[PB_SIZE_TEXT]);
+
+#endif

@@ -1,0 +1,111 @@
+#include "jobs/request.h"
+
+#include "jobs/provenance.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Where the texts come from. */
+typedef struct source {
+    const pb_attributes *attributes;
+    const char *bank; /* NULL: the command line */
+} source;
+
+/* Option `name`, or `fallback` in a bank that is older than it. */
+static const char *text_of(const source *from, const char *name, const char *fallback) {
+    char attribute[64];
+    snprintf(attribute, sizeof attribute, "option.%s", name);
+    const char *text = pb_attributes_get(from->attributes, attribute);
+    return text ? text : fallback;
+}
+
+/* Puts the option's name, and the bank's, before what is wrong with its value. */
+static pb_status named(const source *from, const char *name, pb_status status) {
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%s%s", from->bank ? "option." : "--", name);
+    status = pb_prefix(status, prefix);
+    return from->bank ? pb_prefix(status, from->bank) : status;
+}
+
+static pb_status number_of(const source *from, const char *name, uint64_t least, uint64_t most, int fallback, int *value) {
+    char attribute[64];
+    uint64_t number = (uint64_t)fallback;
+    snprintf(attribute, sizeof attribute, "option.%s", name);
+    if (pb_attributes_get(from->attributes, attribute))
+        PB_TRY(pb_attributes_get_u64(from->attributes, from->bank ? from->bank : "options", attribute, least, most, &number));
+    *value = (int)number;
+    return pb_ok();
+}
+
+/* Which of two words option `name` is; the first is the fallback. */
+static pb_status either_of(const source *from, const char *name, const char *first, const char *second, bool *is_second) {
+    const char *text = text_of(from, name, first);
+    *is_second = strcmp(text, second) == 0;
+    if (*is_second || strcmp(text, first) == 0)
+        return pb_ok();
+    return named(from, name, pb_fail(PB_E_USAGE, "\"%s\": expected %s or %s", text, first, second));
+}
+
+enum { INPUT_LEAST = 32 };
+
+static pb_status read_sizes(const source *from, pb_request *request) {
+    const char *tile = text_of(from, "tile", "whole");
+    PB_TRY(named(from, "resize", pb_fit_parse_resize(text_of(from, "resize", "224"), &request->fit.resize)));
+    PB_TRY(named(from, "crop", pb_size_parse(text_of(from, "crop", "224"), INPUT_LEAST, PB_IMAGE_SIDE_MAX, &request->fit.crop)));
+    request->tile = request->fit.crop;
+    if (strcmp(tile, "whole") != 0)
+        PB_TRY(named(from, "tile", pb_size_parse(tile, INPUT_LEAST, PB_IMAGE_SIDE_MAX, &request->tile)));
+    PB_TRY(named(from, "interpolation", pb_filter_parse(text_of(from, "interpolation", "bilinear"), &request->fit.filter)));
+    PB_TRY(either_of(from, "dct-scaling", "false", "true", &request->dct_scaling));
+    request->features.image = request->fit.crop;
+    return number_of(from, "tile-overlap", 0, PB_IMAGE_SIDE_MAX, 0, &request->features.overlap);
+}
+
+/* What no image could meet, or would be without effect. */
+static pb_status check_sizes(const source *from, const pb_request *request) {
+    pb_size resize = request->fit.resize, crop = request->fit.crop;
+    int shorter = crop.width < crop.height ? crop.width : crop.height;
+    bool exact = resize.height > 0, scaled = resize.width > 0;
+    if (exact ? crop.width > resize.width || crop.height > resize.height : scaled && shorter > resize.width)
+        return named(from, "crop", pb_fail(PB_E_USAGE, "%d x %d pixels are more than --resize %s leaves of an image", crop.width,
+                                           crop.height, text_of(from, "resize", "224")));
+    if (pb_size_area(crop) > PB_IMAGE_PIXELS_MAX)
+        return named(from, "crop", pb_fail(PB_E_USAGE, "%d x %d pixels are more than an image can have (%zu)", crop.width, crop.height,
+                                           PB_IMAGE_PIXELS_MAX));
+    if (request->dct_scaling && !scaled)
+        return named(from, "dct-scaling", pb_fail(PB_E_USAGE, "has no effect with --resize 0, which takes images as they are"));
+    return pb_ok();
+}
+
+static pb_status read_features(const source *from, pb_request *request) {
+    pb_features *features = &request->features;
+    pb_patchcore *how = &features->patchcore;
+    PB_TRY(either_of(from, "features", "mean", "patchcore", &features->is_patchcore));
+    PB_TRY(either_of(from, "distance", "euclidean", "cosine", &request->cosine));
+    features->unit = request->cosine;
+    PB_TRY(number_of(from, "patch-size", 1, PB_NEIGHBOURHOOD_MAX, 3, &how->patch));
+    PB_TRY(number_of(from, "patch-stride", 1, 64, 1, &how->stride));
+    PB_TRY(number_of(from, "layer-dim", 1, 65536, 1024, &how->layer_dim));
+    PB_TRY(number_of(from, "feature-dim", 1, 65536, 1024, &how->feature_dim));
+    features->patch = how->patch;
+    if (how->patch % 2 == 0)
+        return named(from, "patch-size", pb_fail(PB_E_USAGE, "%d: must be odd, so that a patch has a middle", how->patch));
+    bool as_mean = how->stride == 1 && how->layer_dim == 1024 && how->feature_dim == 1024;
+    if (!features->is_patchcore && !as_mean)
+        return named(from, "features", pb_fail(PB_E_USAGE, "mean takes no --patch-stride, --layer-dim or --feature-dim; they are of"
+                                               " patchcore"));
+    return pb_ok();
+}
+
+pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out) {
+    const source from = {attributes, bank};
+    *request_out = (pb_request){0};
+    request_out->backbone = pb_attributes_get(attributes, "option.backbone");
+    if (!request_out->backbone)
+        return pb_fail(PB_E_INPUT, "%s: does not say which backbone it is of (attribute option.backbone); is it a bank?",
+                       bank ? bank : "options");
+    request_out->taps = text_of(&from, "taps", "default");
+    PB_TRY(read_sizes(&from, request_out));
+    PB_TRY(check_sizes(&from, request_out));
+    return read_features(&from, request_out);
+}

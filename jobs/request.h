@@ -1,0 +1,24 @@
+/* request.h: private to jobs/: which features, from which images: what train is told by its options and a bank tells everybody
+ * after. Both are the same named texts (jobs/provenance.h), and this is the one place where they are understood. */
+#ifndef PB_JOBS_REQUEST_H
+#define PB_JOBS_REQUEST_H
+
+#include "gpu/extractor.h"
+#include "io/attributes.h"
+#include "io/resize.h"
+
+typedef struct pb_request {
+    const char *backbone, *taps; /* taps "default": the backbone's; the texts are the attributes' */
+    pb_fit fit;                  /* from a decoded image to the one that is looked at */
+    bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */
+    pb_size tile;                /* the network's input */
+    pb_features features;        /* features.image is fit.crop */
+    bool cosine;                 /* distances are 1 - cosine of features, which are then unit rows */
+} pb_request;
+
+/* Reads the request from the attributes "option.NAME". bank: the file they are from, NULL for the command line: named in messages.
+ * A bank from before an option was there has its default. An option that would be without effect is an error. Not collective.
+ * Errors: PB_E_USAGE for a value that cannot be, PB_E_INPUT for a bank without backbone or with a number that is none. */
+PB_CHECKED pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out);
+
+#endif
