@@ -24,8 +24,8 @@ pb_status pb_size_parse(const char *text, int least, int most, pb_size *size_out
     *size_out = sound ? size : (pb_size){0};
     if (sound)
         return pb_ok();
-    return pb_fail(PB_E_USAGE, "\"%s\": expected a size in pixels, as 224 or 320x240 (width x height), of %d to %d each", text, least,
-                   most);
+    return pb_fail(PB_E_USAGE, "\"%s\": expected a size in pixels, as 224 or 320x240 (width x height), of %d to %d each", text,
+                   least, most);
 }
 
 void pb_size_format(pb_size size, char text[PB_SIZE_TEXT]) {

@@ -117,7 +117,12 @@ static void measure(patches *p) {
 pb_status pb_cpu_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
                                 const float *const *taps, int n, float *features) {
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && n >= 0);
-    patches p = {.kernels = kernels_of(device), .patch = patch, .tap_count = tap_count, .grid = shapes[0].size, .shapes = shapes, .taps = taps,
+    patches p = {.kernels = kernels_of(device),
+                 .patch = patch,
+                 .tap_count = tap_count,
+                 .grid = shapes[0].size,
+                 .shapes = shapes,
+                 .taps = taps,
                  .features = features};
     measure(&p);
     const size_t each = scratch_floats(&p), bands = ((size_t)p.grid.height + BAND - 1) / BAND, pieces = (size_t)n * bands;

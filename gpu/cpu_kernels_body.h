@@ -227,7 +227,8 @@ static void mean_row_of_any(int patch, const float *const *rows, int width, int 
     }
 }
 
-static void mean_row(int patch, const float *const *rows, const float *zeros, int width, int channels, float *out, size_t stride) {
+static void mean_row(int patch, const float *const *rows, const float *zeros, int width, int channels, float *out,
+                     size_t stride) {
     if (patch == 3)
         mean_row_of_9(rows, zeros, width, channels, out, stride);
     else

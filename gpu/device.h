@@ -7,7 +7,8 @@
  * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may
  * rely on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
  * pb_device_download of them returns.
- * Layout: images [n][height][width][3] bytes; taps [n][height][width][channels] float; features and points [n][dim] float, row-major.
+ * Layout: images [n][height][width][3] bytes; taps [n][height][width][channels] float; features and points [n][dim] float,
+ * row-major.
  *
  * Canonical arithmetic (docs/ARCHITECTURE.md, invariant 1). Decisions hang on these, so they are the same bits on every device,
  * kernel, thread count and partition:

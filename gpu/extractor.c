@@ -31,7 +31,8 @@ static pb_status allocate(pb_extractor *e) {
     size_t n = (size_t)e->batch_max;
     PB_TRY(pb_device_alloc(e->device, n * tile_bytes(e), &e->inputs, "images of a batch"));
     for (int t = 0; t < e->tap_count; t++)
-        PB_TRY(pb_device_alloc(e->device, n * pb_layer_shape_values(e->shapes[t]) * sizeof(float), &e->taps[t], "a tap's output"));
+        PB_TRY(pb_device_alloc(e->device, n * pb_layer_shape_values(e->shapes[t]) * sizeof(float), &e->taps[t],
+                               "a tap's output"));
     PB_TRY(pb_device_alloc(e->device, n * tile_values(e) * sizeof(float), &e->patches, "patch features"));
     if (!is_cut(e))
         return pb_ok();
@@ -68,8 +69,8 @@ static pb_status measure(pb_extractor *e, const pb_network *network) {
         e->grid = is_cut(e) ? e->grid : e->tile_grid;
     }
     if (is_cut(e) && how->is_patchcore && how->patchcore.stride > 1)
-        return pb_fail(PB_E_UNSUPPORTED, "tiles with a patch stride of %d: only a stride of 1 puts the patches of all tiles on one"
-                       " grid", how->patchcore.stride);
+        return pb_fail(PB_E_UNSUPPORTED, "tiles with a patch stride of %d: only with a stride of 1 do the patches of all tiles lie"
+                       " on one grid", how->patchcore.stride);
     size_t images = (size_t)e->batch_max / e->tiles;
     e->images_max = images > 0 ? images : 1;
     return pb_ok();
@@ -142,7 +143,8 @@ static pb_status place_tile(pb_extractor *e, size_t tile, const float *patches, 
 static pb_status run_cut(pb_extractor *e, const uint8_t *images, size_t first, size_t n) {
     size_t image_bytes = pb_size_area(e->how.image) * 3, image_values = pb_size_area(e->grid) * (size_t)e->dim;
     for (size_t i = 0; i < n; i++)
-        pb_tiling_cut(&e->tiling, images + (first + i) / e->tiles * image_bytes, (first + i) % e->tiles, e->cut + i * tile_bytes(e));
+        pb_tiling_cut(&e->tiling, images + (first + i) / e->tiles * image_bytes, (first + i) % e->tiles,
+                      e->cut + i * tile_bytes(e));
     PB_TRY(run_tiles(e, e->cut, n));
     for (size_t i = 0; i < n; i++)
         PB_TRY(place_tile(e, (first + i) % e->tiles, e->patches + i * tile_values(e),

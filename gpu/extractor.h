@@ -33,9 +33,9 @@ int pb_extractor_dim(const pb_extractor *extractor);
 size_t pb_extractor_tiles(const pb_extractor *extractor);
 size_t pb_extractor_images_max(const pb_extractor *extractor);
 
-/* Features of n <= pb_extractor_images_max images. images: host memory, [n][height][width][3] bytes. *features: device memory that
- * belongs to the extractor and is valid until its next call, [n * grid.height * grid.width][dim] float. The features of an image are
- * the same bits whatever n is and whatever the other images are. Not collective. */
+/* Features of n <= pb_extractor_images_max images. images: host memory, [n][height][width][3] bytes. *features: device memory
+ * that belongs to the extractor and is valid until its next call, [n * grid.height * grid.width][dim] float. The features of an
+ * image are the same bits whatever n is and whatever the other images are. Not collective. */
 PB_CHECKED pb_status pb_extractor_run(pb_extractor *extractor, const uint8_t *images, size_t n, const float **features_out);
 
 #endif

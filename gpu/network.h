@@ -83,7 +83,8 @@ PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, pb_
 
 /* As pb_network_load, with seeded random weights: uniform with He's variance 2 / fan-in, batch norm the identity. The floor that
  * real weights must beat: what architecture and preprocessing alone achieve. */
-PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed, pb_network *network_out);
+PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed,
+                                       pb_network *network_out);
 
 /* As pb_network_load without weights and biases, which are NULL: for whoever asks only about shapes. */
 PB_CHECKED pb_status pb_network_outline(const char *backbone, const char *taps, pb_size size, pb_network *network_out);

@@ -17,14 +17,15 @@
 PB_CHECKED pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, float *const *taps);
 
 /* Twin of pb_device_patch_features. Arithmetic, all float:
- *   mean      s = +0; the patch * patch neighbours are added one by one, row by row, each from left to right, 0 for those outside;
- *             s * (1.0f / (patch * patch)). (From +0 on, adding a zero and leaving it out are the same bits.)
+ *   mean      s = +0; the patch * patch neighbours are added one by one, row by row, each from left to right, 0 for those
+ *             outside; s * (1.0f / (patch * patch)). (From +0 on, adding a zero and leaving it out are the same bits.)
  *   place     output row or column i lies at p / q with the integers p = (2 i + 1) * in - out, q = 2 * out, p clamped to
  *             [0, q * (in - 1)]: low = p / q rounded down, high = min(low + 1, in - 1), fraction = (float)(p % q) / (float)q
  *   blend     fmaf(fraction, high - low, low) of the means, along columns first (in both rows), then of the two results along
  *             rows.
  * A tap of the grid's own size is not blended at all: its means are the features. */
-void pb_ref_patch_features(int patch, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n, float *features);
+void pb_ref_patch_features(int patch, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
+                           float *features);
 
 /* Twin of pb_device_patchcore_features. Arithmetic, all float:
  *   pooling   of values first to end - 1: s = +0; they are added one by one in their order; s * (1.0f / (end - first)). For a

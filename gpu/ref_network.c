@@ -51,7 +51,8 @@ static void run_pool(const pb_layer *layer, pb_size size, const float *input, pb
 }
 
 /* input: of `size`, layer->inputs channels; residual: NULL or as output, which is of size `out`. */
-static void run_layer(const pb_layer *layer, pb_size size, const float *input, pb_size out, const float *residual, float *output) {
+static void run_layer(const pb_layer *layer, pb_size size, const float *input, pb_size out, const float *residual,
+                      float *output) {
     int above = pb_layer_pad_before(layer, size.height), left = pb_layer_pad_before(layer, size.width);
     size_t at = 0;
     for (int y = 0; y < out.height; y++)

@@ -1,11 +1,12 @@
 /* tiling.h: how an image larger than the network's input is cut into tiles, and their grids of patches put together again.
  *
- * An axis of `length` pixels is covered by tiles of `tile` pixels that begin every tile - overlap pixels; the last begins where its
- * end reaches the end of the axis, or up to align - 1 pixels beyond, which repeat the last pixel. Every tile begins at a multiple
- * of `align`, the stride of the deepest tap, so that each layer of the network sees the image in the same phase in every tile, and
- * the patches of all tiles, `stride` pixels apart, lie on one grid of ceil(length / stride) places. Of the tiles in which a place lies, the one in whose middle it lies deepest owns it: two neighbours share their overlap
- * evenly. So an image has every patch once, none of them near an edge of its tile that is not an edge of the image (half the
- * overlap away from it at least), and is one map whatever the tiles are.
+ * An axis of `length` pixels is covered by tiles of `tile` pixels that begin every tile - overlap pixels; the last begins where
+ * its end reaches the end of the axis, or up to align - 1 pixels beyond, which repeat the last pixel. Every tile begins at a
+ * multiple of `align`, the stride of the deepest tap, so that each layer of the network sees the image in the same phase in every
+ * tile, and the patches of all tiles, `stride` pixels apart, lie on one grid of ceil(length / stride) places. Of the tiles in
+ * which a place lies, the one in whose middle it lies deepest owns it: two neighbours share their overlap evenly. So an image has
+ * every patch once, none of them near an edge of its tile that is not an edge of the image (its middle is half the overlap away
+ * from it at least), and is one map whatever the tiles are.
  *
  * Not collective, thread safe, no memory of its own.
  */
@@ -33,9 +34,9 @@ typedef struct pb_tiling {
 } pb_tiling;
 
 /* The tiling of images of `image` pixels by tiles of `tile` with `overlap` pixels between neighbours, for patches `stride` pixels
- * apart and tiles that begin at multiples of `align`, a multiple of stride. Errors, PB_E_USAGE, naming the numbers and what would do: a tile larger than the image; an overlap not smaller than the
- * tile; an axis that needs more than one tile whose tile or overlap is not a multiple of align; an overlap where one tile is the
- * whole image, which would be without effect. */
+ * apart and tiles that begin at multiples of `align`, a multiple of stride. Errors, PB_E_USAGE, naming the numbers and what would
+ * do: a tile larger than the image; an overlap not smaller than the tile; an axis that needs more than one tile whose tile or
+ * overlap is not a multiple of align; an overlap where one tile is the whole image, which would be without effect. */
 PB_CHECKED pb_status pb_tiling_create(pb_size image, pb_size tile, int overlap, int stride, int align, pb_tiling *tiling_out);
 
 /* Tiles an image has, row by row; places of the grid of the whole image. */

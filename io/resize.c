@@ -274,11 +274,11 @@ pb_status pb_image_to_input(const pb_image *image, const pb_fit *fit, uint8_t *o
     pb_size whole;
     PB_TRY(resized(image, fit->resize, &whole));
     if (whole.width < crop.width || whole.height < crop.height)
-        return pb_fail(PB_E_INPUT, "an image of %d x %d pixels becomes %d x %d, smaller than the %d x %d to be cut out", image->width,
-                       image->height, whole.width, whole.height, crop.width, crop.height);
+        return pb_fail(PB_E_INPUT, "an image of %d x %d pixels becomes %d x %d, smaller than the %d x %d to be cut out",
+                       image->width, image->height, whole.width, whole.height, crop.width, crop.height);
     window middle = {half_even(whole.width - crop.width), half_even(whole.height - crop.height), crop.width, crop.height};
-    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, whole.width, whole.height, middle, fit->filter,
-                         out));
+    PB_TRY(resize_window(image->pixels, image->width, image->height, image->channels, whole.width, whole.height, middle,
+                         fit->filter, out));
     if (image->channels == 1)
         spread_grey(out, pb_size_area(crop));
     return pb_ok();

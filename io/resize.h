@@ -24,8 +24,8 @@ PB_CHECKED pb_status pb_image_resize(const uint8_t *pixels, int width, int heigh
 
 /* How an image becomes what the network sees: resized, then cut out of the middle. */
 typedef struct pb_fit {
-    pb_size resize; /* {n, 0}: the shorter side becomes n, the other int(n * long / short); {w, h}: both sides, whatever the shape;
-                     * {0, 0}: it stays as it is */
+    pb_size resize; /* {n, 0}: the shorter side becomes n, the other int(n * long / short); {w, h}: both sides, whatever the
+                     * shape; {0, 0}: it stays as it is */
     pb_size crop;   /* what is cut out */
     pb_filter filter;
 } pb_fit;
@@ -33,10 +33,10 @@ typedef struct pb_fit {
 /* Reads a resize: "256" the shorter side, "320x240" both, "0" as it is; sides up to PB_IMAGE_SIDE_MAX. Errors: PB_E_USAGE. */
 PB_CHECKED pb_status pb_fit_parse_resize(const char *text, pb_size *resize_out);
 
-/* torchvision's Resize(n or (h, w), filter), CenterCrop(crop): the first column of the cut round-half-even((width - crop.width) / 2),
- * its first row likewise; grey becomes RGB by copying. Only the cut is computed. out: [crop.height][crop.width][3]. Thread safe. Not
- * collective. Errors: PB_E_INPUT when the image, resized, is smaller than the cut (torchvision would pad it with black), or so
- * narrow that the resized one would exceed the limits of io/image.h; PB_E_SYSTEM when memory is out. */
+/* torchvision's Resize(n or (h, w), filter), CenterCrop(crop): the first column of the cut round-half-even((width - crop.width) /
+ * 2), its first row likewise; grey becomes RGB by copying. Only the cut is computed. out: [crop.height][crop.width][3]. Thread
+ * safe. Not collective. Errors: PB_E_INPUT when the image, resized, is smaller than the cut (torchvision would pad it with
+ * black), or so narrow that the resized one would exceed the limits of io/image.h; PB_E_SYSTEM when memory is out. */
 PB_CHECKED pb_status pb_image_to_input(const pb_image *image, const pb_fit *fit, uint8_t *out);
 
 #endif

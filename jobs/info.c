@@ -79,7 +79,8 @@ static pb_status describe_results(const char *folder) {
     pb_results results;
     PB_TRY(pb_path_join(folder, "results.h5", path));
     PB_TRY(pb_results_read(path, &results));
-    printf("results %s\n  %" PRIu64 " images, patch maps %d wide and %d high\n", folder, results.images, results.grid.width, results.grid.height);
+    printf("results %s\n  %" PRIu64 " images, patch maps %d wide and %d high\n", folder, results.images, results.grid.width,
+           results.grid.height);
     print_attributes(&results.attributes);
     pb_results_free(&results);
     return pb_ok();

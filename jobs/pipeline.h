@@ -47,8 +47,8 @@ typedef struct pb_batch {
     const float *features;    /* device memory, [count * patches][dim] */
 } pb_batch;
 
-/* Runs `count` <= pb_pipeline_batch_max images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when this rank alone
- * is over the budget of rejects. */
+/* Runs `count` <= pb_pipeline_batch_max images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when
+ * this rank alone is over the budget of rejects. */
 PB_CHECKED pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects,
                                      pb_batch *batch);
 

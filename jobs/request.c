@@ -70,8 +70,9 @@ static pb_status check_sizes(const source *from, const pb_request *request) {
         return named(from, "crop", pb_fail(PB_E_USAGE, "%d x %d pixels are more than --resize %s leaves of an image", crop.width,
                                            crop.height, text_of(from, "resize", "224")));
     if (pb_size_area(crop) > PB_IMAGE_PIXELS_MAX)
-        return named(from, "crop", pb_fail(PB_E_USAGE, "%d x %d pixels are more than an image can have (%zu)", crop.width, crop.height,
-                                           PB_IMAGE_PIXELS_MAX));
+        return named(from, "crop",
+                     pb_fail(PB_E_USAGE, "%d x %d pixels are more than an image can have (%zu)", crop.width, crop.height,
+                             PB_IMAGE_PIXELS_MAX));
     if (request->dct_scaling && !scaled)
         return named(from, "dct-scaling", pb_fail(PB_E_USAGE, "has no effect with --resize 0, which takes images as they are"));
     return pb_ok();
@@ -92,8 +93,8 @@ static pb_status read_features(const source *from, pb_request *request) {
         return named(from, "patch-size", pb_fail(PB_E_USAGE, "%d: must be odd, so that a patch has a middle", how->patch));
     bool as_mean = how->stride == 1 && how->layer_dim == 1024 && how->feature_dim == 1024;
     if (!features->is_patchcore && !as_mean)
-        return named(from, "features", pb_fail(PB_E_USAGE, "mean takes no --patch-stride, --layer-dim or --feature-dim; they are of"
-                                               " patchcore"));
+        return named(from, "features",
+                     pb_fail(PB_E_USAGE, "mean takes no --patch-stride, --layer-dim or --feature-dim; they are of patchcore"));
     return pb_ok();
 }
 

@@ -21,7 +21,7 @@ WIDTH_MAX = 130
 
 CODE_SUFFIXES = (".c", ".h", ".def", ".cu", ".cuh", ".py", ".sh", ".cmake", "CMakeLists.txt")
 C_SUFFIXES = (".c", ".h", ".cu", ".cuh")
-FOREIGN_TEXTS = {"LICENSE"}     # taken over as they are
+FOREIGN_TEXTS = {"LICENSE", ".git"}     # taken over as they are; git's own where the tree is a worktree
 
 # Headers of outside libraries: pattern of the include, and where it may stand (a folder of the repository or one file).
 # Tests of a room may include what the room includes.
@@ -53,8 +53,8 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_main.c", "the table is seen by help and docs/OPTIONS.md", ("jobs/options_table.c",)),
     ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
-     ("jobs/collect.c", "jobs/pipeline.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
-      "jobs/train_banks.c",
+     ("jobs/collect.c", "jobs/pipeline.c", "jobs/provenance.c", "jobs/request.c", "jobs/selection.c", "jobs/setup.c",
+      "jobs/weights.c", "jobs/train_banks.c",
       "jobs/train_checkpoint.c", "jobs/train_extract.c", "jobs/train_select.c", "jobs/train_two_round.c")),
     ("tests/jobs/test_score.c", "a bank that does not fit is refused", ("jobs/bank_fit.c",)),
     ("tests/jobs/test_verify.c", "the certificate of a bank", ("jobs/verify_bank.c",)),

@@ -1,4 +1,4 @@
-/* libFuzzer on the way of an image: decode whole and scaled, grey statistics, resize with every filter. */
+/* libFuzzer on the way of an image: decode whole and scaled, grey statistics, resize in every way with every filter. */
 #include "fuzz.h"
 #include "io/image.h"
 #include "io/resize.h"
@@ -8,7 +8,7 @@
 
 #include <zlib.h>
 
-enum { SIDE = 40, CROP = 32 };
+enum { WIDTH = 32, HEIGHT = 27 };
 
 static void use(pb_image *image, pb_status status, const uint8_t *bytes) {
     if (pb_failed(&status)) {
@@ -19,8 +19,10 @@ static void use(pb_image *image, pb_status status, const uint8_t *bytes) {
     PB_ASSERT((size_t)image->width * (size_t)image->height <= PB_IMAGE_PIXELS_MAX);
     double stats[PB_BRIGHTNESS_STATS];
     pb_image_brightness(image, stats);
-    uint8_t out[CROP * CROP * 3];
-    pb_status resized = pb_image_to_input(image, SIDE, CROP, (pb_filter)(bytes[0] % 3), out);
+    static const pb_size RESIZES[] = {{40, 0}, {33, 41}, {0, 0}};
+    const pb_fit fit = {.resize = RESIZES[bytes[0] / 3 % 3], .crop = {WIDTH, HEIGHT}, .filter = (pb_filter)(bytes[0] % 3)};
+    uint8_t out[WIDTH * HEIGHT * 3];
+    pb_status resized = pb_image_to_input(image, &fit, out);
     PB_ASSERT(!pb_failed(&resized) || resized.code == PB_E_INPUT);
     pb_image_free(image);
 }

@@ -180,19 +180,22 @@ Test(SUITE, project_is_the_twins) {
 }
 
 /* The features of a single tap are its means. */
-static void check_means(const pb_cpu_kernels *kernels, kind k, int side, int channels) {
-    const size_t width = (size_t)channels, row_floats = (size_t)side * width;
-    float *tap = numbers(k, 0, (size_t)side * row_floats), *zeros = constants(0.0f, width);
-    float *actual = constants(NAN, (size_t)side * row_floats), *expected = constants(NAN, (size_t)side * row_floats);
-    for (int row = 0; row < side; row++) {
-        const float *rows[3] = {row > 0 ? tap + (size_t)(row - 1) * row_floats : NULL, tap + (size_t)row * row_floats,
-                                row + 1 < side ? tap + (size_t)(row + 1) * row_floats : NULL};
-        kernels->mean_row(rows, zeros, side, channels, actual + (size_t)row * row_floats, width);
+static void check_means(const pb_cpu_kernels *kernels, kind k, int patch, pb_layer_shape shape) {
+    const size_t width = (size_t)shape.channels, row_floats = (size_t)shape.size.width * width;
+    const size_t count = pb_layer_shape_values(shape);
+    float *tap = numbers(k, 0, count), *zeros = constants(0.0f, width);
+    float *actual = constants(NAN, count + 1), *expected = constants(NAN, count + 1); /* one beyond: stays as it is */
+    for (int row = 0; row < shape.size.height; row++) {
+        const float *rows[PB_NEIGHBOURHOOD_MAX];
+        for (int i = 0; i < patch; i++) {
+            int y = row + i - (patch - 1) / 2;
+            rows[i] = y < 0 || y >= shape.size.height ? NULL : tap + (size_t)y * row_floats;
+        }
+        kernels->mean_row(patch, rows, zeros, shape.size.width, shape.channels, actual + (size_t)row * row_floats, width);
     }
-    const pb_layer_shape shape = {side, channels};
     const float *const taps[1] = {tap};
-    pb_ref_patch_features(1, &shape, taps, 1, expected);
-    assert_same_bits(actual, expected, (size_t)side * row_floats);
+    pb_ref_patch_features(patch, 1, &shape, taps, 1, expected);
+    assert_same_bits(actual, expected, count + 1);
     pb_release(&tap);
     pb_release(&zeros);
     pb_release(&actual);
@@ -201,11 +204,12 @@ static void check_means(const pb_cpu_kernels *kernels, kind k, int side, int cha
 
 Test(SUITE, mean_row_is_the_twins) {
     const pb_cpu_kernels *kernels = set();
-    static const int CHANNELS[] = {1, 3, 15, 16, 17, 40, 112};
+    static const int CHANNELS[] = {1, 3, 15, 16, 17, 40, 112}, PATCHES[] = {1, 3, 5, PB_NEIGHBOURHOOD_MAX};
     for (int k = 0; k < KINDS; k++)
         for (size_t c = 0; c < LENGTH(CHANNELS); c++)
-            for (int side = 1; side <= 5; side++)
-                check_means(kernels, (kind)k, side, CHANNELS[c]);
+            for (int size = 0; size < 5 * 4; size++)
+                for (size_t p = 0; p < LENGTH(PATCHES); p++)
+                    check_means(kernels, (kind)k, PATCHES[p], (pb_layer_shape){{1 + size % 5, 1 + size / 5 * 2}, CHANNELS[c]});
 }
 
 Test(SUITE, blend_is_one_fused_multiply_add) {

@@ -17,9 +17,9 @@ static void fill(const pb_layer *layer, uint64_t seed, uint32_t substream) {
         layer->bias[o] = pb_random_symmetric(seed, PB_STREAM_TEST, 2 * substream + 1, o);
 }
 
-pb_network test_network(int side, const test_layer *layers, int count, uint64_t seed) {
+pb_network test_network(pb_size size, const test_layer *layers, int count, uint64_t seed) {
     cr_assert_leq(count, PB_TAPS_MAX);
-    pb_network network = {.backbone = "by_hand", .side = side, .mean = {127, 120, 99.5f},
+    pb_network network = {.backbone = "by_hand", .size = size, .mean = {127, 120, 99.5f},
                           .scale = {1 / 128.0f, 0.017f, 1 / 99.0f}, .layer_count = count, .tap_count = count};
     test_must(pb_allocate(&network.layers, (size_t)count, sizeof *network.layers, "layers"));
     for (int l = 0; l < count; l++) {
@@ -51,7 +51,7 @@ void test_make_pool(pb_network *network, int layer) {
 }
 
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
-    size_t count = (size_t)n * (size_t)network->side * (size_t)network->side * 3;
+    size_t count = (size_t)n * pb_size_area(network->size) * 3;
     uint8_t *images;
     test_must(pb_allocate(&images, count, 1, "images"));
     for (size_t i = 0; i < count; i++)
@@ -60,8 +60,7 @@ uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
 }
 
 size_t test_tap_values(const pb_network *network, int t) {
-    pb_layer_shape shape = pb_network_shape(network, network->taps[t]);
-    return (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
+    return pb_layer_shape_values(pb_network_shape(network, network->taps[t]));
 }
 
 void test_taps_allocate(const pb_network *network, int n, float *taps[PB_TAPS_MAX]) {
@@ -87,39 +86,45 @@ typedef struct sums {
     double size, error; /* sum of |terms| as the device may see them; sum of what its inputs are off by */
 } sums;
 
-/* Written a second time: gpu/network.c has this for the devices. */
-static int pad_before(const pb_network *network, int index) {
-    const pb_layer *layer = &network->layers[index];
-    int side = pb_network_shape(network, layer->source).side, out = pb_network_shape(network, index).side;
-    int total = (out - 1) * layer->stride + layer->kernel - side;
-    return layer->padding == PB_PADDING_SYMMETRIC ? layer->kernel / 2 : total > 0 ? total / 2 : 0;
+/* What a layer sees along one axis: where its output `at` begins in an input of `in` pixels. Written a second time: gpu/network.c
+ * has this for the devices. */
+static int first_seen(const pb_layer *layer, int in, int at) {
+    int out = (in + layer->stride - 1) / layer->stride, total = (out - 1) * layer->stride + layer->kernel - in;
+    return at * layer->stride - (layer->padding == PB_PADDING_SYMMETRIC ? layer->kernel / 2 : total > 0 ? total / 2 : 0);
+}
+
+/* The index of the input's place (row, column), -1 outside. */
+static int place_in(pb_size in, int row, int column) {
+    return row >= 0 && row < in.height && column >= 0 && column < in.width ? row * in.width + column : -1;
 }
 
 /* The largest of a few values, each off by at most its error, is off by at most the largest error. */
 static double largest_error(const pb_network *network, int index, const float *input_error, int y, int x, int o) {
     const pb_layer *layer = &network->layers[index];
-    int side = pb_network_shape(network, layer->source).side, before = pad_before(network, index);
+    pb_size in = pb_network_shape(network, layer->source).size;
+    int top = first_seen(layer, in.height, y), left = first_seen(layer, in.width, x);
     double error = 0;
     for (int k = 0; k < layer->kernel * layer->kernel && input_error; k++) {
-        int row = y * layer->stride - before + k / layer->kernel, column = x * layer->stride - before + k % layer->kernel;
-        if (row >= 0 && row < side && column >= 0 && column < side)
-            error = fmax(error, (double)input_error[(row * side + column) * layer->inputs + o]);
+        int place = place_in(in, top + k / layer->kernel, left + k % layer->kernel);
+        if (place >= 0)
+            error = fmax(error, (double)input_error[place * layer->inputs + o]);
     }
     return error;
 }
 
 static sums add_up(const pb_network *network, int index, const float *input, const float *input_error, int y, int x, int o) {
     const pb_layer *layer = &network->layers[index];
-    int side = pb_network_shape(network, layer->source).side, before = pad_before(network, index);
+    pb_size in = pb_network_shape(network, layer->source).size;
+    int top = first_seen(layer, in.height, y), left = first_seen(layer, in.width, x);
     int channels = layer->inputs / layer->groups, first = layer->groups > 1 ? o : 0;
     sums sums = {fabs((double)layer->bias[o]), 0};
     for (int c = 0; c < channels; c++)
         for (int ky = 0; ky < layer->kernel; ky++)
             for (int kx = 0; kx < layer->kernel; kx++) {
-                int row = y * layer->stride - before + ky, column = x * layer->stride - before + kx;
-                if (row < 0 || row >= side || column < 0 || column >= side)
+                int place = place_in(in, top + ky, left + kx);
+                if (place < 0)
                     continue;
-                size_t at = (size_t)(row * side + column) * (size_t)layer->inputs + (size_t)(first + c);
+                size_t at = (size_t)place * (size_t)layer->inputs + (size_t)(first + c);
                 double weight = fabs((double)layer->weights[((o * channels + c) * layer->kernel + ky) * layer->kernel + kx]);
                 double error = input_error ? (double)input_error[at] : 0;
                 sums.size += weight * (fabs((double)input[at]) + error);
@@ -129,7 +134,7 @@ static sums add_up(const pb_network *network, int index, const float *input, con
 }
 
 static float *normalised(const pb_network *network, const uint8_t *image) {
-    size_t count = (size_t)network->side * (size_t)network->side * 3;
+    size_t count = pb_size_area(network->size) * 3;
     float *input;
     test_must(pb_allocate(&input, count, sizeof *input, "input"));
     for (size_t i = 0; i < count; i++)
@@ -145,14 +150,14 @@ void test_bounds(const pb_network *network, const uint8_t *image, float *const *
         const float *from = layer->source < 0 ? input : reference[layer->source];
         const float *from_error = layer->source < 0 ? NULL : bounds[layer->source];
         double m = layer->inputs / layer->groups * layer->kernel * layer->kernel + 2, gamma = m * u / (1 - m * u);
-        int side = pb_network_shape(network, l).side;
+        int width = pb_network_shape(network, l).size.width;
         for (size_t i = 0; i < test_tap_values(network, l); i++) {
             int place = (int)(i / (size_t)layer->outputs), o = (int)(i % (size_t)layer->outputs);
             if (layer->operation == PB_OPERATION_MAX_POOL) {
-                bounds[l][i] = (float)largest_error(network, l, from_error, place / side, place % side, o);
+                bounds[l][i] = (float)largest_error(network, l, from_error, place / width, place % width, o);
                 continue;
             }
-            sums s = add_up(network, l, from, from_error, place / side, place % side, o);
+            sums s = add_up(network, l, from, from_error, place / width, place % width, o);
             if (layer->residual >= 0) {
                 s.size += fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];
                 s.error += (double)bounds[layer->residual][i];

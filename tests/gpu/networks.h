@@ -6,6 +6,8 @@
 
 #include "gpu/network.h"
 
+static inline pb_size test_square(int side) { return (pb_size){side, side}; }
+
 typedef struct test_layer {
     int outputs, kernel, stride; /* outputs 0: depthwise, as many as its inputs */
     pb_activation activation;
@@ -14,7 +16,7 @@ typedef struct test_layer {
 
 /* A network of these layers with random weights of He's variance and random biases, every layer a tap. At most PB_TAPS_MAX
  * layers. Freed by pb_network_free. */
-pb_network test_network(int side, const test_layer *layers, int count, uint64_t seed);
+pb_network test_network(pb_size size, const test_layer *layers, int count, uint64_t seed);
 
 /* Pads as PyTorch does from here on. */
 void test_pad_symmetrically(pb_network *network);

@@ -32,7 +32,7 @@ static void check_layer(const pb_network *network, int l, const char *name, pb_l
     cr_assert_eq(layer->source, l - 1, "%s: source %d", name, layer->source);
     cr_assert_eq(layer->residual, expected.residual, "%s: residual %d", name, layer->residual);
     pb_layer_shape shape = pb_network_shape(network, l);
-    cr_assert_eq(shape.side, side, "%s: side %d", name, shape.side);
+    cr_assert(pb_size_equal(shape.size, test_square(side)), "%s: %d x %d", name, shape.size.width, shape.size.height);
     cr_assert_eq(shape.channels, expected.outputs);
 }
 
@@ -56,7 +56,7 @@ static void check_block(const pb_network *network, int b, int *l) {
 
 Test(backbone_efficientnet_lite0, layers_are_the_published_ones) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0,3,15", 224, 1, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0,3,15", test_square(224), 1, &network));
     check_layer(&network, 0, "_conv_stem.weight", (pb_layer){.inputs = 3, .outputs = 32, .kernel = 3, .stride = 2, .groups = 1,
                 .activation = PB_ACTIVATION_RELU6, .residual = -1}, 112);
     int l = 1, taps[BLOCKS];
@@ -74,7 +74,7 @@ Test(backbone_efficientnet_lite0, layers_are_the_published_ones) {
 
 Test(backbone_efficientnet_lite0, input_is_byte_less_127_over_128) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0", 224, 1, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0", test_square(224), 1, &network));
     cr_assert_str_eq(network.backbone, "efficientnet_lite0");
     for (int c = 0; c < 3; c++) {
         cr_assert_eq(network.mean[c], 127.0f);

@@ -37,7 +37,7 @@ Test(backbone_info, every_backbone_can_be_described) {
         pb_backbone_info info;
         test_must(pb_backbone_describe(*name, &info));
         pb_network network;
-        test_must(pb_network_outline(*name, info.taps, info.side, &network));
+        test_must(pb_network_outline(*name, info.taps, (pb_size){info.side, info.side}, &network));
         cr_assert_geq(network.tap_count, 2);
         pb_network_free(&network);
     }

@@ -10,7 +10,7 @@
 Test(backbone_resnet, input_is_normalised_as_imagenet) {
     static const double MEAN[] = {0.485, 0.456, 0.406}, DEVIATION[] = {0.229, 0.224, 0.225};
     pb_network network;
-    test_must(pb_network_outline("wide_resnet50_2", "1", 224, &network));
+    test_must(pb_network_outline("wide_resnet50_2", "1", test_square(224), &network));
     for (int c = 0; c < 3; c++)
         for (int byte = 0; byte < 256; byte++) {
             double expected = (byte / 255.0 - MEAN[c]) / DEVIATION[c];
@@ -41,7 +41,7 @@ static void check_layer(const pb_network *network, int l, const char *name, int 
 /* A basic unit without and with a shortcut. */
 Test(backbone_resnet, basic_units) {
     pb_network network;
-    test_must(pb_network_outline("resnet18", "2", 64, &network));
+    test_must(pb_network_outline("resnet18", "2", test_square(64), &network));
     check_layer(&network, 0, "conv1.weight", -1, -1, 7, 2);
     check_layer(&network, 1, "maxpool", 0, -1, 3, 2);
     cr_assert_eq(network.layers[1].operation, PB_OPERATION_MAX_POOL);
@@ -60,7 +60,7 @@ Test(backbone_resnet, basic_units) {
 /* The first layer's stride is 1 and it has a shortcut all the same, for its channels; activations follow the sum. */
 Test(backbone_resnet, bottleneck_units) {
     pb_network network;
-    test_must(pb_network_outline("resnet50", "2", 64, &network));
+    test_must(pb_network_outline("resnet50", "2", test_square(64), &network));
     check_layer(&network, 2, "layer1.0.conv1.weight", 1, -1, 1, 1);
     check_layer(&network, 3, "layer1.0.conv2.weight", 2, -1, 3, 1);
     check_layer(&network, 4, "layer1.0.downsample.0.weight", 1, -1, 1, 1);

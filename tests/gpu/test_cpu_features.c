@@ -19,30 +19,30 @@ typedef struct shapes {
 } shapes;
 
 static const shapes CASES[] = {
-    {2, {{28, 40}, {14, 112}}},         /* efficientnet-lite0 at 224 pixels */
-    {3, {{12, 5}, {6, 16}, {3, 33}}},   /* three scales */
-    {3, {{7, 3}, {5, 2}, {7, 17}}},     /* a scale that is no whole number; a tap with the grid's side behind one without */
-    {2, {{4, 3}, {9, 8}}},              /* a tap finer than the grid */
-    {2, {{9, 1}, {1, 2}}},              /* one pixel for the whole grid */
-    {3, {{8, 3}, {2, 16}, {2, 5}}},     /* two taps of one side, whose rows must not be confused */
-    {1, {{1, 1}}},
+    {2, {{{28, 28}, 40}, {{14, 14}, 112}}},            /* efficientnet-lite0 at 224 pixels */
+    {3, {{{12, 20}, 5}, {{6, 10}, 16}, {{3, 5}, 33}}}, /* three scales of an upright image */
+    {3, {{{21, 11}, 5}, {{11, 6}, 16}, {{6, 3}, 33}}}, /* three scales of a wide image with odd sides */
+    {3, {{{7, 9}, 3}, {{5, 4}, 2}, {{7, 9}, 17}}},     /* a scale that is no whole number; a tap of the grid behind one without */
+    {3, {{{8, 5}, 3}, {{8, 3}, 16}, {{4, 5}, 5}}},     /* taps that have the grid's size along one axis */
+    {2, {{{4, 3}, 3}, {{9, 11}, 8}}},                  /* a tap finer than the grid */
+    {2, {{{17, 4}, 3}, {{4, 17}, 8}}},                 /* finer along one axis, coarser along the other */
+    {2, {{{9, 2}, 1}, {{1, 1}, 2}}},                   /* one place for the whole grid */
+    {3, {{{8, 8}, 3}, {{2, 2}, 16}, {{2, 2}, 5}}},     /* two taps of one size, whose rows must not be confused */
+    {1, {{{1, 19}, 2}}},
+    {1, {{{1, 1}, 1}}},
 };
 
-static size_t tap_floats(pb_layer_shape shape, size_t n) {
-    return n * (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
-}
-
-static void check_patches(pb_device *device, kind k, const shapes *s, int n) {
+static void check_patches(pb_device *device, kind k, int patch, const shapes *s, int n) {
     float *taps[3] = {NULL, NULL, NULL};
     size_t dim = 0;
     for (int t = 0; t < s->count; t++) {
-        taps[t] = numbers(k, (uint32_t)t, tap_floats(s->of[t], (size_t)n));
+        taps[t] = numbers(k, (uint32_t)t, (size_t)n * pb_layer_shape_values(s->of[t]));
         dim += (size_t)s->of[t].channels;
     }
-    const size_t count = (size_t)n * (size_t)s->of[0].side * (size_t)s->of[0].side * dim + 1; /* one beyond: stays as it is */
+    const size_t count = (size_t)n * pb_size_area(s->of[0].size) * dim + 1; /* one beyond: stays as it is */
     float *actual = constants(NAN, count), *expected = constants(NAN, count);
-    assert_done(pb_device_patch_features(device, s->count, s->of, (const float *const *)taps, n, actual));
-    pb_ref_patch_features(s->count, s->of, (const float *const *)taps, n, expected);
+    assert_done(pb_device_patch_features(device, patch, s->count, s->of, (const float *const *)taps, n, actual));
+    pb_ref_patch_features(patch, s->count, s->of, (const float *const *)taps, n, expected);
     assert_same_bits(actual, expected, count);
     for (int t = 0; t < s->count; t++)
         pb_release(&taps[t]);
@@ -57,7 +57,7 @@ Test(cpu_features, patch_features_are_the_twins_for_any_threads) {
         for (int k = 0; k < KINDS; k++)
             for (size_t c = 0; c < LENGTH(CASES); c++)
                 for (size_t n = 0; n < LENGTH(IMAGES); n++)
-                    check_patches(device, (kind)k, &CASES[c], IMAGES[n]);
+                    check_patches(device, (kind)k, 3, &CASES[c], IMAGES[n]);
         pb_device_close(&device);
     }
 }
@@ -65,6 +65,7 @@ Test(cpu_features, patch_features_are_the_twins_for_any_threads) {
 /* A set that this processor cannot run is not there to be tested. */
 Test(cpu_features, patch_features_are_the_twins_for_any_kernels) {
     static const char *const NAMES[] = {"cpu:plain", "cpu:avx2", "cpu:avx512"};
+    static const int PATCHES[] = {1, 3, 5, PB_NEIGHBOURHOOD_MAX};
     for (size_t i = 0; i < LENGTH(NAMES); i++) {
         pb_device *device;
         pb_status status = pb_device_open(NAMES[i], 2, &device);
@@ -72,7 +73,8 @@ Test(cpu_features, patch_features_are_the_twins_for_any_kernels) {
             continue;
         assert_done(status);
         for (size_t c = 0; c < LENGTH(CASES); c++)
-            check_patches(device, MIXED, &CASES[c], 2);
+            for (size_t p = 0; p < LENGTH(PATCHES); p++)
+                check_patches(device, MIXED, PATCHES[p], &CASES[c], 2);
         pb_device_close(&device);
     }
 }
@@ -107,15 +109,15 @@ Test(cpu_features, no_memory_is_a_status) {
     pb_device *device = opened("cpu", 2);
     float *rows = numbers(UNIFORM, 0, 16), *out = constants(0.0f, 16);
     const float *const taps[1] = {rows};
-    const pb_layer_shape shape = {2, 4};
+    const pb_layer_shape shape = {{2, 2}, 4};
     assert_done(pb_fault_arm("base.allocate", 0));
     pb_status status = pb_device_project(device, rows, 4, 4, rows, 4, out);
     cr_assert_eq(status.code, PB_E_SYSTEM);
     assert_done(pb_fault_arm("base.allocate", 0));
-    status = pb_device_patch_features(device, 1, &shape, taps, 1, out);
+    status = pb_device_patch_features(device, 3, 1, &shape, taps, 1, out);
     cr_assert_eq(status.code, PB_E_SYSTEM);
     assert_done(pb_fault_arm("", 0));
-    assert_done(pb_device_patch_features(device, 1, &shape, taps, 1, out));
+    assert_done(pb_device_patch_features(device, 3, 1, &shape, taps, 1, out));
     pb_release(&rows);
     pb_release(&out);
     pb_device_close(&device);

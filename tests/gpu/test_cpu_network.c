@@ -28,7 +28,7 @@ static void run(const pb_network *network, int threads, int batch_max, const uin
         float *to[PB_TAPS_MAX] = {NULL};
         for (int t = 0; t < network->tap_count; t++)
             to[t] = taps[t] + (size_t)first * test_tap_values(network, t);
-        size_t image_bytes = (size_t)network->side * (size_t)network->side * 3;
+        size_t image_bytes = pb_size_area(network->size) * 3;
         test_must(pb_device_run(device, compiled, images + (size_t)first * image_bytes, count, to));
     }
     pb_device_compiled_free(device, &compiled);
@@ -51,8 +51,9 @@ static void check_within_bounds(const pb_network *network, const char *what) {
     for (int t = 0; t < network->tap_count; t++)
         for (size_t i = 0; i < test_tap_values(network, t); i++) {
             double apart = fabs((double)found[t][i] - (double)expected[t][i]);
-            cr_assert(apart <= (double)bounds[t][i], "%s, side %d, layer %d, value %zu: %.9g, expected %.9g within %.3g", what,
-                      network->side, t, i, (double)found[t][i], (double)expected[t][i], (double)bounds[t][i]);
+            cr_assert(apart <= (double)bounds[t][i], "%s, %d x %d, layer %d, value %zu: %.9g, expected %.9g within %.3g", what,
+                      network->size.width, network->size.height, t, i, (double)found[t][i], (double)expected[t][i],
+                      (double)bounds[t][i]);
         }
     test_taps_free(bounds);
     test_taps_free(expected);
@@ -90,10 +91,10 @@ static const kind KINDS[] = {
 };
 
 Test(cpu_network, each_kind_of_layer_is_within_its_bound) {
-    static const int SIDES[] = {1, 5, 32, 33};
+    static const pb_size SIZES[] = {{1, 1}, {5, 5}, {32, 32}, {33, 32}, {18, 33}, {3, 40}};
     for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++)
-        for (size_t s = 0; s < sizeof SIDES / sizeof *SIDES; s++) {
-            pb_network network = test_network(SIDES[s], KINDS[k].layers, KINDS[k].count, k);
+        for (size_t s = 0; s < sizeof SIZES / sizeof *SIZES; s++) {
+            pb_network network = test_network(SIZES[s], KINDS[k].layers, KINDS[k].count, k);
             check_within_bounds(&network, KINDS[k].what);
             test_pad_symmetrically(&network);
             check_within_bounds(&network, KINDS[k].what);
@@ -103,11 +104,12 @@ Test(cpu_network, each_kind_of_layer_is_within_its_bound) {
 
 /* With channels that fill registers and some that do not; the pool's input goes on to another layer, as its output does. */
 Test(cpu_network, max_pooling_is_within_its_bound) {
-    static const int SIDES[] = {1, 2, 5, 32, 33}, CHANNELS[] = {1, 13, 64};
-    for (int c = 0; c < 5 * 3 * 2; c++) {
+    static const pb_size SIZES[] = {{1, 1}, {2, 2}, {5, 5}, {32, 33}, {33, 32}, {4, 17}};
+    static const int CHANNELS[] = {1, 13, 64};
+    for (int c = 0; c < 6 * 3 * 2; c++) {
         const test_layer layers[] = {{CHANNELS[c / 2 % 3], 3, 1, NONE, -1, -1}, {0, 3, 2, NONE, 0, -1}, {8, 1, 1, RELU, 1, -1},
                                      {8, 1, 2, RELU, 0, 2}};
-        pb_network network = test_network(SIDES[c / 6], layers, 4, 3);
+        pb_network network = test_network(SIZES[c / 6], layers, 4, 3);
         test_make_pool(&network, 1);
         if (c % 2)
             test_pad_symmetrically(&network);
@@ -139,7 +141,7 @@ static void check_close(const float *found, const float *expected, size_t count,
 
 Test(cpu_network, efficientnet_is_close_to_the_twin) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0,3,4,10,15", 64, 11, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0,3,4,10,15", (pb_size){75, 64}, 11, &network));
     uint8_t *images = test_images(&network, 2, 0);
     float *found[PB_TAPS_MAX], *expected[PB_TAPS_MAX];
     test_taps_allocate(&network, 2, found);
@@ -175,7 +177,7 @@ static void check_same_bits(const pb_network *network, const uint8_t *images, fl
 
 Test(cpu_network, bits_depend_on_neither_batch_nor_place_nor_threads) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "4,10", 96, 3, &network));
+    test_must(pb_network_random("efficientnet_lite0", "4,10", test_square(96), 3, &network));
     uint8_t *images = test_images(&network, MANY, 9);
     size_t image_bytes = 96 * 96 * 3;
     memcpy(images + (MANY - 1) * image_bytes, images, image_bytes);
@@ -197,7 +199,7 @@ Test(cpu_network, bits_depend_on_neither_batch_nor_place_nor_threads) {
 Test(cpu_network, taps_are_not_overwritten) {
     const test_layer layers[] = {{24, 3, 2, RELU6, -1, -1}, {0, 3, 1, RELU6, 0, -1}, {24, 1, 1, NONE, 1, 0},
                                  {24, 1, 1, NONE, 2, 2}};
-    pb_network network = test_network(32, layers, 4, 2);
+    pb_network network = test_network(test_square(32), layers, 4, 2);
     uint8_t *image = test_images(&network, 1, 0);
     float *all[PB_TAPS_MAX], *last[PB_TAPS_MAX];
     test_taps_allocate(&network, 1, all);
@@ -217,7 +219,7 @@ Test(cpu_network, taps_are_not_overwritten) {
 
 Test(cpu_network, network_may_be_freed_and_calls_may_be_empty) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0", 32, 3, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0", test_square(32), 3, &network));
     pb_device *device = open_cpu(2);
     pb_compiled *compiled;
     uint8_t *image = test_images(&network, 1, 0);
@@ -243,7 +245,7 @@ Test(cpu_network, network_may_be_freed_and_calls_may_be_empty) {
 
 Test(cpu_network, more_images_than_compiled_for_are_our_defect, .signal = SIGABRT) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0", 32, 3, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0", test_square(32), 3, &network));
     uint8_t *images = test_images(&network, 3, 0);
     float *taps[PB_TAPS_MAX];
     test_taps_allocate(&network, 3, taps);
@@ -256,7 +258,7 @@ Test(cpu_network, more_images_than_compiled_for_are_our_defect, .signal = SIGABR
 
 Test(cpu_network, memory_that_is_refused_leaves_nothing) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "2", 32, 3, &network));
+    test_must(pb_network_random("efficientnet_lite0", "2", test_square(32), 3, &network));
     pb_device *device = open_cpu(2);
     int hit = 1;
     for (pb_compiled *compiled = NULL; !compiled; hit++) {

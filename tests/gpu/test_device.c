@@ -44,10 +44,11 @@ static void expect_unsupported(pb_status status, const char *operation) {
 Test(device, empty_slots_are_unsupported) {
     pb_device device = {.table = &NOTHING, .threads = 1};
     pb_layer layer = {.inputs = 3, .outputs = 1, .kernel = 1, .stride = 1, .groups = 1, .source = -1, .residual = -1};
-    pb_network network = {.backbone = "by_hand", .side = 32, .layer_count = 1, .layers = &layer, .tap_count = 1};
-    pb_layer_shape shape = {1, 1};
+    pb_network network = {.backbone = "by_hand", .size = {32, 32}, .layer_count = 1, .layers = &layer, .tap_count = 1};
+    pb_layer_shape shape = {{1, 1}, 1};
     float value = 0, *tap = &value;
     const float *const_tap = &value;
+    const pb_patchcore how = {.patch = 1, .stride = 1, .layer_dim = 1, .feature_dim = 1};
     uint8_t image[3] = {0};
     int something;
     pb_compiled *compiled;
@@ -59,11 +60,14 @@ Test(device, empty_slots_are_unsupported) {
     cr_assert_null(memory);
     expect_unsupported(pb_device_upload(&device, image, image, 0), "upload");
     expect_unsupported(pb_device_download(&device, image, image, 0), "download");
+    expect_unsupported(pb_device_copy_block(&device, image, 1, image, 1, 1, 1), "copy_block");
     expect_unsupported(pb_device_compile(&device, &network, 1, &compiled), "compile");
     cr_assert_null(compiled);
     compiled = (pb_compiled *)(void *)&something;
     expect_unsupported(pb_device_run(&device, compiled, image, 1, &tap), "run");
-    expect_unsupported(pb_device_patch_features(&device, 1, &shape, &const_tap, 1, &value), "patch_features");
+    expect_unsupported(pb_device_patch_features(&device, 3, 1, &shape, &const_tap, 1, &value), "patch_features");
+    expect_unsupported(pb_device_patchcore_features(&device, &how, 1, &shape, &const_tap, 1, &value), "patchcore_features");
+    expect_unsupported(pb_device_unit_rows(&device, &value, 1, 1), "unit_rows");
     expect_unsupported(pb_device_project(&device, &value, 1, 1, &value, 1, &value), "project");
     expect_unsupported(pb_device_points_create(&device, 1, 1, &points), "points_create");
     cr_assert_null(points);
@@ -85,7 +89,7 @@ Test(device, releasing_nothing_is_fine) {
 
 Test(device, compiling_for_no_images_is_our_defect, .signal = SIGABRT) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0", 32, 1, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0", test_square(32), 1, &network));
     pb_device *device;
     test_must(pb_device_open("cpu", 1, &device));
     pb_compiled *compiled;

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SIDE = 64, IMAGES = 3, GRID = SIDE / 8, DIM = 40 + 112, ROWS = GRID * GRID };
+enum { WIDTH = 96, HEIGHT = 64, IMAGES = 3, IMAGE_BYTES = WIDTH * HEIGHT * 3, DIM = 40 + 112, ROWS = WIDTH / 8 * HEIGHT / 8 };
+static const pb_size SIZE = {WIDTH, HEIGHT}, GRID = {WIDTH / 8, HEIGHT / 8};
+static const pb_features MEANS = {.patch = 3, .image = {WIDTH, HEIGHT}};
 
 typedef struct fixture {
     pb_network network;
@@ -20,7 +22,7 @@ typedef struct fixture {
 
 static fixture set_up(int threads) {
     fixture f;
-    test_must(pb_network_random("efficientnet_lite0", "4,10", SIDE, 5, &f.network));
+    test_must(pb_network_random("efficientnet_lite0", "4,10", SIZE, 5, &f.network));
     test_must(pb_device_open("cpu", threads, &f.device));
     f.images = test_images(&f.network, IMAGES, 20);
     return f;
@@ -35,7 +37,7 @@ static void tear_down(fixture *f) {
 /* Features of images first .. first + n - 1, copied to host memory. */
 static void extract(fixture *f, pb_extractor *extractor, int first, int n, float *out) {
     const float *features;
-    test_must(pb_extractor_run(extractor, f->images + (size_t)first * SIDE * SIDE * 3, n, &features));
+    test_must(pb_extractor_run(extractor, f->images + (size_t)first * IMAGE_BYTES, (size_t)n, &features));
     test_must(pb_device_download(f->device, out, features, (size_t)n * ROWS * DIM * sizeof(float)));
 }
 
@@ -54,7 +56,7 @@ static void expect(const fixture *f, bool twin, float *out) {
         test_must(pb_device_run(f->device, compiled, f->images, IMAGES, taps));
         pb_device_compiled_free(f->device, &compiled);
     }
-    pb_ref_patch_features(f->network.tap_count, shapes, (const float *const *)taps, IMAGES, out);
+    pb_ref_patch_features(MEANS.patch, f->network.tap_count, shapes, (const float *const *)taps, IMAGES, out);
     test_taps_free(taps);
 }
 
@@ -67,8 +69,8 @@ static float *rows(void) {
 Test(extractor, grid_and_dim_are_those_of_the_taps) {
     fixture f = set_up(1);
     pb_extractor *extractor;
-    test_must(pb_extractor_create(f.device, &f.network, NULL, 1, &extractor));
-    cr_assert_eq(pb_extractor_grid(extractor), GRID);
+    test_must(pb_extractor_create(f.device, &f.network, &MEANS, 1, &extractor));
+    cr_assert(pb_size_equal(pb_extractor_grid(extractor), GRID));
     cr_assert_eq(pb_extractor_dim(extractor), DIM);
     pb_extractor_free(&extractor);
     cr_assert_null(extractor);
@@ -81,7 +83,7 @@ Test(extractor, grid_and_dim_are_those_of_the_taps) {
 Test(extractor, features_are_those_of_the_twins) {
     fixture f = set_up(2);
     pb_extractor *extractor;
-    test_must(pb_extractor_create(f.device, &f.network, NULL, IMAGES, &extractor));
+    test_must(pb_extractor_create(f.device, &f.network, &MEANS, IMAGES, &extractor));
     float *found = rows(), *expected = rows();
     extract(&f, extractor, 0, IMAGES, found);
     expect(&f, false, expected);
@@ -102,8 +104,8 @@ Test(extractor, features_are_those_of_the_twins) {
 Test(extractor, bits_of_an_image_do_not_depend_on_its_batch) {
     fixture f = set_up(2);
     pb_extractor *single, *many;
-    test_must(pb_extractor_create(f.device, &f.network, NULL, 1, &single));
-    test_must(pb_extractor_create(f.device, &f.network, NULL, IMAGES + 2, &many));
+    test_must(pb_extractor_create(f.device, &f.network, &MEANS, 1, &single));
+    test_must(pb_extractor_create(f.device, &f.network, &MEANS, IMAGES + 2, &many));
     float *alone = rows(), *together = rows();
     const size_t values = (size_t)ROWS * DIM;
     for (int i = 0; i < IMAGES; i++)
@@ -123,28 +125,29 @@ Test(extractor, bits_of_an_image_do_not_depend_on_its_batch) {
 /* PatchCore's features: the stride decides the grid, feature_dim the width; exactly those of the device's own taps, and the same
  * bits for an image alone. */
 Test(extractor, patchcore_features_are_those_of_the_taps) {
-    enum { STRIDE = 3, PATCHES = ((GRID + STRIDE - 1) / STRIDE) * ((GRID + STRIDE - 1) / STRIDE), WIDTH = 24 };
+    enum { STRIDE = 3, PATCHES = 4 * 3, VALUES = 24 }; /* of a grid of 12 x 8 */
     fixture f = set_up(2);
-    pb_patchcore how = {.patch = 5, .stride = STRIDE, .layer_dim = 50, .feature_dim = WIDTH};
+    pb_features how = {.is_patchcore = true, .image = SIZE,
+                       .patchcore = {.patch = 5, .stride = STRIDE, .layer_dim = 50, .feature_dim = VALUES}};
     pb_extractor *extractor;
     pb_compiled *compiled;
     const float *features;
-    float *taps[PB_TAPS_MAX], expected[IMAGES * PATCHES * WIDTH], found[IMAGES * PATCHES * WIDTH];
-    const pb_layer_shape shapes[] = {{GRID, 40}, {GRID / 2, 112}};
+    float *taps[PB_TAPS_MAX], expected[IMAGES * PATCHES * VALUES], found[IMAGES * PATCHES * VALUES];
+    const pb_layer_shape shapes[] = {{GRID, 40}, {pb_size_over(GRID, 2), 112}};
     test_must(pb_extractor_create(f.device, &f.network, &how, IMAGES, &extractor));
     test_taps_allocate(&f.network, IMAGES, taps);
     test_must(pb_device_compile(f.device, &f.network, IMAGES, &compiled));
     test_must(pb_device_run(f.device, compiled, f.images, IMAGES, taps));
-    pb_ref_patchcore_features(&how, 2, shapes, (const float *const *)taps, IMAGES, expected);
-    how = (pb_patchcore){0}; /* the extractor has its own */
-    cr_assert_eq(pb_extractor_grid(extractor) * pb_extractor_grid(extractor), PATCHES);
-    cr_assert_eq(pb_extractor_dim(extractor), WIDTH);
+    pb_ref_patchcore_features(&how.patchcore, 2, shapes, (const float *const *)taps, IMAGES, expected);
+    how = (pb_features){0}; /* the extractor has its own */
+    cr_assert(pb_size_equal(pb_extractor_grid(extractor), (pb_size){4, 3}));
+    cr_assert_eq(pb_extractor_dim(extractor), VALUES);
     test_must(pb_extractor_run(extractor, f.images, IMAGES, &features));
     test_must(pb_device_download(f.device, found, features, sizeof found));
     cr_assert_arr_eq(found, expected, sizeof found);
-    test_must(pb_extractor_run(extractor, f.images + 2 * SIDE * SIDE * 3, 1, &features));
+    test_must(pb_extractor_run(extractor, f.images + 2 * IMAGE_BYTES, 1, &features));
     test_must(pb_device_download(f.device, found, features, sizeof found / IMAGES));
-    cr_assert_arr_eq(found, expected + 2 * PATCHES * WIDTH, sizeof found / IMAGES);
+    cr_assert_arr_eq(found, expected + 2 * PATCHES * VALUES, sizeof found / IMAGES);
     pb_device_compiled_free(f.device, &compiled);
     test_taps_free(taps);
     pb_extractor_free(&extractor);
@@ -155,11 +158,11 @@ Test(extractor, one_tap_is_enough) {
     pb_network network;
     pb_device *device;
     pb_extractor *extractor;
-    test_must(pb_network_random("efficientnet_lite0", "10", SIDE, 5, &network));
+    test_must(pb_network_random("efficientnet_lite0", "10", SIZE, 5, &network));
     test_must(pb_device_open("cpu", 1, &device));
-    test_must(pb_extractor_create(device, &network, NULL, 1, &extractor));
+    test_must(pb_extractor_create(device, &network, &MEANS, 1, &extractor));
     pb_network_free(&network);
-    cr_assert_eq(pb_extractor_grid(extractor), SIDE / 16);
+    cr_assert(pb_size_equal(pb_extractor_grid(extractor), pb_size_over(SIZE, 16)));
     cr_assert_eq(pb_extractor_dim(extractor), 112);
     pb_extractor_free(&extractor);
     pb_device_close(&device);
@@ -173,7 +176,7 @@ Test(extractor, memory_that_is_refused_leaves_nothing) {
         snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
         test_must(pb_fault_arm(fault, 0));
         pb_extractor *extractor;
-        pb_status status = pb_extractor_create(f.device, &f.network, NULL, 1, &extractor);
+        pb_status status = pb_extractor_create(f.device, &f.network, &MEANS, 1, &extractor);
         made = extractor;
         cr_assert_eq(status.code, made ? PB_OK : PB_E_SYSTEM, "allocation %d: %s", hit, status.message);
         pb_extractor_free(&extractor);

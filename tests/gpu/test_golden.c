@@ -70,7 +70,8 @@ static uint8_t *golden_input(const char *name) {
     pb_image image;
     test_must(pb_image_decode(bytes, size, &image));
     test_must(pb_allocate(&input, INPUT_BYTES, 1, "input"));
-    test_must(pb_image_to_input(&image, SIDE, SIDE, PB_FILTER_BILINEAR, input));
+    const pb_fit fit = {.resize = {SIDE, 0}, .crop = {SIDE, SIDE}, .filter = PB_FILTER_BILINEAR};
+    test_must(pb_image_to_input(&image, &fit, input));
     pb_image_free(&image);
     pb_release(&bytes);
     return input;
@@ -89,7 +90,7 @@ static pb_network load_network(void) {
     pb_safetensors *weights;
     pb_network network;
     test_must(pb_safetensors_open(weights_path(), &weights));
-    test_must(pb_network_load("efficientnet_lite0", "4,10", SIDE, pb_safetensors_lookup, weights, &network));
+    test_must(pb_network_load("efficientnet_lite0", "4,10", test_square(SIDE), pb_safetensors_lookup, weights, &network));
     pb_safetensors_close(&weights);
     return network;
 }
@@ -163,8 +164,9 @@ Test(golden_features, patches_are_torchs) {
     pb_device *device;
     pb_extractor *extractor;
     test_must(pb_device_open("cpu", 2, &device));
-    test_must(pb_extractor_create(device, &network, NULL, 2, &extractor));
-    cr_assert_eq(pb_extractor_grid(extractor), GRID);
+    const pb_features how = {.patch = 3, .image = {SIDE, SIDE}};
+    test_must(pb_extractor_create(device, &network, &how, 2, &extractor));
+    cr_assert(pb_size_equal(pb_extractor_grid(extractor), test_square(GRID)));
     cr_assert_eq(pb_extractor_dim(extractor), DIM);
     uint8_t *images;
     test_must(pb_allocate(&images, 2 * INPUT_BYTES, 1, "images"));

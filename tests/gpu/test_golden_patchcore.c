@@ -17,17 +17,17 @@ static const struct {
     int tap_count;
     pb_layer_shape shapes[TAPS];
 } CASES[] = {
-    {{3, 1, 1024, 1024}, 2, {{8, 512}, {4, 1024}}},
-    {{3, 1, 1024, 1024}, 3, {{16, 64}, {8, 128}, {4, 256}}},
-    {{1, 1, 24, 16}, 2, {{6, 32}, {3, 40}}},
-    {{5, 2, 24, 16}, 2, {{7, 8}, {5, 6}}},
-    {{13, 1, 20, 30}, 2, {{6, 3}, {3, 2}}},
-    {{3, 3, 7, 5}, 2, {{8, 4}, {11, 3}}},
-    {{5, 1, 64, 64}, 1, {{5, 8}}},
+    {{3, 1, 1024, 1024}, 2, {{{8, 8}, 512}, {{4, 4}, 1024}}},
+    {{3, 1, 1024, 1024}, 3, {{{16, 16}, 64}, {{8, 8}, 128}, {{4, 4}, 256}}},
+    {{1, 1, 24, 16}, 2, {{{6, 6}, 32}, {{3, 3}, 40}}},
+    {{5, 2, 24, 16}, 2, {{{7, 7}, 8}, {{5, 5}, 6}}},
+    {{13, 1, 20, 30}, 2, {{{6, 6}, 3}, {{3, 3}, 2}}},
+    {{3, 3, 7, 5}, 2, {{{8, 8}, 4}, {{11, 11}, 3}}},
+    {{5, 1, 64, 64}, 1, {{{5, 5}, 8}}},
 };
 
 static float *tap_of(pb_layer_shape shape, uint32_t t) {
-    size_t count = (size_t)(shape.side * shape.side * shape.channels);
+    size_t count = pb_layer_shape_values(shape);
     float *values;
     test_must(pb_allocate(&values, count, sizeof *values, "a tap"));
     for (size_t i = 0; i < count; i++)
@@ -53,12 +53,11 @@ static void check(pb_safetensors *golden, pb_device *device, size_t c) {
     for (int t = 0; t < CASES[c].tap_count; t++) {
         pb_layer_shape shape = CASES[c].shapes[t];
         taps[t] = tap_of(shape, (uint32_t)t);
-        length += snprintf(name + length, sizeof name - (size_t)length, ".%dx%d", shape.side, shape.channels);
+        length += snprintf(name + length, sizeof name - (size_t)length, ".%dx%d", shape.size.width, shape.channels);
     }
     pb_tensor_view view;
     test_must(pb_safetensors_lookup(golden, name, &view));
-    int grid = pb_patchcore_grid(how, CASES[c].shapes[0].side);
-    size_t count = (size_t)(grid * grid * how->feature_dim);
+    size_t count = pb_size_area(pb_patchcore_grid(how, CASES[c].shapes[0].size)) * (size_t)how->feature_dim;
     test_must(pb_allocate(&features, count, sizeof *features, "features"));
     test_must(pb_device_patchcore_features(device, how, CASES[c].tap_count, CASES[c].shapes, (const float *const *)taps, 1,
                                            features));

@@ -54,7 +54,7 @@ static void read_list(const char *backbone, source *s) {
             continue;
         if (wanted == 2) {
             cr_assert_lt(s->tap_count, TAPS);
-            s->taps[s->tap_count++] = (pb_layer_shape){(int)a, (int)b};
+            s->taps[s->tap_count++] = (pb_layer_shape){test_square((int)a), (int)b};
             continue;
         }
         cr_assert_lt(s->count, TENSORS_MAX);
@@ -150,14 +150,15 @@ static void compare(pb_safetensors *golden, const source *s, const char *what, c
 static void check_patchcore(pb_safetensors *golden, source *s, pb_device *device, const uint8_t *image) {
     enum { PATCHES = SIDE / 8 * SIDE / 8, DIM = 1024 };
     static float host[PATCHES * DIM];
-    const pb_patchcore how = {.patch = 3, .stride = 1, .layer_dim = DIM, .feature_dim = DIM};
+    const pb_features how = {.is_patchcore = true, .image = {SIDE, SIDE},
+                             .patchcore = {.patch = 3, .stride = 1, .layer_dim = DIM, .feature_dim = DIM}};
     pb_network network;
     pb_extractor *extractor;
     const float *features;
-    test_must(pb_network_load(s->backbone, "2,3", SIDE, look_up, s, &network));
+    test_must(pb_network_load(s->backbone, "2,3", test_square(SIDE), look_up, s, &network));
     test_must(pb_extractor_create(device, &network, &how, 1, &extractor));
     pb_network_free(&network);
-    cr_assert_eq(pb_extractor_grid(extractor), SIDE / 8);
+    cr_assert(pb_size_equal(pb_extractor_grid(extractor), test_square(SIDE / 8)));
     cr_assert_eq(pb_extractor_dim(extractor), DIM);
     test_must(pb_extractor_run(extractor, image, 1, &features));
     test_must(pb_device_download(device, host, features, sizeof host));
@@ -173,7 +174,7 @@ static void check(const char *backbone) {
     pb_compiled *compiled;
     float *taps[PB_TAPS_MAX];
     read_list(backbone, &s);
-    test_must(pb_network_load(backbone, "1,2,3,4", SIDE, look_up, &s, &network));
+    test_must(pb_network_load(backbone, "1,2,3,4", test_square(SIDE), look_up, &s, &network));
     int tensors = 0;
     for (int i = 0; i < s.count; i++)
         tensors += s.tensors[i].is_norm ? 4 : 1;
@@ -186,7 +187,7 @@ static void check(const char *backbone) {
     test_must(pb_safetensors_open(GOLDEN "resnet.safetensors", &golden));
     for (int layer = 1; layer <= TAPS; layer++) {
         pb_layer_shape shape = pb_network_shape(&network, network.taps[layer - 1]);
-        cr_assert_eq(shape.side, s.taps[layer - 1].side);
+        cr_assert(pb_size_equal(shape.size, s.taps[layer - 1].size));
         cr_assert_eq(shape.channels, s.taps[layer - 1].channels);
         compare(golden, &s, (const char[2]){(char)('0' + layer), '\0'}, taps[layer - 1], test_tap_values(&network, layer - 1));
     }

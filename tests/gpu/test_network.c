@@ -170,7 +170,7 @@ Test(network, batch_norm_is_folded_in) {
                                         "_blocks.1._bn2.", "_blocks.2._bn0.", "_blocks.2._bn1.", "_blocks.2._bn2."};
     store s = {0};
     pb_network network;
-    test_must(pb_network_load("efficientnet_lite0", "1,2", 64, look_up, &s, &network));
+    test_must(pb_network_load("efficientnet_lite0", "1,2", test_square(64), look_up, &s, &network));
     cr_assert_eq(network.layer_count, LAYERS_TO_BLOCK_2);
     for (int l = 0; l < LAYERS_TO_BLOCK_2; l++)
         check_folding(&s, &network.layers[l], NORMS[l]);
@@ -211,7 +211,7 @@ Test(network, bad_tensors_are_named) {
     for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         store s = {.victim = CASES[c].victim, .defect = CASES[c].defect};
         pb_network network;
-        pb_status status = pb_network_load("efficientnet_lite0", "2", 64, look_up, &s, &network);
+        pb_status status = pb_network_load("efficientnet_lite0", "2", test_square(64), look_up, &s, &network);
         expect_failure(status, &network, PB_E_INPUT, CASES[c].words);
         release_store(&s);
     }
@@ -220,31 +220,32 @@ Test(network, bad_tensors_are_named) {
 Test(network, bad_requests_are_usage_errors) {
     static const struct {
         const char *backbone, *taps;
-        int side;
+        pb_size size;
         const char *words[3];
     } CASES[] = {
-        {"resnet19", "2", 64, {"resnet19", "efficientnet_lite0", "wide_resnet101_2"}},
-        {"", "2", 64, {"efficientnet_lite0"}},
-        {"efficientnet_lite0", "", 64, {"taps \"\"", "0 to 15"}},
-        {"efficientnet_lite0", "16", 64, {"taps \"16\"", "0 to 15"}},
-        {"efficientnet_lite0", "99999999999999999999", 64, {"taps \"99999999999999999999\""}},
-        {"efficientnet_lite0", "-1", 64, {"taps \"-1\""}},
-        {"efficientnet_lite0", "4,4", 64, {"taps \"4,4\"", "increasing"}},
-        {"efficientnet_lite0", "10,4", 64, {"taps \"10,4\"", "increasing"}},
-        {"efficientnet_lite0", "4,", 64, {"taps \"4,\""}},
-        {"efficientnet_lite0", ",4", 64, {"taps \",4\""}},
-        {"efficientnet_lite0", "4 10", 64, {"taps \"4 10\""}},
-        {"efficientnet_lite0", "4x", 64, {"taps \"4x\""}},
-        {"efficientnet_lite0", "0,1,2,3,4,5,6,7,8", 64, {"at most 8"}},
-        {"resnet18", "0", 64, {"taps \"0\"", "1 to 4"}},
-        {"resnet18", "2,5", 64, {"taps \"2,5\"", "1 to 4"}},
-        {"efficientnet_lite0", "4", 0, {"side 0", "multiple of 32"}},
-        {"efficientnet_lite0", "4", -32, {"side -32", "multiple of 32"}},
-        {"efficientnet_lite0", "4", 100, {"side 100", "multiple of 32"}},
+        {"resnet19", "2", {64, 64}, {"resnet19", "efficientnet_lite0", "wide_resnet101_2"}},
+        {"", "2", {64, 64}, {"efficientnet_lite0"}},
+        {"efficientnet_lite0", "", {64, 64}, {"taps \"\"", "0 to 15"}},
+        {"efficientnet_lite0", "16", {64, 64}, {"taps \"16\"", "0 to 15"}},
+        {"efficientnet_lite0", "99999999999999999999", {64, 64}, {"taps \"99999999999999999999\""}},
+        {"efficientnet_lite0", "-1", {64, 64}, {"taps \"-1\""}},
+        {"efficientnet_lite0", "4,4", {64, 64}, {"taps \"4,4\"", "increasing"}},
+        {"efficientnet_lite0", "10,4", {64, 64}, {"taps \"10,4\"", "increasing"}},
+        {"efficientnet_lite0", "4,", {64, 64}, {"taps \"4,\""}},
+        {"efficientnet_lite0", ",4", {64, 64}, {"taps \",4\""}},
+        {"efficientnet_lite0", "4 10", {64, 64}, {"taps \"4 10\""}},
+        {"efficientnet_lite0", "4x", {64, 64}, {"taps \"4x\""}},
+        {"efficientnet_lite0", "0,1,2,3,4,5,6,7,8", {64, 64}, {"at most 8"}},
+        {"resnet18", "0", {64, 64}, {"taps \"0\"", "1 to 4"}},
+        {"resnet18", "2,5", {64, 64}, {"taps \"2,5\"", "1 to 4"}},
+        {"efficientnet_lite0", "4", {0, 64}, {"0 x 64 pixels", "at least 32 x 32"}},
+        {"efficientnet_lite0", "4", {-32, -32}, {"-32 x -32 pixels", "at least 32 x 32"}},
+        {"efficientnet_lite0", "4", {31, 32}, {"31 x 32 pixels", "at least 32 x 32"}},
+        {"efficientnet_lite0", "4", {32, 31}, {"32 x 31 pixels", "at least 32 x 32"}},
     };
     for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         pb_network network;
-        pb_status status = pb_network_random(CASES[c].backbone, CASES[c].taps, CASES[c].side, 1, &network);
+        pb_status status = pb_network_random(CASES[c].backbone, CASES[c].taps, CASES[c].size, 1, &network);
         expect_failure(status, &network, PB_E_USAGE, CASES[c].words);
     }
     const char *taps = "untouched";
@@ -266,23 +267,27 @@ Test(network, names_end_with_null) {
 
 Test(network, eight_taps_are_possible) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0,1,2,3,4,5,6,7", 32, 1, &network));
+    test_must(pb_network_random("efficientnet_lite0", "0,1,2,3,4,5,6,7", test_square(32), 1, &network));
     cr_assert_eq(network.tap_count, PB_TAPS_MAX);
     for (int t = 1; t < PB_TAPS_MAX; t++)
         cr_assert_eq(network.taps[t], network.taps[t - 1] + 3);
     pb_network_free(&network);
 }
 
-Test(network, shapes_follow_the_side) {
-    static const int SIDES[] = {32, 64, 96, 224, 256, 512};
-    for (size_t s = 0; s < sizeof SIDES / sizeof *SIDES; s++) {
+/* A stride of 8 or 16 leaves as many places as begin in the image, along each axis by itself. */
+Test(network, shapes_follow_the_size) {
+    static const struct {
+        pb_size image, four, ten;
+    } CASES[] = {{{32, 32}, {4, 4}, {2, 2}},        {{224, 224}, {28, 28}, {14, 14}}, {{512, 32}, {64, 4}, {32, 2}},
+                 {{33, 47}, {5, 6}, {3, 3}},        {{640, 480}, {80, 60}, {40, 30}}, {{100, 257}, {13, 33}, {7, 17}}};
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         pb_network network;
-        test_must(pb_network_random("efficientnet_lite0", "4,10", SIDES[s], 1, &network));
+        test_must(pb_network_random("efficientnet_lite0", "4,10", CASES[c].image, 1, &network));
         pb_layer_shape image = pb_network_shape(&network, -1), four = pb_network_shape(&network, network.taps[0]),
                        ten = pb_network_shape(&network, network.taps[1]);
-        cr_assert(image.side == SIDES[s] && image.channels == 3);
-        cr_assert(four.side == SIDES[s] / 8 && four.channels == 40);
-        cr_assert(ten.side == SIDES[s] / 16 && ten.channels == 112);
+        cr_assert(pb_size_equal(image.size, CASES[c].image) && image.channels == 3);
+        cr_assert(pb_size_equal(four.size, CASES[c].four) && four.channels == 40);
+        cr_assert(pb_size_equal(ten.size, CASES[c].ten) && ten.channels == 112);
         pb_network_free(&network);
     }
 }
@@ -309,7 +314,7 @@ static void check_he(const pb_layer *layer) {
 
 Test(network, random_weights_have_hes_variance) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "15", 32, 7, &network));
+    test_must(pb_network_random("efficientnet_lite0", "15", test_square(32), 7, &network));
     for (int l = 0; l < network.layer_count; l++)
         check_he(&network.layers[l]);
     pb_network_free(&network);
@@ -317,9 +322,9 @@ Test(network, random_weights_have_hes_variance) {
 
 Test(network, random_weights_depend_on_seed_and_layer_alone) {
     pb_network a, b, other;
-    test_must(pb_network_random("efficientnet_lite0", "4", 32, 7, &a));
-    test_must(pb_network_random("efficientnet_lite0", "2,6", 64, 7, &b));
-    test_must(pb_network_random("efficientnet_lite0", "4", 32, 8, &other));
+    test_must(pb_network_random("efficientnet_lite0", "4", test_square(32), 7, &a));
+    test_must(pb_network_random("efficientnet_lite0", "2,6", test_square(64), 7, &b));
+    test_must(pb_network_random("efficientnet_lite0", "4", test_square(32), 8, &other));
     for (int l = 0; l < a.layer_count; l++) {
         size_t count = (size_t)a.layers[l].outputs * (size_t)(a.layers[l].inputs / a.layers[l].groups), same = 0;
         cr_assert_arr_eq(a.layers[l].weights, b.layers[l].weights, count * sizeof(float));
@@ -342,7 +347,7 @@ Test(network, memory_that_is_refused_leaves_nothing) {
         snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
         test_must(pb_fault_arm(fault, 0));
         pb_network network;
-        pb_status status = pb_network_random("efficientnet_lite0", "2", 32, 1, &network);
+        pb_status status = pb_network_random("efficientnet_lite0", "2", test_square(32), 1, &network);
         expect_failure(status, &network, PB_E_SYSTEM, NO_WORDS);
     }
     pb_network network = {0};

@@ -153,47 +153,58 @@ Test(ref, nearest_is_the_first_of_the_least) {
 
 /* ---- patch features ---- */
 
-/* Mean over 3x3 with zeros outside, at a whole place; in double. */
-static double mean_at(const float *tap, pb_layer_shape s, int row, int column, int channel) {
+/* Mean over patch x patch places with zeros outside, at a whole place; in double. */
+static double mean_at(const float *tap, pb_layer_shape s, int patch, int row, int column, int channel) {
     double sum = 0.0;
-    for (int i = 0; i < 9; i++) {
-        int y = row + i / 3 - 1, x = column + i % 3 - 1;
-        if (y >= 0 && y < s.side && x >= 0 && x < s.side)
-            sum += (double)tap[(y * s.side + x) * s.channels + channel];
+    for (int i = 0; i < patch * patch; i++) {
+        int y = row + i / patch - (patch - 1) / 2, x = column + i % patch - (patch - 1) / 2;
+        if (y >= 0 && y < s.size.height && x >= 0 && x < s.size.width)
+            sum += (double)tap[(y * s.size.width + x) * s.channels + channel];
     }
-    return sum / 9.0;
+    return sum / (patch * patch);
 }
 
 /* The value of the means at a place between pixels: the contract's (i + 0.5) * in / out - 0.5, clamped. */
-static double mean_between(const float *tap, pb_layer_shape s, int grid, int row, int column, int channel) {
-    double y = fmin(fmax((row + 0.5) * s.side / grid - 0.5, 0.0), s.side - 1.0);
-    double x = fmin(fmax((column + 0.5) * s.side / grid - 0.5, 0.0), s.side - 1.0);
+static double mean_between(const float *tap, pb_layer_shape s, int patch, pb_size grid, int row, int column, int channel) {
+    double y = fmin(fmax((row + 0.5) * s.size.height / grid.height - 0.5, 0.0), s.size.height - 1.0);
+    double x = fmin(fmax((column + 0.5) * s.size.width / grid.width - 0.5, 0.0), s.size.width - 1.0);
     double value = 0.0;
-    for (int r = 0; r < s.side; r++) /* hat functions: 1 at a pixel, 0 at its neighbours, linear between */
-        for (int c = 0; c < s.side; c++)
-            value += fmax(0.0, 1.0 - fabs(y - r)) * fmax(0.0, 1.0 - fabs(x - c)) * mean_at(tap, s, r, c, channel);
+    for (int r = 0; r < s.size.height; r++) /* hat functions: 1 at a pixel, 0 at its neighbours, linear between */
+        for (int c = 0; c < s.size.width; c++)
+            value += fmax(0.0, 1.0 - fabs(y - r)) * fmax(0.0, 1.0 - fabs(x - c)) * mean_at(tap, s, patch, r, c, channel);
     return value;
 }
 
-/* With |values| <= 1: a mean is wrong by at most 11 roundings (nine sums, 1/9, a product) of at most 1 each, and each blend adds
- * at most 5 (the fraction and the difference, each times 2; the sum). */
-Test(ref, patch_features_are_within_their_rounding) {
-    static const pb_layer_shape SHAPES[3] = {{6, 4}, {3, 5}, {5, 2}};
+/* With |values| <= 1: a mean over n places is wrong by at most n + 2 roundings (n sums, 1/n, a product) of at most 1 each, and
+ * each blend adds at most 5 (the fraction and the difference, each times 2; the sum). */
+static void check_rounding(int patch, const pb_layer_shape *shapes) {
     enum { N = 2, DIM = 11 };
-    float *taps[3], *features = constants(NAN, N * 36 * DIM);
+    const pb_size grid = shapes[0].size;
+    const int patches = grid.width * grid.height;
+    float *taps[3], *features = constants(NAN, (size_t)(N * patches * DIM));
     for (int t = 0; t < 3; t++)
-        taps[t] = numbers(UNIFORM, (uint32_t)t, (size_t)(N * SHAPES[t].side * SHAPES[t].side * SHAPES[t].channels));
-    pb_ref_patch_features(3, SHAPES, (const float *const *)taps, N, features);
-    for (int patch = 0; patch < N * 36; patch++)
+        taps[t] = numbers(UNIFORM, (uint32_t)t, N * pb_layer_shape_values(shapes[t]));
+    pb_ref_patch_features(patch, 3, shapes, (const float *const *)taps, N, features);
+    for (int p = 0; p < N * patches; p++)
         for (int t = 0, at = 0; t < 3; t++)
-            for (int c = 0; c < SHAPES[t].channels; c++, at++) {
-                const float *tap = taps[t] + patch / 36 * SHAPES[t].side * SHAPES[t].side * SHAPES[t].channels;
-                double exact = mean_between(tap, SHAPES[t], 6, patch % 36 / 6, patch % 6, c);
-                double found = features[patch * DIM + at];
-                cr_assert(fabs(found - exact) <= (11 + 5 + 5) * U, "patch %d tap %d channel %d: %a, exactly %a", patch, t, c,
-                          found, exact);
+            for (int c = 0; c < shapes[t].channels; c++, at++) {
+                const float *tap = taps[t] + (size_t)(p / patches) * pb_layer_shape_values(shapes[t]);
+                double exact = mean_between(tap, shapes[t], patch, grid, p % patches / grid.width, p % grid.width, c);
+                double found = features[p * DIM + at];
+                cr_assert(fabs(found - exact) <= (patch * patch + 2 + 5 + 5) * U,
+                          "%d x %d, place %d tap %d channel %d: %a, exactly %a", patch, patch, p, t, c, found, exact);
             }
     for (int t = 0; t < 3; t++)
         pb_release(&taps[t]);
     pb_release(&features);
+}
+
+/* Squares, and rectangles whose taps are coarser along one axis, along both, and finer along one. */
+Test(ref, patch_features_are_within_their_rounding) {
+    static const pb_layer_shape SHAPES[][3] = {{{{6, 6}, 4}, {{3, 3}, 5}, {{5, 5}, 2}},
+                                               {{{8, 4}, 4}, {{4, 2}, 5}, {{8, 2}, 2}},
+                                               {{{3, 7}, 4}, {{2, 4}, 5}, {{5, 4}, 2}}};
+    for (size_t s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++)
+        for (int patch = 1; patch <= 5; patch += 2)
+            check_rounding(patch, SHAPES[s]);
 }

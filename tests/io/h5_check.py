@@ -131,16 +131,16 @@ def check_bank(path, rows, dim):
     return repr(attributes(file))
 
 
-def check_results(path, csv_path, images, grid, bank_rows):
-    images, grid, bank_rows = int(images), int(grid), int(bank_rows)
+def check_results(path, csv_path, *numbers):
+    images, rows, columns, bank_rows = map(int, numbers)
     file = h5py.File(path, "r")
     index = numpy.arange(images)
-    maps = (numpy.arange(images * grid * grid, dtype="f4") / numpy.float32(3)).reshape(images, grid, grid)
+    maps = (numpy.arange(images * rows * columns, dtype="f4") / numpy.float32(3)).reshape(images, rows, columns)
     score = (index / 7).astype("f4")
-    patch, nearest = index * 5 % (grid * grid), index * 11 % bank_rows
+    patch, nearest = index * 5 % (rows * columns), index * 11 % bank_rows
     paths = [f"p/{i}, \"quoted\".png" if i % 3 == 0 else f"p/{i}.png" for i in range(images)]
     labels = [i % 3 - 1 for i in range(images)]
-    same("map", column(file, "map", "<f4", (images, grid, grid), checked=False), maps)
+    same("map", column(file, "map", "<f4", (images, rows, columns), checked=False), maps)
     same("map_crc32c", column(file, "map_crc32c", "<u4", (images,)), [crc32c(row.tobytes()) for row in maps])
     same("score", column(file, "score", "<f4", (images,)), score)
     same("patch", column(file, "patch", "<u4", (images,)), patch)
@@ -157,7 +157,7 @@ def check_results(path, csv_path, images, grid, bank_rows):
     same("csv head", found[0], "path,split,class,group,label,score,patch_row,patch_column,nearest_row,nearest_path".split(","))
     for i in range(images):
         row = [paths[i], ["train", "test"][i % 2], "bolt\nnut" if i % 4 == 0 else "", f"m{i // 2}",
-               "" if labels[i] < 0 else str(labels[i]), "%.9g" % score[i], str(patch[i] // grid), str(patch[i] % grid),
+               "" if labels[i] < 0 else str(labels[i]), "%.9g" % score[i], str(patch[i] // columns), str(patch[i] % columns),
                str(nearest[i]), f"bank/{nearest[i]}.png"]
         same(f"csv row {i}", found[i + 1], row)
         same("csv float", numpy.float32(found[i + 1][5]), score[i])

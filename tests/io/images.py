@@ -5,8 +5,9 @@ Usage:  images.py make FOLDER           writes good/ (files to be decoded), larg
                                         bad/ (files to be refused), attack/
         images.py brightness FILE...    one line "MEAN DEVIATION STEP PERCENTILE" a file, of Pillow's "L"
         images.py input FILTER < REQUESTS
-                                        requests as in tests/golden/pillow_resize.py but "W H C SIDE CROP SEED": CRC-32 of what
-                                        torchvision's Resize(SIDE, FILTER), CenterCrop(CROP) make of the image as RGB
+                                        requests as in tests/golden/pillow_resize.py but "W H C RW RH CW CH SEED": CRC-32 of what
+                                        torchvision's Resize, CenterCrop((CH, CW)) make of the image as RGB: Resize(RW, FILTER)
+                                        when RH is 0, Resize((RH, RW), FILTER) when it is not, none when both are 0
 
 PNG kinds that Pillow cannot write (interlaced, grey of 2 and 4 bits, tRNS of grey and RGB, 16 bits, eXIf) are written here; JPEG
 kinds that it cannot write (YCCK, inks without Adobe's marker, RGB) are made from what it writes by another marker.
@@ -254,19 +255,26 @@ def brightness(paths):
         print(f"{grey.mean():.17g} {grey.std():.17g} {step:.17g} {percentile:.17g}")
 
 
+def fitted(image, resize_width, resize_height, crop_width, crop_height, how):
+    width, height = image.size
+    if resize_height:
+        image = image.resize((resize_width, resize_height), how)
+    elif resize_width:
+        short, long = (width, height) if width <= height else (height, width)
+        new_short, new_long = resize_width, int(resize_width * long / short)
+        image = image.resize((new_short, new_long) if width <= height else (new_long, new_short), how)
+    top, left = int(round((image.height - crop_height) / 2.0)), int(round((image.width - crop_width) / 2.0))
+    return image.crop((left, top, left + crop_width, top + crop_height))
+
+
 def network_inputs(how, requests):
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
     import pillow_resize
     for line in requests:
-        width, height, channels, side, crop, seed = map(int, line.split())
+        width, height, channels, *fit, seed = map(int, line.split())
         raw = pillow_resize.formula_image(width, height, channels, seed)
         image = Image.frombytes("L" if channels == 1 else "RGB", (width, height), raw).convert("RGB")
-        short, long = (width, height) if width <= height else (height, width)
-        new_short, new_long = side, int(side * long / short)
-        new_width, new_height = (new_short, new_long) if width <= height else (new_long, new_short)
-        image = image.resize((new_width, new_height), pillow_resize.FILTERS[how])
-        top, left = int(round((new_height - crop) / 2.0)), int(round((new_width - crop) / 2.0))
-        print(f"{zlib.crc32(image.crop((left, top, left + crop, top + crop)).tobytes()):08x}")
+        print(f"{zlib.crc32(fitted(image, *fit, pillow_resize.FILTERS[how]).tobytes()):08x}")
 
 
 def main(words):

@@ -38,9 +38,9 @@ static void write_bank(const char *path) {
 }
 
 static void write_results(const char *path, const char *csv_path) {
-    enum { IMAGES = 5, GRID = 3 };
-    float score[IMAGES] = {0.5f, 3.25f, 2.0f, 0.25f, 7.0f}, map[IMAGES * GRID * GRID] = {0};
-    uint32_t patch[IMAGES] = {0, 8, 5, 1, 3}, nearest[IMAGES] = {0, 1, 1, 0, 0};
+    enum { IMAGES = 5, ROWS = 3, COLUMNS = 4 };
+    float score[IMAGES] = {0.5f, 3.25f, 2.0f, 0.25f, 7.0f}, map[IMAGES * ROWS * COLUMNS] = {0};
+    uint32_t patch[IMAGES] = {0, 11, 6, 1, 4}, nearest[IMAGES] = {0, 1, 1, 0, 0};
     double brightness[IMAGES][PB_BRIGHTNESS_STATS] = {{0}};
     uint64_t index[IMAGES] = {0, 1, 2, 3, 4};
     char names[IMAGES][16], *bank_paths[2] = {names[0], names[1]};
@@ -50,7 +50,7 @@ static void write_results(const char *path, const char *csv_path) {
         snprintf(names[i], sizeof names[i], "t/%d.png", i);
         records[i] = (pb_record){.path = names[i], .class = "", .group = ""};
     }
-    sample_assert_ok(pb_results_create(path, IMAGES, GRID, NULL, &writer));
+    sample_assert_ok(pb_results_create(path, IMAGES, (pb_size){.width = COLUMNS, .height = ROWS}, NULL, &writer));
     pb_result_block block = {IMAGES, score, map, patch, nearest, brightness};
     sample_assert_ok(pb_results_write(writer, 0, &block, index, records));
     sample_assert_ok(pb_results_publish(&writer, csv_path, bank_paths, 2));
@@ -103,7 +103,7 @@ Test(formats_doc, program_reads_our_files) {
                      "bank row 0: a/one.png, patch 0, 0\n"
                      "bank row 1: b/two.jpg, patch 27, 4\n"
                      "worst t/4.png: 7.0000 at 1, 0, nearest bank row 0\n"
-                     "worst t/1.png: 3.2500 at 2, 2, nearest bank row 1\n"
+                     "worst t/1.png: 3.2500 at 2, 3, nearest bank row 1\n"
                      "worst t/2.png: 2.0000 at 1, 2, nearest bank row 1\n");
     char *program = extract(), *answer = run(made.folder, program);
     cr_assert_str_eq(answer, expected);

@@ -102,14 +102,25 @@ Test(resize, keeps_what_needs_no_change) {
 }
 
 typedef struct input_case {
-    int width, height, channels, side, crop;
+    int width, height, channels;
+    pb_size resize, crop;
 } input_case;
 
 static const input_case INPUTS[] = {
-    {300, 300, 1, 256, 224}, {301, 257, 1, 256, 224}, {240, 275, 3, 256, 224}, {400, 300, 3, 224, 224}, {300, 401, 1, 224, 224},
-    {224, 224, 3, 224, 224}, {500, 224, 3, 224, 224}, {224, 777, 1, 224, 223}, {97, 31, 3, 64, 33},     {31, 97, 3, 64, 32},
-    {1, 1, 3, 9, 4},         {2, 31, 1, 8, 8},        {640, 481, 3, 33, 32},   {481, 640, 1, 35, 32},   {75, 76, 3, 37, 30},
-    {1000, 3, 3, 3, 2},      {1023, 767, 3, 255, 224},
+    {300, 300, 1, {256, 0}, {224, 224}}, {301, 257, 1, {256, 0}, {224, 224}}, {240, 275, 3, {256, 0}, {224, 224}},
+    {400, 300, 3, {224, 0}, {224, 224}}, {300, 401, 1, {224, 0}, {224, 224}}, {224, 224, 3, {224, 0}, {224, 224}},
+    {500, 224, 3, {224, 0}, {224, 224}}, {224, 777, 1, {224, 0}, {223, 223}}, {97, 31, 3, {64, 0}, {33, 33}},
+    {31, 97, 3, {64, 0}, {32, 32}},      {1, 1, 3, {9, 0}, {4, 4}},           {2, 31, 1, {8, 0}, {8, 8}},
+    {640, 481, 3, {33, 0}, {32, 32}},    {481, 640, 1, {35, 0}, {32, 32}},    {75, 76, 3, {37, 0}, {30, 30}},
+    {1000, 3, 3, {3, 0}, {2, 2}},        {1023, 767, 3, {255, 0}, {224, 224}},
+    /* cuts that are wider than high and the other way round, with odd and even margins, and of the whole */
+    {400, 300, 3, {128, 0}, {160, 96}},  {301, 400, 1, {128, 0}, {97, 150}},  {300, 301, 3, {65, 0}, {64, 33}},
+    {640, 480, 3, {120, 0}, {160, 120}}, {97, 31, 1, {31, 0}, {96, 30}},
+    /* both sides, whatever the shape of the image: neither, one and both axes change */
+    {400, 300, 3, {320, 240}, {320, 240}}, {300, 400, 1, {320, 240}, {224, 160}}, {97, 31, 3, {31, 97}, {30, 64}},
+    {64, 48, 3, {64, 48}, {63, 48}},       {64, 48, 1, {64, 30}, {33, 29}},       {5, 300, 3, {33, 32}, {32, 32}},
+    /* as they are */
+    {64, 48, 3, {0, 0}, {64, 48}},         {65, 48, 1, {0, 0}, {32, 33}},         {33, 90, 3, {0, 0}, {32, 64}},
 };
 enum { INPUT_COUNT = sizeof INPUTS / sizeof *INPUTS };
 
@@ -118,8 +129,8 @@ static void check_inputs(const char *name) {
     size_t length = 0;
     for (int n = 0; n < INPUT_COUNT; n++) {
         input_case c = INPUTS[n];
-        length += (size_t)snprintf(requests + length, sizeof requests - length, "%d %d %d %d %d %d\n", c.width, c.height,
-                                   c.channels, c.side, c.crop, n);
+        length += (size_t)snprintf(requests + length, sizeof requests - length, "%d %d %d %d %d %d %d %d\n", c.width, c.height,
+                                   c.channels, c.resize.width, c.resize.height, c.crop.width, c.crop.height, n);
     }
     snprintf(words, sizeof words, "input %s", name);
     char *answers = oracle_python("tests/io/images.py", words, requests), *rest = answers;
@@ -127,13 +138,14 @@ static void check_inputs(const char *name) {
         input_case c = INPUTS[n];
         pb_image image = {.width = c.width, .height = c.height, .channels = c.channels};
         image.pixels = oracle_formula(c.width, c.height, c.channels, (uint32_t)n);
-        size_t size = (size_t)c.crop * (size_t)c.crop * 3;
+        const pb_fit fit = {c.resize, c.crop, filter_named(name)};
+        size_t size = pb_size_area(c.crop) * 3;
         uint8_t *out = malloc(size);
-        pb_status status = pb_image_to_input(&image, c.side, c.crop, filter_named(name), out);
+        pb_status status = pb_image_to_input(&image, &fit, out);
         cr_assert_eq(status.code, PB_OK, "%s", status.message);
         uint32_t expected = (uint32_t)strtoul(rest, &rest, 16), crc = oracle_crc32(out, size);
-        cr_assert_eq(crc, expected, "%s: %d x %d x %d, side %d, crop %d: %08x, in Pillow %08x", name, c.width, c.height,
-                     c.channels, c.side, c.crop, crc, expected);
+        cr_assert_eq(crc, expected, "%s: %d x %d x %d, resize %d x %d, crop %d x %d: %08x, in Pillow %08x", name, c.width,
+                     c.height, c.channels, c.resize.width, c.resize.height, c.crop.width, c.crop.height, crc, expected);
         free(image.pixels);
         free(out);
     }
@@ -148,15 +160,16 @@ Test(resize, input_is_torchvisions_resize_and_crop) {
 
 Test(resize, refuses_too_narrow_images) {
     static uint8_t pixels[PB_IMAGE_SIDE_MAX], out[224 * 224 * 3];
+    const pb_fit fit = {.resize = {224, 0}, .crop = {224, 224}, .filter = PB_FILTER_BILINEAR};
     pb_image image = {.width = PB_IMAGE_SIDE_MAX, .height = 1, .channels = 1, .pixels = pixels};
-    pb_status status = pb_image_to_input(&image, 224, 224, PB_FILTER_BILINEAR, out);
+    pb_status status = pb_image_to_input(&image, &fit, out);
     cr_assert_eq(status.code, PB_E_INPUT);
     cr_assert_not_null(strstr(status.message, "65535 x 1"), "%s", status.message);
     image.width = 1;
     image.height = 293; /* 224 * 293 = 65632 rows; 292 would just do */
-    status = pb_image_to_input(&image, 224, 224, PB_FILTER_BILINEAR, out);
+    status = pb_image_to_input(&image, &fit, out);
     cr_assert_eq(status.code, PB_E_INPUT);
     image.height = 292;
-    status = pb_image_to_input(&image, 224, 224, PB_FILTER_BILINEAR, out);
+    status = pb_image_to_input(&image, &fit, out);
     cr_assert_eq(status.code, PB_OK, "%s", status.message);
 }

@@ -17,7 +17,7 @@ Test(info, of_a_bank_and_of_results) {
     says("option.projection");
     must(patchbank(2, "score --archive archive --bank b.h5 --weights random:7 --results r"), 0);
     must(patchbank(2, "info --results r"), 0);
-    says("14 images, patch maps of 12 x 12");
+    says("14 images, patch maps 12 wide and 12 high");
     says("bank_sha256");
 }
 

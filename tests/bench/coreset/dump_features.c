@@ -36,9 +36,10 @@ static void open_all(dump *d, char **argv, int dims) {
     must(pb_archive_open(argv[1], &d->archive));
     must(pb_safetensors_open(argv[2], &weights));
     must(pb_backbone_defaults("efficientnet_lite0", &taps, &side));
-    must(pb_network_load("efficientnet_lite0", taps, SIDE, pb_safetensors_lookup, weights, &network));
+    must(pb_network_load("efficientnet_lite0", taps, (pb_size){SIDE, SIDE}, pb_safetensors_lookup, weights, &network));
     must(pb_device_open("cpu", 1, &d->device));
-    must(pb_extractor_create(d->device, &network, NULL, 1, &d->extractor));
+    const pb_features how = {.patch = 3, .image = {SIDE, SIDE}};
+    must(pb_extractor_create(d->device, &network, &how, 1, &d->extractor));
     must(pb_projection_create(d->device, 0, pb_extractor_dim(d->extractor), dims, &d->projection));
     pb_network_free(&network);
     pb_safetensors_close(&weights);
@@ -49,13 +50,14 @@ static void open_all(dump *d, char **argv, int dims) {
 
 static void dump_image(dump *d, uint64_t index) {
     static uint8_t input[SIDE * SIDE * 3];
-    size_t rows = (size_t)pb_extractor_grid(d->extractor) * (size_t)pb_extractor_grid(d->extractor);
+    const pb_fit fit = {.resize = {SIDE, 0}, .crop = {SIDE, SIDE}, .filter = PB_FILTER_BILINEAR};
+    size_t rows = pb_size_area(pb_extractor_grid(d->extractor));
     pb_span span;
     pb_image image;
     const float *features, *projected;
     must(pb_archive_read(d->archive, index, 1, &span));
     must(pb_image_decode(span.bytes, span.size, &image));
-    must(pb_image_to_input(&image, SIDE, SIDE, PB_FILTER_BILINEAR, input));
+    must(pb_image_to_input(&image, &fit, input));
     must(pb_extractor_run(d->extractor, input, 1, &features));
     must(pb_projection_apply(d->projection, features, rows, &projected));
     if (fwrite(projected, sizeof(float) * (size_t)pb_projection_dim(d->projection), rows, d->out) != rows)

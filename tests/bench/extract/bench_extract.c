@@ -63,14 +63,14 @@ static void read_cpu_model(char text[128]) {
 static void set_up(bench *b, const char *weights, const char *images) {
     pb_safetensors *tensors;
     must(pb_safetensors_open(weights, &tensors));
-    must(pb_network_load("efficientnet_lite0", "4,10", SIDE, pb_safetensors_lookup, tensors, &b->network));
+    must(pb_network_load("efficientnet_lite0", "4,10", (pb_size){SIDE, SIDE}, pb_safetensors_lookup, tensors, &b->network));
     pb_safetensors_close(&tensors);
     must(pb_device_open("cpu", 1, &b->device));
     must(pb_device_alloc(b->device, (size_t)BATCH * IMAGE_BYTES, &b->images, "images"));
     read_images(images, b->images);
     for (int t = 0; t < TAPS; t++) {
         pb_layer_shape shape = pb_network_shape(&b->network, b->network.taps[t]);
-        b->values[t] = (size_t)shape.side * (size_t)shape.side * (size_t)shape.channels;
+        b->values[t] = pb_layer_shape_values(shape);
         must(pb_device_alloc(b->device, BATCH * b->values[t] * sizeof(float), &b->taps[t], "taps"));
         for (int r = 0; r < 2; r++)
             must(pb_allocate(&b->reference[r][t], b->values[t], sizeof(float), "reference"));
@@ -109,7 +109,7 @@ static void run_once(work *w) {
     if (w->compiled)
         must(pb_device_run(w->b->device, w->compiled, w->b->images, w->batch, w->b->taps));
     else
-        must(pb_extractor_run(w->extractor, w->b->images, w->batch, &w->features));
+        must(pb_extractor_run(w->extractor, w->b->images, (size_t)w->batch, &w->features));
 }
 
 static int repeats_of(int batch) { return batch == 1 ? REPEATS_MAX : REPEATS_MAX / batch; }
@@ -166,15 +166,16 @@ static bool bench_network(bench *b, int batch) {
 
 static bool bench_features(bench *b, int batch) {
     work w = {.b = b, .batch = batch};
-    must(pb_extractor_create(b->device, &b->network, NULL, batch, &w.extractor));
+    const pb_features how = {.patch = 3, .image = {SIDE, SIDE}};
+    must(pb_extractor_create(b->device, &b->network, &how, batch, &w.extractor));
     timing times = measure(&w, repeats_of(batch));
-    size_t grid = (size_t)pb_extractor_grid(w.extractor), count = grid * grid * (size_t)pb_extractor_dim(w.extractor);
+    size_t count = pb_size_area(pb_extractor_grid(w.extractor)) * (size_t)pb_extractor_dim(w.extractor);
     pb_layer_shape shapes[TAPS];
     for (int t = 0; t < TAPS; t++)
         shapes[t] = pb_network_shape(&b->network, b->network.taps[t]);
     float *expected;
     must(pb_allocate(&expected, count, sizeof *expected, "reference"));
-    pb_ref_patch_features(TAPS, shapes, (const float *const *)b->reference[0], 1, expected);
+    pb_ref_patch_features(how.patch, TAPS, shapes, (const float *const *)b->reference[0], 1, expected);
     bool ok = true;
     double worst = difference(w.features, expected, count, &ok);
     print_row(&w, "features", times, worst, ok);

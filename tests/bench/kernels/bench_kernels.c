@@ -333,13 +333,13 @@ static void bench_project(set *s, size_t n, int dim, int out_dim) {
 }
 
 /* The taps of efficientnet-lite0 at 224 pixels. */
-static const pb_layer_shape SHAPES[2] = {{28, 40}, {14, 112}};
+static const pb_layer_shape SHAPES[2] = {{{28, 28}, 40}, {{14, 14}, 112}};
 enum { FIRST_TAP = 28 * 28 * 40, SECOND_TAP = 14 * 14 * 112, FEATURES = 28 * 28 * 152 };
 
 static void run_patches(void *argument) {
     job *j = argument;
     const float *taps[2] = {j->rows, j->queries};
-    must(pb_cpu_patch_features(&j->device, 2, SHAPES, taps, (int)j->count, j->out));
+    must(pb_cpu_patch_features(&j->device, 3, 2, SHAPES, taps, (int)j->count, j->out));
 }
 
 static bool check_patches(void *argument) {
@@ -348,7 +348,7 @@ static bool check_patches(void *argument) {
     const float *taps[2] = {j->rows + last * FIRST_TAP, j->queries + last * SECOND_TAP};
     float *expected;
     must(pb_allocate(&expected, FEATURES, sizeof *expected, "bench"));
-    pb_ref_patch_features(2, SHAPES, taps, 1, expected);
+    pb_ref_patch_features(3, 2, SHAPES, taps, 1, expected);
     bool ok = memcmp(expected, j->out + last * FEATURES, FEATURES * sizeof *expected) == 0;
     pb_release(&expected);
     return ok;
