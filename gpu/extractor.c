@@ -69,8 +69,8 @@ static pb_status measure(pb_extractor *e, const pb_network *network) {
         e->grid = is_cut(e) ? e->grid : e->tile_grid;
     }
     if (is_cut(e) && how->is_patchcore && how->patchcore.stride > 1)
-        return pb_fail(PB_E_UNSUPPORTED, "tiles with a patch stride of %d: only with a stride of 1 do the patches of all tiles lie"
-                       " on one grid", how->patchcore.stride);
+        return pb_fail(PB_E_UNSUPPORTED, "tiles with a patch stride of %d: only with a stride of 1 do the patches of all tiles"
+                       " lie on one grid", how->patchcore.stride);
     size_t images = (size_t)e->batch_max / e->tiles;
     e->images_max = images > 0 ? images : 1;
     return pb_ok();
