@@ -239,8 +239,8 @@ static void unit_row(float *row, int dim) {
     float sum = 0.0f;
     for (int k = 0; k < dim; k++)
         sum = __builtin_fmaf(row[k], row[k], sum);
-    float length = __builtin_sqrtf(sum);
-    for (int k = 0; k < dim && length > 0; k++)
+    float length = __builtin_isinf(sum) ? __builtin_nanf("") : __builtin_sqrtf(sum);
+    for (int k = 0; k < dim && !(length <= 0); k++)
         row[k] /= length;
 }
 

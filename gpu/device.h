@@ -111,7 +111,8 @@ PB_CHECKED pb_status pb_device_patchcore_features(pb_device *device, const pb_pa
                                                   float *features);
 
 /* Divides each row [n][dim] (device memory, in place) by its Euclidean length, canonically: the order of arithmetic is
- * pb_ref_unit_rows'. A row of zeros stays one. Between unit rows, distance^2 / 2 is 1 - cosine. */
+ * pb_ref_unit_rows'. A row whose square is 0 stays as it is; one whose square overflows becomes NaN. Between unit rows,
+ * distance^2 / 2 is 1 - cosine. */
 PB_CHECKED pb_status pb_device_unit_rows(pb_device *device, float *rows, size_t n, int dim);
 
 /* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all

@@ -112,9 +112,9 @@ void pb_ref_unit_rows(float *rows, size_t n, int dim) {
         float sum = 0.0f;
         for (int k = 0; k < dim; k++)
             sum = fmaf(rows[k], rows[k], sum);
-        float length = sqrtf(sum);
-        for (int k = 0; k < dim; k++)
-            rows[k] = length > 0 ? rows[k] / length : rows[k];
+        float length = isinf(sum) ? NAN : sqrtf(sum);
+        for (int k = 0; k < dim && !(length <= 0); k++)
+            rows[k] /= length;
     }
 }
 

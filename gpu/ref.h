@@ -36,7 +36,7 @@ void pb_ref_patchcore_features(const pb_patchcore *how, int tap_count, const pb_
                                int n, float *features);
 
 /* Twin of pb_device_unit_rows. Arithmetic, all float: s = +0; s = fmaf(x[k], x[k], s) in sequence over k; x[k] / sqrtf(s), both
- * rounded correctly; a row of s = 0 stays as it is. */
+ * rounded correctly; a row of s = 0 stays as it is, one of s = infinity becomes NaN (0 would look like a feature). */
 void pb_ref_unit_rows(float *rows, size_t n, int dim);
 
 /* Twin of pb_device_project. */

@@ -212,6 +212,28 @@ Test(SUITE, mean_row_is_the_twins) {
                     check_means(kernels, (kind)k, PATCHES[p], (pb_layer_shape){{1 + size % 5, 1 + size / 5 * 2}, CHANNELS[c]});
 }
 
+/* Rows of zeros, of numbers whose squares vanish or overflow, and of one that is not a number, too: NaNs are compared as NaNs,
+ * for their bits are the processor's. */
+Test(SUITE, unit_row_is_the_twins) {
+    const pb_cpu_kernels *kernels = set();
+    for (int k = 0; k < KINDS; k++)
+        for (size_t s = 1; s < LENGTH(SIZES); s++)
+            for (int special = 0; special < 3; special++) {
+                float *actual = numbers((kind)k, 0, SIZES[s]), *expected = numbers((kind)k, 0, SIZES[s]);
+                actual[SIZES[s]] = expected[SIZES[s]] = 7.0f; /* one beyond: stays as it is */
+                if (special > 0)
+                    actual[SIZES[s] / 2] = expected[SIZES[s] / 2] = special == 1 ? NAN : -INFINITY;
+                kernels->unit_row(actual, (int)SIZES[s]);
+                pb_ref_unit_rows(expected, 1, (int)SIZES[s]);
+                for (size_t i = 0; i <= SIZES[s]; i++)
+                    cr_assert(pb_float_bits(actual[i]) == pb_float_bits(expected[i]) || (isnan(actual[i]) && isnan(expected[i])),
+                              "kind %d, %zu values, value %zu: %a, not %a", k, SIZES[s], i, (double)actual[i],
+                              (double)expected[i]);
+                pb_release(&actual);
+                pb_release(&expected);
+            }
+}
+
 Test(SUITE, blend_is_one_fused_multiply_add) {
     const pb_cpu_kernels *kernels = set();
     for (int k = 0; k < KINDS; k++)

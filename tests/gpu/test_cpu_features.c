@@ -79,6 +79,25 @@ Test(cpu_features, patch_features_are_the_twins_for_any_kernels) {
     }
 }
 
+/* All rows, on any number of threads, and not one beyond. */
+Test(cpu_features, unit_rows_are_the_twins_for_any_threads) {
+    static const size_t ROWS[] = {0, 1, 2, 23, 500};
+    for (size_t t = 0; t < LENGTH(THREADS); t++) {
+        pb_device *device = opened("cpu", THREADS[t]);
+        for (size_t r = 0; r < LENGTH(ROWS); r++)
+            for (int dim = 1; dim <= 152; dim += 151) {
+                const size_t count = (ROWS[r] + 1) * (size_t)dim;
+                float *actual = numbers(MIXED, 4, count), *expected = numbers(MIXED, 4, count);
+                assert_done(pb_device_unit_rows(device, actual, ROWS[r], dim));
+                pb_ref_unit_rows(expected, ROWS[r], dim);
+                assert_same_bits(actual, expected, count);
+                pb_release(&actual);
+                pb_release(&expected);
+            }
+        pb_device_close(&device);
+    }
+}
+
 static void check_project(pb_device *device, kind k, size_t n, int dim, int out_dim) {
     const size_t width = (size_t)out_dim;
     float *rows = numbers(k, 0, n * (size_t)dim), *matrix = numbers(k, 1, (size_t)dim * width);

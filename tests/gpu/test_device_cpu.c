@@ -5,6 +5,7 @@
 #include "networks.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 
 static const char *kernels_of(const pb_device *device) { return ((const pb_cpu_state *)device->state)->kernels->name; }
@@ -56,6 +57,45 @@ Test(device_cpu, memory_is_aligned_and_copies_copy) {
         cr_assert_null(memory);
     }
     pb_device_close(&device);
+}
+
+/* Stretches go where they belong, and what lies between them stays; a copy of nothing touches nothing. */
+Test(device_cpu, blocks_are_copied_line_by_line) {
+    enum { FROM_PITCH = 13, TO_PITCH = 17, LINES = 9 };
+    static const size_t WIDTHS[] = {0, 1, 5, 13}, HEIGHTS[] = {0, 1, 9};
+    pb_device *device;
+    uint8_t *from, *to, host[FROM_PITCH * LINES], found[TO_PITCH * LINES], filled[TO_PITCH * LINES];
+    test_must(pb_device_open("cpu", 1, &device));
+    test_must(pb_device_alloc(device, sizeof host, &from, "from"));
+    test_must(pb_device_alloc(device, sizeof found, &to, "to"));
+    for (size_t i = 0; i < sizeof host; i++)
+        host[i] = (uint8_t)(i % 251);
+    memset(filled, 0xEE, sizeof filled);
+    test_must(pb_device_upload(device, from, host, sizeof host));
+    for (size_t w = 0; w < 4; w++)
+        for (size_t h = 0; h < 3; h++) {
+            test_must(pb_device_upload(device, to, filled, sizeof filled));
+            test_must(pb_device_copy_block(device, to, TO_PITCH, from, FROM_PITCH, WIDTHS[w], HEIGHTS[h]));
+            test_must(pb_device_download(device, found, to, sizeof found));
+            for (size_t i = 0; i < sizeof found; i++) {
+                size_t line = i / TO_PITCH, place = i % TO_PITCH;
+                bool copied = line < HEIGHTS[h] && place < WIDTHS[w];
+                cr_assert_eq(found[i], copied ? host[line * FROM_PITCH + place] : 0xEE, "%zu x %zu, byte %zu", WIDTHS[w],
+                             HEIGHTS[h], i);
+            }
+        }
+    test_must(pb_device_copy_block(device, NULL, 0, NULL, 0, 0, 5));
+    pb_device_release(device, &from);
+    pb_device_release(device, &to);
+    pb_device_close(&device);
+}
+
+Test(device_cpu, a_pitch_below_the_width_is_our_defect, .signal = SIGABRT) {
+    uint8_t bytes[8] = {0};
+    pb_device *device;
+    test_must(pb_device_open("cpu", 1, &device));
+    pb_status status = pb_device_copy_block(device, bytes + 4, 2, bytes, 1, 2, 1);
+    (void)status;
 }
 
 Test(device_cpu, memory_that_is_refused_is_an_error) {

@@ -208,3 +208,64 @@ Test(ref, patch_features_are_within_their_rounding) {
         for (int patch = 1; patch <= 5; patch += 2)
             check_rounding(patch, SHAPES[s]);
 }
+
+/* ---- unit rows ---- */
+
+/* A sum of dim squares, none negative, is off by at most dim roundings, its root by half of that and one of its own, the quotient
+ * by one more. The same direction for rows of any magnitude: what must be found is x / |x|, in double. */
+Test(ref, unit_rows_are_within_their_rounding) {
+    static const int DIMS[] = {1, 2, 31, 152, 1000};
+    static const float MAGNITUDES[] = {1.0f, 1e-15f, 1e15f};
+    enum { N = 7 };
+    for (size_t d = 0; d < LENGTH(DIMS); d++)
+        for (size_t m = 0; m < LENGTH(MAGNITUDES); m++) {
+            const int dim = DIMS[d];
+            float *rows = numbers(UNIFORM, 0, (size_t)(N * dim)), *unit = numbers(UNIFORM, 0, (size_t)(N * dim));
+            for (int i = 0; i < N * dim; i++)
+                rows[i] = unit[i] = rows[i] * MAGNITUDES[m];
+            pb_ref_unit_rows(unit, N, dim);
+            for (int i = 0; i < N * dim; i++) {
+                const float *row = rows + i / dim * dim;
+                double square = 0;
+                for (int k = 0; k < dim; k++)
+                    square += (double)row[k] * (double)row[k];
+                double exact = (double)rows[i] / sqrt(square);
+                cr_assert(fabs((double)unit[i] - exact) <= 1.001 * (dim / 2.0 + 2) * U * fabs(exact),
+                          "%d values, %g: %a, exactly %a", dim, (double)MAGNITUDES[m], (double)unit[i], exact);
+            }
+            pb_release(&rows);
+            pb_release(&unit);
+        }
+}
+
+/* What has no direction stays as it is; what is too long to have a length is seen. The neighbours do not mind. */
+Test(ref, rows_without_a_length) {
+    float rows[][2] = {{3.0f, -4.0f}, {0.0f, -0.0f}, {0x1p-100f, 0x1p-100f}, {1e30f, 1.0f}, {0.0f, 2.0f}};
+    pb_ref_unit_rows(rows[0], LENGTH(rows), 2);
+    cr_assert(rows[0][0] == 0.6f && rows[0][1] == -0.8f);
+    cr_assert(rows[1][0] == 0.0f && rows[1][1] == 0.0f && signbit(rows[1][1]));
+    cr_assert(rows[2][0] == 0x1p-100f && rows[2][1] == 0x1p-100f);
+    cr_assert(isnan(rows[3][0]) && isnan(rows[3][1]));
+    cr_assert(rows[4][0] == 0.0f && rows[4][1] == 1.0f);
+}
+
+/* Half the squared distance of unit rows is 1 - cosine: dim differences and squares, rounded each once, of at most 4 in all. */
+Test(ref, distances_of_unit_rows_are_cosines) {
+    enum { N = 20, WIDE = 152 };
+    float *rows = numbers(UNIFORM, 3, N * WIDE), *unit = numbers(UNIFORM, 3, N * WIDE);
+    pb_ref_unit_rows(unit, N, WIDE);
+    for (int a = 0; a < N; a++)
+        for (int b = 0; b < N; b++) {
+            double product = 0, square_a = 0, square_b = 0;
+            for (int k = 0; k < WIDE; k++) {
+                product += (double)rows[a * WIDE + k] * (double)rows[b * WIDE + k];
+                square_a += pow((double)rows[a * WIDE + k], 2);
+                square_b += pow((double)rows[b * WIDE + k], 2);
+            }
+            double exact = 1 - product / sqrt(square_a * square_b);
+            double found = 0.5 * (double)pb_ref_distance2(unit + a * WIDE, unit + b * WIDE, WIDE);
+            cr_assert(fabs(found - exact) <= 2 * WIDE * 4 * U, "rows %d and %d: %g, exactly %g", a, b, found, exact);
+        }
+    pb_release(&rows);
+    pb_release(&unit);
+}

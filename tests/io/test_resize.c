@@ -158,6 +158,48 @@ Test(resize, input_is_torchvisions_resize_and_crop) {
         check_inputs(NAMES[f]);
 }
 
+/* torchvision would pad it with black, which no training image has. */
+Test(resize, refuses_images_smaller_than_the_cut) {
+    static const struct {
+        int width, height;
+        pb_size resize;
+        const char *words;
+    } CASES[] = {{400, 100, {96, 0}, NULL},
+                 {100, 400, {96, 0}, "an image of 100 x 400 pixels becomes 96 x 384, smaller than the 128 x 96"},
+                 {128, 96, {0, 0}, NULL},
+                 {127, 96, {0, 0}, "127 x 96 pixels becomes 127 x 96, smaller"},
+                 {128, 95, {0, 0}, "128 x 95 pixels becomes 128 x 95, smaller"},
+                 {5, 5, {128, 96}, NULL}};
+    static uint8_t pixels[400 * 400], out[128 * 96 * 3];
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        pb_image image = {.width = CASES[c].width, .height = CASES[c].height, .channels = 1, .pixels = pixels};
+        const pb_fit fit = {.resize = CASES[c].resize, .crop = {128, 96}, .filter = PB_FILTER_BILINEAR};
+        pb_status status = pb_image_to_input(&image, &fit, out);
+        cr_assert_eq(status.code, CASES[c].words ? PB_E_INPUT : PB_OK, "case %zu: %s", c, status.message);
+        cr_assert(!CASES[c].words || strstr(status.message, CASES[c].words), "case %zu: %s", c, status.message);
+    }
+}
+
+Test(resize, a_resize_is_a_side_a_size_or_nothing) {
+    static const struct {
+        const char *text;
+        pb_size resize;
+    } GOOD[] = {{"0", {0, 0}}, {"256", {256, 0}}, {"1", {1, 0}}, {"320x240", {320, 240}}, {"65535x1", {65535, 1}}};
+    static const char *const BAD[] = {"", "00", "0x0", "0x240", "65536", "256x", "x256", "-1", "whole", "256 "};
+    for (size_t g = 0; g < sizeof GOOD / sizeof *GOOD; g++) {
+        pb_size resize = {-1, -1};
+        pb_status status = pb_fit_parse_resize(GOOD[g].text, &resize);
+        cr_assert_eq(status.code, PB_OK, "%s", status.message);
+        cr_assert(pb_size_equal(resize, GOOD[g].resize), "%s: %d x %d", GOOD[g].text, resize.width, resize.height);
+    }
+    for (size_t b = 0; b < sizeof BAD / sizeof *BAD; b++) {
+        pb_size resize;
+        pb_status status = pb_fit_parse_resize(BAD[b], &resize);
+        cr_assert_eq(status.code, PB_E_USAGE, "%s", BAD[b]);
+        cr_assert_not_null(strstr(status.message, BAD[b]), "%s", status.message);
+    }
+}
+
 Test(resize, refuses_too_narrow_images) {
     static uint8_t pixels[PB_IMAGE_SIDE_MAX], out[224 * 224 * 3];
     const pb_fit fit = {.resize = {224, 0}, .crop = {224, 224}, .filter = PB_FILTER_BILINEAR};
