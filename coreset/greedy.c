@@ -24,7 +24,8 @@ typedef struct share {
 } share;
 
 typedef struct selection {
-    pb_comm *comm;
+    pb_device_comm *devices;
+    pb_comm *comm;     /* of devices, as device is */
     pb_device *device;
     const pb_greedy_input *input;
     pb_coreset *coreset;
@@ -36,8 +37,8 @@ typedef struct selection {
     float level;             /* no bound's distance^2 is above it, up to date or not */
     double drop;             /* the next floor is level * (1 - drop) */
     uint64_t next;           /* key of the pick that would follow; 0: not yet known */
-    char *sent, *received;   /* messages: a rank's candidates, then their rows; room for as many as may be gathered, as below */
-    pb_candidate *candidates;
+    char *sent, *received;   /* device memory, as the next two; messages: a rank's candidates, then their rows */
+    pb_candidate *candidates; /* of all ranks; room for as many as may be gathered, as all four have */
     float *rows;
     uint64_t *picked; /* [room of coreset] */
     float *distance2;
@@ -58,10 +59,10 @@ static void release(selection *s) {
     pb_release(&s->count);
     pb_release(&s->shares);
     pb_release(&s->sizes);
-    pb_release(&s->sent);
-    pb_release(&s->received);
-    pb_release(&s->candidates);
-    pb_release(&s->rows);
+    pb_device_release(s->device, &s->sent);
+    pb_device_release(s->device, &s->received);
+    pb_device_release(s->device, &s->candidates);
+    pb_device_release(s->device, &s->rows);
     pb_release(&s->picked);
     pb_release(&s->distance2);
 }
@@ -74,10 +75,11 @@ static pb_status allocate(selection *s) {
     pb_keep_first(&status, pb_allocate(&s->sizes, ranks, sizeof *s->sizes, "sizes of messages"));
     pb_keep_first(&status, pb_allocate(&s->picked, s->coreset->room, sizeof *s->picked, "picks of a round"));
     pb_keep_first(&status, pb_allocate(&s->distance2, s->coreset->room, sizeof *s->distance2, "picks of a round"));
-    pb_keep_first(&status, pb_allocate(&s->sent, room, message, "candidates"));
-    pb_keep_first(&status, pb_allocate(&s->received, room, message, "candidates"));
-    pb_keep_first(&status, pb_allocate(&s->candidates, room, sizeof *s->candidates, "candidates"));
-    pb_keep_first(&status, pb_allocate(&s->rows, room, row_bytes(s), "candidates"));
+    pb_keep_first(&status, pb_device_alloc(s->device, room * message, &s->sent, "candidates"));
+    pb_keep_first(&status, pb_device_alloc(s->device, room * message, &s->received, "candidates"));
+    pb_keep_first(&status, pb_device_alloc(s->device, room * sizeof *s->candidates, &s->candidates, "candidates"));
+    pb_keep_first(&status, pb_device_alloc(s->device, room * row_bytes(s), &s->rows, "candidates"));
+    pb_keep_first(&status, pb_device_comm_reserve(s->devices, room * message, room * message));
     return status;
 }
 
@@ -194,11 +196,26 @@ static pb_status cut_candidates(selection *s, uint64_t *total) {
     return exchange_shares(s, status, left, 0, total, &ignored);
 }
 
+static pb_status copy(const selection *s, void *to, const void *from, size_t bytes) {
+    return pb_device_copy_block(s->device, to, bytes, from, bytes, bytes, 1);
+}
+
 static pb_status pack_mine(selection *s) {
     size_t mine = s->shares[me(s)].candidates;
     PB_TRY(pb_device_cover_candidates(s->device, s->input->cover, s->candidates, s->rows));
-    memcpy(s->sent, s->candidates, mine * sizeof *s->candidates);
-    memcpy(s->sent + mine * sizeof *s->candidates, s->rows, mine * row_bytes(s));
+    PB_TRY(copy(s, s->sent, s->candidates, mine * sizeof *s->candidates));
+    return copy(s, s->sent + mine * sizeof *s->candidates, s->rows, mine * row_bytes(s));
+}
+
+/* Takes the ranks' messages apart. */
+static pb_status unpack_all(selection *s) {
+    const char *from = s->received;
+    size_t at = 0;
+    for (size_t rank = 0; rank < ranks_of(s); from += s->sizes[rank], at += s->shares[rank++].candidates) {
+        size_t count = s->shares[rank].candidates, bytes = count * sizeof *s->candidates;
+        PB_TRY(copy(s, s->candidates + at, from, bytes));
+        PB_TRY(copy(s, (char *)s->rows + at * row_bytes(s), from + bytes, count * row_bytes(s)));
+    }
     return pb_ok();
 }
 
@@ -208,14 +225,8 @@ static pb_status gather_candidates(selection *s) {
     pb_status status = pack_mine(s);
     for (size_t rank = 0; rank < ranks_of(s); rank++)
         s->sizes[rank] = s->shares[rank].candidates * (sizeof *s->candidates + row_bytes(s));
-    pb_comm_allgather_parts(s->comm, s->sent, s->sizes, s->received, "gathering candidates");
-    const char *from = s->received;
-    for (size_t rank = 0, at = 0; rank < ranks_of(s); from += s->sizes[rank], at += s->shares[rank++].candidates) {
-        size_t count = s->shares[rank].candidates;
-        memcpy(s->candidates + at, from, count * sizeof *s->candidates);
-        memcpy((char *)s->rows + at * row_bytes(s), from + count * sizeof *s->candidates, count * row_bytes(s));
-    }
-    return status;
+    pb_keep_first(&status, pb_device_comm_allgather_parts(s->devices, s->sent, s->sizes, s->received, "gathering candidates"));
+    return pb_failed(&status) ? status : unpack_all(s);
 }
 
 /* Where this rank's candidates begin among all. */
@@ -340,16 +351,17 @@ static pb_status run_rounds(selection *s) {
     return status;
 }
 
-static selection begin(pb_comm *comm, pb_device *device, const pb_greedy_input *input, pb_coreset *coreset) {
-    PB_ASSERT(input->total > 0 && input->total < UINT32_MAX && input->candidates_most >= (size_t)pb_comm_size(comm));
-    return (selection){.comm = comm, .device = device, .input = input, .coreset = coreset};
+static selection begin(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset) {
+    selection s = {.devices = devices, .comm = pb_device_comm_host(devices), .device = pb_device_comm_device(devices),
+                   .input = input, .coreset = coreset};
+    PB_ASSERT(input->total > 0 && input->total < UINT32_MAX && input->candidates_most >= ranks_of(&s));
+    return s;
 }
 
-pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_input *input, pb_coreset *coreset,
-                           pb_greedy_cost *cost) {
+pb_status pb_greedy_select(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset, pb_greedy_cost *cost) {
     PB_ASSERT(input->start < input->total && input->picks >= 1 && input->picks <= input->total);
     PB_ASSERT(coreset->room >= input->picks && coreset->count <= input->picks);
-    selection s = begin(comm, device, input, coreset);
+    selection s = begin(devices, input, coreset);
     pb_status status = meet(&s);
     if (coreset->count == 0)
         pb_coreset_add(coreset, input->start, NAN);
@@ -373,12 +385,12 @@ static pb_status measure_radius(selection *s, float *radius) {
     return status;
 }
 
-pb_status pb_greedy_radii(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
+pb_status pb_greedy_radii(pb_device_comm *devices, const pb_greedy_input *input, const pb_coreset *coreset,
                           const size_t *prefixes, size_t count, float *radii) {
     pb_coreset centres = {.picked = coreset->picked};
     pb_greedy_input asked = *input;
     asked.report = NULL;
-    selection s = begin(comm, device, &asked, &centres);
+    selection s = begin(devices, &asked, &centres);
     pb_status status = meet(&s);
     for (size_t i = 0; i < count && !pb_failed(&status); i++) {
         PB_ASSERT(prefixes[i] > centres.count && prefixes[i] <= coreset->count);

@@ -15,7 +15,7 @@
 
 #include "coreset/coreset.h"
 #include "gpu/cover.h"
-#include "mpi/comm.h"
+#include "mpi/device_comm.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -51,13 +51,13 @@ typedef struct pb_greedy_cost {
  * ends early, with fewer than input->picks, once the radius is 0: every point then equals a picked one, and a repeated row would
  * change no score. cost may be NULL. Errors, the same on every rank: those of the device; pb_coreset_overflow. Cost: three
  * collectives a round, one of which gathers the candidates. */
-PB_CHECKED pb_status pb_greedy_select(pb_comm *comm, pb_device *device, const pb_greedy_input *input, pb_coreset *coreset,
+PB_CHECKED pb_status pb_greedy_select(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset,
                                       pb_greedy_cost *cost);
 
 /* Collective over comm. The covering radii of prefixes of a coreset that was not made by pb_greedy_select: radii[i], exact, on
  * every rank, of all points by the first prefixes[i] picks; `count` prefixes, rising. input->cover as above, without centres;
  * picks, start and report are not looked at. Errors, agreed: those of the device. */
-PB_CHECKED pb_status pb_greedy_radii(pb_comm *comm, pb_device *device, const pb_greedy_input *input, const pb_coreset *coreset,
+PB_CHECKED pb_status pb_greedy_radii(pb_device_comm *devices, const pb_greedy_input *input, const pb_coreset *coreset,
                                      const size_t *prefixes, size_t count, float *radii);
 
 #endif

@@ -4,63 +4,91 @@
 
 #include <math.h>
 
-static bool is_mine(const pb_greedy_step_input *input, uint64_t global) {
-    return global >= input->first && global < input->first + input->count;
+/* What lies on the device. */
+typedef struct stepping {
+    const pb_greedy_step_input *input;
+    pb_device_comm *devices;
+    pb_comm *comm; /* of devices, as device is */
+    pb_device *device;
+    float *centre;   /* device memory, [dim] */
+    uint64_t *best;  /* device memory */
+    uint64_t *first; /* [ranks + 1] where each rank's points begin */
+} stepping;
+
+static void release(stepping *s) {
+    pb_device_release(s->device, &s->centre);
+    pb_device_release(s->device, &s->best);
+    pb_release(&s->first);
 }
 
-/* Collective. The row of global point `global`, on every rank. */
-static pb_status share_centre(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, uint64_t global,
-                              float *centre) {
+static pb_status allocate(stepping *s) {
+    size_t row = (size_t)s->input->dim * sizeof *s->centre;
+    pb_status status = pb_device_alloc(s->device, row, &s->centre, "the picked patch");
+    pb_keep_first(&status, pb_device_alloc(s->device, sizeof *s->best, &s->best, "the farthest patch"));
+    pb_keep_first(&status, pb_allocate(&s->first, (size_t)pb_comm_size(s->comm) + 1, sizeof *s->first, "ranges of points"));
+    pb_keep_first(&status, pb_device_comm_reserve(s->devices, row, row));
+    return status;
+}
+
+/* Collective. Who has which points. */
+static pb_status meet(stepping *s) {
+    pb_status status = pb_agree(s->comm, allocate(s));
+    if (pb_failed(&status))
+        return status;
+    pb_comm_allgather(s->comm, &s->input->first, sizeof s->input->first, s->first, "ranges of points");
+    s->first[pb_comm_size(s->comm)] = s->input->total;
+    return status;
+}
+
+/* The ranges follow each other in rank order, and may be empty. */
+static int owner_of(const stepping *s, uint64_t global) {
+    int rank = 0;
+    while (global >= s->first[rank + 1])
+        rank++;
+    return rank;
+}
+
+/* Collective. The row of global point `global`, on every rank's device. The status is this rank's own. */
+static pb_status share_centre(stepping *s, uint64_t global) {
     pb_status status = pb_ok();
-    bool mine = is_mine(input, global);
-    if (mine)
-        status = pb_device_points_read(device, input->points, global - input->first, centre);
-    status = pb_agree(comm, status);
-    if (pb_failed(&status))
-        return status;
-    /* Exactly one rank has the point; the largest claim tells the others which. */
-    int owner = (int)pb_comm_max_u64(comm, mine ? (uint64_t)pb_comm_rank(comm) : 0, "owner of the picked patch");
-    pb_comm_broadcast(comm, centre, (size_t)input->dim * sizeof *centre, owner, "broadcast of the picked patch");
+    int owner = owner_of(s, global);
+    if (owner == pb_comm_rank(s->comm))
+        status = pb_device_points_read(s->device, s->input->points, global - s->input->first, s->centre);
+    pb_keep_first(&status, pb_device_comm_broadcast(s->devices, s->centre, (size_t)s->input->dim * sizeof *s->centre, owner,
+                                                    "broadcast of the picked patch"));
     return status;
 }
 
-/* Collective. Compares every point with `centre`; *farthest is the packed maximum over all ranks, its index global. */
-static pb_status step(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, const float *centre,
-                      uint64_t *farthest) {
-    uint64_t best = 0;
-    pb_status status = pb_device_greedy_step(device, input->points, centre, &best);
-    status = pb_agree(comm, status);
-    if (pb_failed(&status))
-        return status;
-    if (input->count > 0)
-        best = pb_pack_farthest(pb_packed_distance2(best), (uint32_t)(input->first + pb_farthest_index(best)));
-    *farthest = pb_comm_max_u64(comm, best, "farthest patch");
-    return status;
+/* Collective. Compares every point with global point `centre`; *farthest is the packed maximum over all ranks. */
+static pb_status step(stepping *s, uint64_t centre, uint64_t *farthest) {
+    pb_status status = share_centre(s, centre);
+    if (!pb_failed(&status))
+        status = pb_device_greedy_step(s->device, s->input->points, (uint32_t)s->input->first, s->centre, s->best);
+    pb_keep_first(&status, pb_device_comm_max_u64(s->devices, s->best, "farthest patch"));
+    if (!pb_failed(&status))
+        status = pb_device_download(s->device, farthest, s->best, sizeof *farthest);
+    return pb_agree(s->comm, status);
 }
 
-pb_status pb_greedy_step_select(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input, pb_coreset *coreset) {
+pb_status pb_greedy_step_select(pb_device_comm *devices, const pb_greedy_step_input *input, pb_coreset *coreset) {
     PB_ASSERT(input->total > 0 && input->total < UINT32_MAX && input->start < input->total);
     PB_ASSERT(input->picks >= 1 && input->picks <= input->total && coreset->count == 0);
-    float *centre, radius = 1;
-    pb_status status = pb_allocate(&centre, (size_t)input->dim, sizeof *centre, "the picked patch");
-    status = pb_agree(comm, status);
-    for (uint64_t next = input->start; !pb_failed(&status) && coreset->count < input->picks && radius > 0;) {
-        uint64_t farthest = 0;
-        status = share_centre(comm, device, input, next, centre);
-        if (!pb_failed(&status))
-            status = step(comm, device, input, centre, &farthest);
-        if (pb_failed(&status))
-            break;
+    stepping s = {.input = input, .devices = devices, .comm = pb_device_comm_host(devices),
+                  .device = pb_device_comm_device(devices)};
+    float radius = 1;
+    pb_status status = meet(&s);
+    for (uint64_t next = input->start, farthest = 0; !pb_failed(&status) && coreset->count < input->picks && radius > 0;
+         next = pb_farthest_index(farthest)) {
+        status = step(&s, next, &farthest);
         radius = sqrtf(pb_packed_distance2(farthest));
-        if (isinf(radius)) /* the same on every rank */
+        if (!pb_failed(&status) && isinf(radius)) /* the same on every rank */
             status = pb_coreset_overflow();
         if (pb_failed(&status))
             break;
         pb_coreset_add(coreset, next, radius);
-        next = pb_farthest_index(farthest);
         if (input->report)
             input->report(input->context, coreset);
     }
-    pb_release(&centre);
+    release(&s);
     return status;
 }

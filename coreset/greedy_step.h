@@ -7,14 +7,13 @@
 #define PB_CORESET_GREEDY_STEP_H
 
 #include "coreset/coreset.h"
-#include "gpu/device.h"
-#include "mpi/comm.h"
+#include "mpi/device_comm.h"
 
 /* Called on every rank after each pick; for progress. */
 typedef void (*pb_greedy_step_report)(void *context, const pb_coreset *so_far);
 
 typedef struct pb_greedy_step_input {
-    pb_points *points; /* this rank's points on `device`; their distances are used up */
+    pb_points *points; /* this rank's points on its device; their distances are used up */
     uint64_t count;    /* how many */
     uint64_t first;    /* global index of the first; the ranks' ranges follow each other in rank order */
     uint64_t total;    /* over all ranks, < 2^32 - 1 */
@@ -25,10 +24,9 @@ typedef struct pb_greedy_step_input {
     void *context;
 } pb_greedy_step_input;
 
-/* Collective over comm. As pb_greedy_select (coreset/greedy.h) in its results and errors; all members of the input but points,
- * count and first must be equal on all ranks. coreset: owned by the caller, with room for input->picks. Cost a pick: four
- * allreduces of 8 bytes (two agree on success, one finds the owner, one the farthest patch) and one broadcast of dim floats. */
-PB_CHECKED pb_status pb_greedy_step_select(pb_comm *comm, pb_device *device, const pb_greedy_step_input *input,
-                                           pb_coreset *coreset);
+/* Collective over the ranks of devices. As pb_greedy_select (coreset/greedy.h) in its results and errors; all members of the input
+ * but points, count and first must be equal on all ranks. coreset: owned by the caller, with room for input->picks. Cost a pick:
+ * two allreduces of 8 bytes (the farthest patch, and agreeing on success) and one broadcast of dim floats. */
+PB_CHECKED pb_status pb_greedy_step_select(pb_device_comm *devices, const pb_greedy_step_input *input, pb_coreset *coreset);
 
 #endif

@@ -4,17 +4,16 @@
 #include "mpi/partition.h"
 
 #include <math.h>
-#include <string.h>
 
 struct pb_search {
-    pb_comm *comm;
+    pb_device_comm *devices;
+    pb_comm *comm; /* of devices, as device is */
     pb_device *device;
     uint64_t total_rows;
     int dim;
-    float *own;       /* host: this rank's shard */
-    float *travelling[2]; /* host: the shard at hand and the one arriving; NULL on one rank */
-    float *rows;      /* device: the shard at hand, row-major, on its way into `points` */
-    pb_points *points;
+    float *own;           /* device: this rank's shard */
+    float *travelling[2]; /* device: the shard at hand and the one arriving; NULL on one rank */
+    pb_points *points;    /* the shard at hand */
     uint64_t *nearest_device, *nearest_host; /* [room] packed */
     size_t room;      /* queries */
 };
@@ -29,38 +28,40 @@ static size_t shard_bytes(const pb_search *search, int rank) {
 
 static pb_status allocate(pb_search *search) {
     size_t most = shard_bytes(search, 0); /* rank 0's range is among the longest */
-    PB_TRY(pb_allocate(&search->own, most, 1, "the bank shard"));
+    PB_TRY(pb_device_alloc(search->device, most, &search->own, "the bank shard"));
     for (int i = 0; i < 2 && pb_comm_size(search->comm) > 1; i++)
-        PB_TRY(pb_allocate(&search->travelling[i], most, 1, "a travelling bank shard"));
-    PB_TRY(pb_device_alloc(search->device, most, &search->rows, "the bank shard"));
+        PB_TRY(pb_device_alloc(search->device, most, &search->travelling[i], "a travelling bank shard"));
+    PB_TRY(pb_device_comm_reserve(search->devices, most, most));
     return pb_device_points_create(search->device, pb_range_size(shard_of(search, 0)), search->dim, &search->points);
 }
 
-/* Puts the shard of `owner`, in host memory, on the device as points. */
+/* Makes the rows of the shard of `owner` (device memory) the points. */
 static pb_status load_shard(pb_search *search, int owner, const float *shard) {
     size_t rows = pb_range_size(shard_of(search, owner));
     int64_t not_finite = -1;
     pb_device_points_clear(search->device, search->points);
-    PB_TRY(pb_device_upload(search->device, search->rows, shard, shard_bytes(search, owner)));
-    PB_TRY(pb_device_points_write(search->device, search->points, 0, rows, search->rows, &not_finite));
+    PB_TRY(pb_device_points_write(search->device, search->points, 0, rows, shard, &not_finite));
     if (not_finite >= 0)
         return pb_fail(PB_E_INPUT, "row %llu of the bank has a value that is not finite",
                        (unsigned long long)shard_of(search, owner).first + (unsigned long long)not_finite);
     return pb_ok();
 }
 
-pb_status pb_search_create(pb_comm *comm, pb_device *device, const float *shard, uint64_t total_rows, int dim,
-                           pb_search **search_out) {
+pb_status pb_search_create(pb_device_comm *devices, const float *shard, uint64_t total_rows, int dim, pb_search **search_out) {
     PB_ASSERT(total_rows > 0 && total_rows < UINT32_MAX && dim > 0);
     *search_out = NULL;
     pb_search *search;
+    pb_comm *comm = pb_device_comm_host(devices);
     pb_status status = pb_allocate(&search, 1, sizeof *search, "the search");
     if (!pb_failed(&status)) {
-        *search = (pb_search){.comm = comm, .device = device, .total_rows = total_rows, .dim = dim};
+        *search = (pb_search){
+            .devices = devices, .comm = comm, .device = pb_device_comm_device(devices), .total_rows = total_rows, .dim = dim};
         status = allocate(search);
     }
     if (!pb_failed(&status)) {
-        memcpy(search->own, shard, shard_bytes(search, pb_comm_rank(comm)));
+        status = pb_device_upload(search->device, search->own, shard, shard_bytes(search, pb_comm_rank(comm)));
+    }
+    if (!pb_failed(&status)) {
         status = load_shard(search, pb_comm_rank(comm), search->own);
     }
     status = pb_agree(comm, status);
@@ -75,12 +76,11 @@ void pb_search_free(pb_search **search) {
         return;
     pb_device *device = (*search)->device;
     pb_device_points_free(device, &(*search)->points);
-    pb_device_release(device, &(*search)->rows);
     pb_device_release(device, &(*search)->nearest_device);
     pb_release(&(*search)->nearest_host);
-    pb_release(&(*search)->own);
-    pb_release(&(*search)->travelling[0]);
-    pb_release(&(*search)->travelling[1]);
+    pb_device_release(device, &(*search)->own);
+    pb_device_release(device, &(*search)->travelling[0]);
+    pb_device_release(device, &(*search)->travelling[1]);
     pb_release(search);
 }
 
@@ -113,10 +113,10 @@ static pb_status finish(pb_search *search, size_t count, float *distance, uint32
 }
 
 /* Collective. Hands the shard of `owner` to the rank below and takes that of the next owner from the rank above. */
-static void pass_on(pb_search *search, int owner, const float *at_hand, float *arriving) {
+static pb_status pass_on(pb_search *search, int owner, const float *at_hand, float *arriving) {
     int size = pb_comm_size(search->comm), rank = pb_comm_rank(search->comm);
-    pb_comm_exchange(search->comm, at_hand, shard_bytes(search, owner), (rank + size - 1) % size, arriving,
-                     shard_bytes(search, (owner + 1) % size), (rank + 1) % size, "passing on a bank shard");
+    return pb_device_comm_exchange(search->devices, at_hand, shard_bytes(search, owner), (rank + size - 1) % size, arriving,
+                                   shard_bytes(search, (owner + 1) % size), (rank + 1) % size, "passing on a bank shard");
 }
 
 pb_status pb_search_nearest(pb_search *search, const float *queries, size_t count, float *distance, uint32_t *row) {
@@ -127,7 +127,7 @@ pb_status pb_search_nearest(pb_search *search, const float *queries, size_t coun
     for (int turn = 0; turn < size; turn++) {
         if (turn > 0) {
             float *arriving = search->travelling[turn % 2];
-            pass_on(search, owner, at_hand, arriving);
+            pb_keep_first(&status, pass_on(search, owner, at_hand, arriving));
             owner = (owner + 1) % size;
             at_hand = arriving;
         }

@@ -8,8 +8,7 @@
 #define PB_CORESET_SEARCH_H
 
 #include "base/status.h"
-#include "gpu/device.h"
-#include "mpi/comm.h"
+#include "mpi/device_comm.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +17,7 @@ typedef struct pb_search pb_search;
 
 /* Collective. shard: host memory, [rows of this rank's range of total_rows][dim], copied. Errors, agreed: the device's;
  * PB_E_INPUT when a value is not finite. Out: *search, owned by the caller, NULL on error. */
-PB_CHECKED pb_status pb_search_create(pb_comm *comm, pb_device *device, const float *shard, uint64_t total_rows, int dim,
+PB_CHECKED pb_status pb_search_create(pb_device_comm *devices, const float *shard, uint64_t total_rows, int dim,
                                       pb_search **search_out);
 void pb_search_free(pb_search **search);
 

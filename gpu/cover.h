@@ -62,12 +62,12 @@ PB_CHECKED pb_status pb_device_cover_settle(pb_device *device, pb_cover *cover, 
 PB_CHECKED pb_status pb_device_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key);
 PB_CHECKED pb_status pb_device_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count);
 
-/* Copies the candidates (host memory, [count]) and their rows (host memory, [count][dim]), in any fixed order. */
+/* Copies the candidates (device memory, [count]) and their rows (device memory, [count][dim]), in any fixed order. */
 PB_CHECKED pb_status pb_device_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows);
 
-/* Greedy selection among candidates gathered from all ranks (host memory; rows [count][dim]), up to date with all centres of this
- * cover: again and again the largest key of canonical distance^2 (smallest index on a tie) is picked and becomes a centre, while
- * it is >= floor and fewer than `most` are made. candidates: their bounds and nearest centres are brought up to date.
+/* Greedy selection among candidates gathered from all ranks (device memory; rows [count][dim]), up to date with all centres of
+ * this cover: again and again the largest key of canonical distance^2 (smallest index on a tie) is picked and becomes a centre,
+ * while it is >= floor and fewer than `most` are made. candidates: their bounds and nearest centres are brought up to date.
  * picked, distance2: host memory, room for `most`: the global indices and the canonical distance^2 at which they were picked.
  * *made: how many; *next: the exact key of what would be picked next (with most 0: first) if it is >= floor, else 0. The result
  * is the same bits on every device. */
@@ -75,8 +75,8 @@ PB_CHECKED pb_status pb_device_cover_select(pb_device *device, pb_cover *cover, 
                                             size_t count, uint64_t floor, size_t most, uint64_t *picked, float *distance2,
                                             size_t *made, uint64_t *next);
 
-/* Gives this cover's own candidates back, in the order in which pb_device_cover_candidates gave them, after select has changed
- * them. */
+/* Gives this cover's own candidates (device memory) back, in the order in which pb_device_cover_candidates gave them, after select
+ * has changed them. */
 PB_CHECKED pb_status pb_device_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
 
 #endif

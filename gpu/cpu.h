@@ -51,9 +51,9 @@ pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_p
 void pb_cpu_points_free(pb_device *device, pb_points *points);
 pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                               int64_t *not_finite);
-pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row);
+pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *row);
 void pb_cpu_points_clear(pb_device *device, pb_points *points);
-pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
+pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best);
 pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
                          uint64_t *nearest);
 
@@ -63,7 +63,7 @@ void pb_cpu_cover_free(pb_device *device, pb_cover *cover);
 pb_status pb_cpu_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                              int64_t *not_finite);
 void pb_cpu_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index);
-pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *row);
 pb_status pb_cpu_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count);
 
 /* cpu_cover_rounds.c */

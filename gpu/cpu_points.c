@@ -95,12 +95,12 @@ pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first
     return pb_ok();
 }
 
-pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row) {
+pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *row) {
     (void)device;
     PB_ASSERT(index < points->count);
     const float *lane = points->tiles + index / PB_LANES * tile_floats(points) + index % PB_LANES;
     for (int k = 0; k < points->dim; k++)
-        host_row[k] = lane[(size_t)k * PB_LANES];
+        row[k] = lane[(size_t)k * PB_LANES];
     return pb_ok();
 }
 
@@ -109,7 +109,7 @@ void pb_cpu_points_clear(pb_device *device, pb_points *points) {
     points->count = 0; /* whatever is written next resets its own distances */
 }
 
-pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best) {
+pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best) {
     const pb_cpu_kernels *kernels = kernels_of(device);
     const size_t tiles = tiles_of(points->count), shares = (size_t)device->threads;
     uint64_t farthest = 0;
@@ -120,7 +120,7 @@ pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, const float *
         if (begin >= end)
             continue;
         uint64_t packed = kernels->greedy_step(points->tiles + first * tile_floats(points), end - begin, points->dim,
-                                               (uint32_t)begin, centre, points->distance2 + begin);
+                                               first_index + (uint32_t)begin, centre, points->distance2 + begin);
         farthest = packed > farthest ? packed : farthest;
     }
     *best = farthest;

@@ -57,6 +57,8 @@ void pb_device_close(pb_device **device) {
 
 const char *pb_device_description(const pb_device *device) { return device->description; }
 
+bool pb_device_memory_is_host(const pb_device *device) { return device->table->memory_is_host; }
+
 const char *pb_device_arithmetic(const pb_device *device) { return device->arithmetic; }
 
 pb_status pb_device_unsupported(const pb_device *device, const char *operation) {
@@ -176,10 +178,10 @@ pb_status pb_device_points_write(pb_device *device, pb_points *points, size_t fi
     return device->table->points_write(device, points, first, count, rows, not_finite);
 }
 
-pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row) {
-    PB_ASSERT(points && host_row);
+pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *row) {
+    PB_ASSERT(points && row);
     PB_NEED(device, points_read);
-    return device->table->points_read(device, points, index, host_row);
+    return device->table->points_read(device, points, index, row);
 }
 
 void pb_device_points_clear(pb_device *device, pb_points *points) {
@@ -187,10 +189,10 @@ void pb_device_points_clear(pb_device *device, pb_points *points) {
     device->table->points_clear(device, points);
 }
 
-pb_status pb_device_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best) {
+pb_status pb_device_greedy_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best) {
     PB_ASSERT(points && centre && best);
     PB_NEED(device, greedy_step);
-    return device->table->greedy_step(device, points, centre, best);
+    return device->table->greedy_step(device, points, first_index, centre, best);
 }
 
 pb_status pb_device_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,

@@ -50,6 +50,9 @@ const char *pb_device_description(const pb_device *device);
  * features. Belongs to the device. */
 const char *pb_device_arithmetic(const pb_device *device);
 
+/* Whether device memory may be read and written as host memory too, once the operations before are done. */
+bool pb_device_memory_is_host(const pb_device *device);
+
 /* Device memory of `bytes` bytes, aligned to PB_ALIGNMENT. Errors: PB_E_SYSTEM. Released by pb_device_release, which sets
  * *pointer to NULL and takes NULL. */
 PB_CHECKED pb_status pb_device_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what);
@@ -132,16 +135,18 @@ void pb_device_points_free(pb_device *device, pb_points **points);
 PB_CHECKED pb_status pb_device_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                                             int64_t *not_finite);
 
-/* Copies point `index` to host memory, dim floats. */
-PB_CHECKED pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *host_row);
+/* Copies point `index` to `row`, device memory, dim floats. */
+PB_CHECKED pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *row);
 
 /* Forgets all points: their number becomes 0, the capacity stays. */
 void pb_device_points_clear(pb_device *device, pb_points *points);
 
 /* One step of textbook greedy selection: distance^2 of every point becomes the smaller of itself and its canonical distance^2 to
- * `centre` (host memory, dim floats). *best is the packed maximum over the points afterwards, 0 when there are none. A point
- * that equals a centre stays at 0 and can be picked again only when every point is at 0. */
-PB_CHECKED pb_status pb_device_greedy_step(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
+ * `centre` (device memory, dim floats). *best (device memory) is the packed maximum over the points afterwards, the index of a
+ * point being its place plus first_index (< 2^32 - 1 in sum); 0 when there are none. A point that equals a centre stays at 0 and
+ * can be picked again only when every point is at 0. */
+PB_CHECKED pb_status pb_device_greedy_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre,
+                                           uint64_t *best);
 
 /* Nearest neighbours: for each query the packed minimum over itself and all points, the index of a point being its place plus
  * first_index (< 2^32 in sum). queries: [count][dim], device memory; nearest: device memory, [count], in and out;

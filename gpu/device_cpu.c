@@ -54,6 +54,7 @@ static pb_status cpu_copy_block(pb_device *device, void *to, size_t to_pitch, co
 const pb_device_table pb_cpu_table = {
     .version = PB_DEVICE_TABLE_VERSION,
     .kind = "cpu",
+    .memory_is_host = true,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc,

@@ -1,18 +1,20 @@
-/* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations; the
- * table repeats their signatures without the device's type of state, gpu/cover.h those of the cover_ slots. A slot that is NULL
- * answers PB_E_UNSUPPORTED. pb_compiled, pb_points and pb_cover are defined by each kind of device for itself.
+/* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations, whose
+ * signatures the table repeats, gpu/cover.h those of the cover_ slots, gpu/peers.h those of the peers_ slots. A slot that is NULL
+ * answers PB_E_UNSUPPORTED. pb_compiled, pb_points, pb_cover and pb_peers are defined by each kind of device for itself.
  */
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
 
 #include "gpu/cover.h"
 #include "gpu/device.h"
+#include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 4 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 5 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
     const char *kind;  /* what stands before the colon in a device's name: "cpu" */
+    bool memory_is_host; /* device memory may be read and written as host memory */
     pb_status (*open)(pb_device *device, const char *which);
     void (*close)(pb_device *device);
     pb_status (*alloc)(pb_device *device, size_t bytes, void **pointer, const char *what);
@@ -34,9 +36,9 @@ typedef struct pb_device_table {
     void (*points_free)(pb_device *device, pb_points *points);
     pb_status (*points_write)(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                               int64_t *not_finite);
-    pb_status (*points_read)(pb_device *device, const pb_points *points, size_t index, float *host_row);
+    pb_status (*points_read)(pb_device *device, const pb_points *points, size_t index, float *row);
     void (*points_clear)(pb_device *device, pb_points *points);
-    pb_status (*greedy_step)(pb_device *device, pb_points *points, const float *centre, uint64_t *best);
+    pb_status (*greedy_step)(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best);
     pb_status (*nearest)(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
                          uint64_t *nearest);
     pb_status (*cover_create)(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover);
@@ -54,6 +56,15 @@ typedef struct pb_device_table {
     pb_status (*cover_select)(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
                               uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next);
     pb_status (*cover_update)(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
+    bool (*has_peers)(const pb_device *device, const char **why_not);
+    pb_status (*peers_id)(pb_device *device, pb_peers_id *id);
+    pb_status (*peers_join)(pb_device *device, const pb_peers_id *id, int rank, int size, double limit_s, pb_peers **peers);
+    void (*peers_leave)(pb_device *device, pb_peers *peers);
+    pb_status (*peers_max_u64)(pb_device *device, pb_peers *peers, uint64_t *value);
+    pb_status (*peers_allgather)(pb_device *device, pb_peers *peers, const void *part, const size_t *sizes, void *all);
+    pb_status (*peers_broadcast)(pb_device *device, pb_peers *peers, void *buffer, size_t bytes, int root);
+    pb_status (*peers_exchange)(pb_device *device, pb_peers *peers, const void *send, size_t send_bytes, int to, void *receive,
+                                size_t receive_bytes, int from);
 } pb_device_table;
 
 struct pb_device {

@@ -49,6 +49,13 @@ static pb_status open_pipeline(const pb_job *job, const pb_request *request, con
     return pb_pipeline_create(&pipeline, &setup->pipeline);
 }
 
+/* Collective. */
+static pb_status open_exchange(const pb_job *job, pb_setup *setup) {
+    const char *how = job->options->exchange;
+    pb_route route = strcmp(how, "host") == 0 ? PB_ROUTE_HOST : strcmp(how, "device") == 0 ? PB_ROUTE_DEVICE : PB_ROUTE_AUTO;
+    return pb_device_comm_create(job->comm, setup->device, route, job->options->watchdog, &setup->devices);
+}
+
 pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     *setup = (pb_setup){0};
     pb_network network = {0};
@@ -63,17 +70,20 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
     if (!pb_failed(&status))
         status = pb_agree(job->comm, open_pipeline(job, request, &network, setup));
     pb_network_free(&network);
+    if (!pb_failed(&status))
+        status = open_exchange(job, setup);
     if (pb_failed(&status))
         pb_setup_close(setup);
     else
-        pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s features=%s dim=%d",
+        pb_log_once(PB_LOG_INFO, "ready", "ranks=%d device=\"%s\" images=%llu backbone=%s taps=%s features=%s dim=%d exchange=%s",
                     pb_comm_size(job->comm), pb_device_description(setup->device), (unsigned long long)setup->selection.total,
                     request->backbone, setup->taps, request->features.is_patchcore ? "patchcore" : "mean",
-                    pb_pipeline_dim(setup->pipeline));
+                    pb_pipeline_dim(setup->pipeline), pb_device_comm_way(setup->devices));
     return status;
 }
 
 void pb_setup_close(pb_setup *setup) {
+    pb_device_comm_destroy(&setup->devices);
     pb_pipeline_free(&setup->pipeline);
     pb_device_close(&setup->device);
     pb_selection_free(&setup->selection);

@@ -8,11 +8,13 @@
 #include "jobs/request.h"
 #include "jobs/selection.h"
 #include "jobs/weights.h"
+#include "mpi/device_comm.h"
 
 /* Zeroed it is empty. */
 typedef struct pb_setup {
     pb_archive *archive;
     pb_device *device;
+    pb_device_comm *devices; /* of the job's ranks and this device */
     pb_pipeline *pipeline;
     pb_selection selection;
     const char *taps; /* as used; static or the request's */

@@ -58,7 +58,7 @@ static pb_status select_greedy(pb_training *t, watch *w) {
     input.context = w;
     pb_status status = pb_train_resume(t);
     if (!pb_failed(&status))
-        status = pb_greedy_select(t->job->comm, t->setup.device, &input, &t->coreset, &cost);
+        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, &cost);
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "rounds", "rounds=%llu candidates_most=%llu candidates_mean=%.1f capped=%llu",
                     (unsigned long long)cost.rounds, (unsigned long long)cost.candidates_most,
@@ -77,7 +77,7 @@ static pb_status select_greedy_step(pb_training *t, watch *w) {
                                   .picks = pb_training_picks(t),
                                   .report = report_step,
                                   .context = w};
-    return pb_greedy_step_select(t->job->comm, t->setup.device, &input, &t->coreset);
+    return pb_greedy_step_select(t->setup.devices, &input, &t->coreset);
 }
 
 /* Collective. A random sample, and for each ratio the radius that its prefix has. */
@@ -95,7 +95,7 @@ static pb_status select_random(pb_training *t) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status)) {
         pb_greedy_input input = greedy_input(t, prefixes[count - 1]);
-        status = pb_greedy_radii(comm, t->setup.device, &input, &t->coreset, prefixes, count, radii);
+        status = pb_greedy_radii(t->setup.devices, &input, &t->coreset, prefixes, count, radii);
     }
     for (size_t i = 0; i < count && !pb_failed(&status); i++)
         t->coreset.radius[prefixes[i] - 1] = radii[i];

@@ -68,14 +68,14 @@ static pb_status keep_picks(pb_training *t, const pb_coreset *picks, uint64_t fi
     return pb_ok();
 }
 
-static pb_status select_part(pb_training *t, pb_comm *self, size_t images, size_t most, uint64_t first, kept *all) {
+static pb_status select_part(pb_training *t, pb_device_comm *self, size_t images, size_t most, uint64_t first, kept *all) {
     size_t count = images * pb_training_patches(t), picks = most < count ? most : count;
     pb_coreset coreset;
     if (count == 0)
         return pb_ok();
     PB_TRY(pb_coreset_allocate(&coreset, picks));
     pb_greedy_input input = input_of(t, count, 0, count, picks, 1);
-    pb_status status = pb_greedy_select(self, t->setup.device, &input, &coreset, NULL);
+    pb_status status = pb_greedy_select(self, &input, &coreset, NULL);
     if (!pb_failed(&status))
         status = keep_picks(t, &coreset, first, all);
     pb_coreset_free(&coreset);
@@ -83,7 +83,8 @@ static pb_status select_part(pb_training *t, pb_comm *self, size_t images, size_
 }
 
 /* Collective. One part of every rank: images begin .. end - 1 of this rank's selection, perhaps none. */
-static pb_status do_part(pb_training *t, pb_comm *self, pb_range images, size_t longest, kept *all, pb_progress *progress) {
+static pb_status do_part(pb_training *t, pb_device_comm *self, pb_range images, size_t longest, kept *all,
+                         pb_progress *progress) {
     const pb_selection *selection = &t->setup.selection;
     size_t images_before = t->image_count, begin = (size_t)(images.first - selection->first), size = pb_range_size(images);
     size_t most = pb_coreset_size(t->ratios[0], selection->total * pb_training_patches(t));
@@ -104,19 +105,24 @@ static pb_status do_part(pb_training *t, pb_comm *self, pb_range images, size_t 
 static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     const pb_selection *selection = &t->setup.selection;
     pb_comm *comm = t->job->comm, *self;
+    pb_device_comm *alone = NULL;
     int parts = (int)t->job->options->parts;
     pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(comm), pb_comm_rank(comm));
     uint64_t turns = pb_range_size(pb_partition((uint64_t)parts, pb_comm_size(comm), 0));
     size_t longest = (size_t)pb_range_size(pb_partition(selection->total, parts, 0));
-    pb_status status = pb_agree(comm, pb_comm_create_self(&self));
+    pb_status status = pb_comm_create_self(&self);
+    if (!pb_failed(&status))
+        status = pb_device_comm_create(self, t->setup.device, PB_ROUTE_HOST, 0, &alone);
+    status = pb_agree(comm, status);
     for (uint64_t turn = 0; turn < turns && !pb_failed(&status); turn++) {
         bool has_one = mine.first + turn < mine.end;
         pb_range images = has_one ? pb_partition(selection->total, parts, (int)(mine.first + turn))
                                   : (pb_range){selection->first, selection->first};
         pb_progress_begin(progress, "extract part", longest, "images", pb_comm_rank(comm) == 0);
-        status = do_part(t, self, images, longest, all, progress);
+        status = do_part(t, alone, images, longest, all, progress);
         pb_progress_end(progress);
     }
+    pb_device_comm_destroy(&alone);
     pb_comm_destroy(&self);
     return status;
 }
@@ -176,7 +182,7 @@ static pb_status second_round(pb_training *t, const kept *all) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status)) {
         pb_greedy_input input = input_of(t, all->count, first, total, picks, ranks);
-        status = pb_greedy_select(comm, t->setup.device, &input, &t->coreset, NULL);
+        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL);
     }
     if (!pb_failed(&status))
         status = name_picks(t, all, sizes, total);

@@ -118,7 +118,7 @@ static pb_status open_all(verification *v) {
         status = project_shard(v, &shard);
     status = pb_agree(comm, status);
     if (!pb_failed(&status))
-        status = pb_search_create(comm, v->setup.device, shard, v->bank.rows, pb_projection_dim(v->projection), &v->search);
+        status = pb_search_create(v->setup.devices, shard, v->bank.rows, pb_projection_dim(v->projection), &v->search);
     pb_release(&shard);
     return status;
 }

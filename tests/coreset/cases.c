@@ -1,6 +1,7 @@
 /* Cases of coreset/ for any number of ranks; started by tests/coreset/test_greedy.c and test_search.c. Every rank makes all the
  * data from the counter-based generator and compares with an oracle of its own. */
 #include "cases.h"
+#include "far_device.h"
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -47,23 +48,53 @@ static size_t plain_greedy(size_t n, int dim, size_t picks, uint64_t start) {
     return made;
 }
 
-/* Collective. This rank's points of the first n rows of `all`, on a device. */
-static float *open_points(pb_comm *comm, size_t n, int dim, pb_device **device, pb_range *mine) {
+/* `program CASE far`: with a device whose memory is not the host's. */
+static bool far;
+
+/* A device, and the ranks' devices as a group. */
+typedef struct opened {
+    pb_device_table table; /* of the far device */
+    pb_device *device;
+    pb_device_comm *devices;
+} opened;
+
+/* Collective. */
+static void open_devices(pb_comm *comm, opened *o) {
+    *o = (opened){0};
+    must(far ? far_device_open(&o->table, &o->device) : pb_device_open("cpu", 1, &o->device));
+    must(pb_device_comm_create(comm, o->device, PB_ROUTE_AUTO, 0, &o->devices));
+    HOLDS(strcmp(pb_device_comm_way(o->devices), far ? "staged" : "mpi") == 0);
+}
+
+static void close_devices(opened *o) {
+    pb_device_comm_destroy(&o->devices);
+    if (far)
+        far_device_close(&o->device);
+    else
+        pb_device_close(&o->device);
+}
+
+/* This rank's rows among the first n of `all`, in device memory; released by pb_device_release. */
+static float *upload_mine(pb_comm *comm, const opened *o, size_t n, int dim, pb_range *mine) {
     *mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
-    must(pb_device_open("cpu", 1, device));
-    return all + mine->first * (size_t)dim;
+    size_t bytes = pb_range_size(*mine) * (size_t)dim * sizeof(float);
+    float *rows;
+    must(pb_device_alloc(o->device, bytes, &rows, "rows"));
+    must(pb_device_upload(o->device, rows, all + mine->first * (size_t)dim, bytes));
+    return rows;
 }
 
 /* Collective: the textbook loop over ranks. */
 static size_t step_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start) {
     pb_range mine;
     int64_t not_finite;
-    pb_device *device;
+    opened o;
     pb_points *points;
-    const float *rows = open_points(comm, n, dim, &device, &mine);
+    open_devices(comm, &o);
+    float *rows = upload_mine(comm, &o, n, dim, &mine);
     pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
-    must(pb_device_points_create(device, pb_range_size(mine), dim, &points));
-    must(pb_device_points_write(device, points, 0, pb_range_size(mine), rows, &not_finite));
+    must(pb_device_points_create(o.device, pb_range_size(mine), dim, &points));
+    must(pb_device_points_write(o.device, points, 0, pb_range_size(mine), rows, &not_finite));
     pb_greedy_step_input input = {.points = points,
                                   .count = pb_range_size(mine),
                                   .first = mine.first,
@@ -71,9 +102,10 @@ static size_t step_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, ui
                                   .dim = dim,
                                   .start = start,
                                   .picks = picks};
-    must(pb_greedy_step_select(comm, device, &input, &coreset));
-    pb_device_points_free(device, &points);
-    pb_device_close(&device);
+    must(pb_greedy_step_select(o.devices, &input, &coreset));
+    pb_device_points_free(o.device, &points);
+    pb_device_release(o.device, &rows);
+    close_devices(&o);
     return coreset.count;
 }
 
@@ -94,23 +126,28 @@ static void interrupt(void *context, const pb_coreset *so_far) {
     memcpy(stop->radius, so_far->radius, so_far->count * sizeof *so_far->radius);
 }
 
-static pb_cover *open_cover(pb_device *device, pb_range mine, int dim, const float *rows) {
+/* This rank's points of the first n rows of `all`. */
+static pb_cover *open_cover(pb_comm *comm, const opened *o, size_t n, int dim) {
     pb_cover *cover;
+    pb_range mine;
     int64_t not_finite;
+    pb_device *device = o->device;
+    float *rows = upload_mine(comm, o, n, dim, &mine);
     must(pb_device_cover_create(device, pb_range_size(mine), dim, 0, &cover));
     must(pb_device_cover_write(device, cover, 0, pb_range_size(mine), rows, &not_finite));
     HOLDS(not_finite == -1);
     pb_device_cover_place(device, cover, (uint32_t)mine.first);
+    pb_device_release(device, &rows);
     return cover;
 }
 
 /* Collective: selection in rounds. stop: goes on from its picks if it has any, and notes where to go on from; may be NULL. */
 static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start, size_t candidates,
                                 interruption *stop) {
-    pb_range mine;
-    pb_device *device;
-    const float *rows = open_points(comm, n, dim, &device, &mine);
-    pb_cover *cover = open_cover(device, mine, dim, rows);
+    pb_range mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
+    opened o;
+    open_devices(comm, &o);
+    pb_cover *cover = open_cover(comm, &o, n, dim);
     pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
     pb_greedy_input input = {.cover = cover,
                              .count = pb_range_size(mine),
@@ -128,9 +165,9 @@ static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, 
         input.report = interrupt;
         input.context = stop;
     }
-    must(pb_greedy_select(comm, device, &input, &coreset, NULL));
-    pb_device_cover_free(device, &cover);
-    pb_device_close(&device);
+    must(pb_greedy_select(o.devices, &input, &coreset, NULL));
+    pb_device_cover_free(o.device, &cover);
+    close_devices(&o);
     return coreset.count;
 }
 
@@ -263,15 +300,15 @@ static void greedy_radii(pb_comm *comm) {
     static float distance2[N_MOST];
     float measured[PREFIXES];
     pb_coreset sample;
-    pb_range mine;
-    pb_device *device;
+    pb_range mine = pb_partition(N, pb_comm_size(comm), pb_comm_rank(comm));
+    opened o;
     fill(11, N * DIM);
     must(pb_coreset_random(3, N, PICKS, &sample));
-    const float *rows = open_points(comm, N, DIM, &device, &mine);
-    pb_cover *cover = open_cover(device, mine, DIM, rows);
+    open_devices(comm, &o);
+    pb_cover *cover = open_cover(comm, &o, N, DIM);
     pb_greedy_input input = {.cover = cover, .count = pb_range_size(mine), .first = mine.first, .total = N, .dim = DIM,
                              .candidates_most = 100};
-    must(pb_greedy_radii(comm, device, &input, &sample, PREFIX, PREFIXES, measured));
+    must(pb_greedy_radii(o.devices, &input, &sample, PREFIX, PREFIXES, measured));
     for (size_t i = 0; i < N; i++)
         distance2[i] = INFINITY;
     for (size_t i = 0, prefix = 0; i < PICKS; i++) {
@@ -279,8 +316,8 @@ static void greedy_radii(pb_comm *comm) {
         if (i + 1 == PREFIX[prefix])
             HOLDS(measured[prefix++] == sqrtf(pb_packed_distance2(best)));
     }
-    pb_device_cover_free(device, &cover);
-    pb_device_close(&device);
+    pb_device_cover_free(o.device, &cover);
+    close_devices(&o);
     pb_coreset_free(&sample);
 }
 
@@ -293,16 +330,25 @@ static void greedy_messages(pb_comm *comm) {
     HOLDS(pb_comm_count(comm).collectives - before.collectives <= 200);
 }
 
+/* A search under test. */
+typedef struct bench {
+    opened o;
+    pb_search *search;
+} bench;
+
 /* Collective: rank r asks about `count` queries (its own number); compares with the plain twin over the whole bank. */
-static void compare_search(pb_comm *comm, pb_search *search, size_t rows, int dim, const float *queries, size_t count) {
-    float *distance;
+static void compare_search(const bench *open, size_t rows, int dim, const float *queries, size_t count) {
+    float *distance, *asked;
+    size_t bytes = count * (size_t)dim * sizeof *queries;
     uint32_t *row;
     uint64_t *nearest;
     must(pb_allocate(&distance, count, sizeof *distance, "distances"));
     must(pb_allocate(&row, count, sizeof *row, "rows"));
     must(pb_allocate(&nearest, count, sizeof *nearest, "nearest"));
-    (void)comm;
-    must(pb_search_nearest(search, queries, count, distance, row));
+    must(pb_device_alloc(open->o.device, bytes, &asked, "queries"));
+    must(pb_device_upload(open->o.device, asked, queries, bytes));
+    must(pb_search_nearest(open->search, asked, count, distance, row));
+    pb_device_release(open->o.device, &asked);
     for (size_t i = 0; i < count; i++)
         nearest[i] = PB_NEAREST_NONE;
     pb_ref_nearest(all, rows, dim, 0, queries, count, nearest);
@@ -315,20 +361,15 @@ static void compare_search(pb_comm *comm, pb_search *search, size_t rows, int di
     pb_release(&nearest);
 }
 
-typedef struct bench {
-    pb_device *device;
-    pb_search *search;
-} bench;
-
 static pb_status open_search(pb_comm *comm, size_t rows, int dim, bench *open) {
     pb_range mine = pb_partition(rows, pb_comm_size(comm), pb_comm_rank(comm));
-    must(pb_device_open("cpu", 1, &open->device));
-    return pb_search_create(comm, open->device, all + mine.first * (size_t)dim, rows, dim, &open->search);
+    open_devices(comm, &open->o);
+    return pb_search_create(open->o.devices, all + mine.first * (size_t)dim, rows, dim, &open->search);
 }
 
 static void close_search(bench *open) {
     pb_search_free(&open->search);
-    pb_device_close(&open->device);
+    close_devices(&open->o);
 }
 
 static const float *queries_of(pb_comm *comm) { return all + (size_t)(N_MOST / 2 + 100 * pb_comm_rank(comm)) * DIM_MOST; }
@@ -339,7 +380,7 @@ static void search_plain(pb_comm *comm) {
     memcpy(all + 500 * DIM_MOST, all + 3 * DIM_MOST, DIM_MOST * sizeof *all);          /* two equal rows: the smaller wins */
     memcpy(all + (N_MOST / 2) * DIM_MOST, all + 3 * DIM_MOST, DIM_MOST * sizeof *all); /* and is asked for */
     must(open_search(comm, N_MOST / 2, DIM_MOST, &open));
-    compare_search(comm, open.search, N_MOST / 2, DIM_MOST, queries_of(comm), 100);
+    compare_search(&open, N_MOST / 2, DIM_MOST, queries_of(comm), 100);
     close_search(&open);
 }
 
@@ -348,7 +389,7 @@ static void search_few(pb_comm *comm) {
     for (size_t rows = 1; rows <= 3; rows++) {
         bench open;
         must(open_search(comm, rows, DIM_MOST, &open));
-        compare_search(comm, open.search, rows, DIM_MOST, queries_of(comm), 10);
+        compare_search(&open, rows, DIM_MOST, queries_of(comm), 10);
         close_search(&open);
     }
 }
@@ -358,7 +399,7 @@ static void search_uneven(pb_comm *comm) {
     fill(7, N_MOST * DIM_MOST);
     must(open_search(comm, 301, DIM_MOST, &open));
     for (int call = 0; call < 4; call++)
-        compare_search(comm, open.search, 301, DIM_MOST, queries_of(comm), (size_t)((pb_comm_rank(comm) + call) % 3) * 33);
+        compare_search(&open, 301, DIM_MOST, queries_of(comm), (size_t)((pb_comm_rank(comm) + call) % 3) * 33);
     close_search(&open);
 }
 
@@ -390,4 +431,7 @@ static const pb_case CASES[] = {
     {"search-not-finite", search_not_finite},
 };
 
-int main(int argc, char **argv) { return run_case(argc, argv, CASES, sizeof CASES / sizeof CASES[0]); }
+int main(int argc, char **argv) {
+    far = argc > 2 && strcmp(argv[2], "far") == 0;
+    return run_case(argc, argv, CASES, sizeof CASES / sizeof CASES[0]);
+}

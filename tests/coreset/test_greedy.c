@@ -14,3 +14,8 @@ Test(greedy, tiny_and_huge_numbers) { passes_at_all_sizes(PB_CASES, "greedy-scal
 Test(greedy, goes_on_after_any_round) { passes_at_all_sizes(PB_CASES, "greedy-resume"); }
 Test(greedy, radii_of_any_coreset) { passes_at_all_sizes(PB_CASES, "greedy-radii"); }
 Test(greedy, messages_are_a_matter_of_rounds) { passes_at_all_sizes(PB_CASES, "greedy-messages"); }
+
+/* Device memory that the host cannot touch: all that goes between ranks is staged. */
+Test(greedy, same_picks_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-plain far"); }
+Test(greedy, ties_and_floors_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-lattice far"); }
+Test(greedy, goes_on_after_any_round_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-resume far"); }

@@ -80,15 +80,27 @@ Test(cpu_points, a_write_makes_points_new_to_the_centres) {
     fixture f = filled(1, UNIFORM, 40, 3);
     float *distance2 = constants(INFINITY, 40);
     uint64_t best;
-    assert_done(pb_device_greedy_step(f.device, f.points, f.rows, &best));
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, f.rows, &best));
     pb_ref_greedy_step(f.rows, 40, 3, f.rows, distance2);
     int64_t not_finite; /* points 30 .. 34 are written again as they were: only their distances are forgotten */
     assert_done(pb_device_points_write(f.device, f.points, 30, 5, f.rows + 30 * 3, &not_finite));
     for (int i = 30; i < 35; i++)
         distance2[i] = INFINITY;
-    assert_done(pb_device_greedy_step(f.device, f.points, f.rows + 3, &best));
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, f.rows + 3, &best));
     cr_assert_eq(best, pb_ref_greedy_step(f.rows, 40, 3, f.rows + 3, distance2));
     pb_release(&distance2);
+    release(&f);
+}
+
+/* The index counts from first_index, whichever thread finds the point; the distances do not change with it. */
+Test(cpu_points, greedy_steps_count_from_a_first_index) {
+    enum { N = 300, DIM = 3 };
+    uint64_t plain = 0, shifted = 0;
+    fixture f = filled(2, UNIFORM, N, DIM);
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, f.rows, &plain));
+    assert_done(pb_device_greedy_step(f.device, f.points, UINT32_MAX - 1 - N, f.rows, &shifted));
+    cr_assert_eq(pb_farthest_index(shifted), UINT32_MAX - 1 - N + pb_farthest_index(plain));
+    cr_assert_eq(shifted >> 32, plain >> 32);
     release(&f);
 }
 
@@ -96,16 +108,16 @@ Test(cpu_points, clear_forgets_points_and_distances) {
     fixture f = filled(2, UNIFORM, 100, 5);
     float *distance2 = constants(INFINITY, 100), *few = numbers(UNIFORM, 3, 10 * 5);
     uint64_t best, expected = PB_NEAREST_NONE, nearest = PB_NEAREST_NONE;
-    assert_done(pb_device_greedy_step(f.device, f.points, f.rows, &best));
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, f.rows, &best));
     pb_device_points_clear(f.device, f.points);
-    assert_done(pb_device_greedy_step(f.device, f.points, f.rows, &best));
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, f.rows, &best));
     cr_assert_eq(best, 0);
     assert_done(pb_device_nearest(f.device, f.points, 0, f.rows, 1, &nearest));
     cr_assert_eq(nearest, PB_NEAREST_NONE);
 
     int64_t not_finite; /* the same room again, for fewer points: the old ones beyond must not come back */
     assert_done(pb_device_points_write(f.device, f.points, 0, 10, few, &not_finite));
-    assert_done(pb_device_greedy_step(f.device, f.points, f.rows + 55, &best));
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, f.rows + 55, &best));
     cr_assert_eq(best, pb_ref_greedy_step(few, 10, 5, f.rows + 55, distance2));
     assert_done(pb_device_nearest(f.device, f.points, 7, f.rows + 55, 1, &nearest));
     pb_ref_nearest(few, 10, 5, 7, f.rows + 55, 1, &expected);
@@ -160,7 +172,7 @@ static void check_picks(int threads, kind k, size_t n, int dim) {
     for (int step = 0; step < 20; step++) {
         const float *centre = f.rows + pick * (size_t)dim;
         uint64_t best;
-        assert_done(pb_device_greedy_step(f.device, f.points, centre, &best));
+        assert_done(pb_device_greedy_step(f.device, f.points, 0, centre, &best));
         cr_assert_eq(best, pb_ref_greedy_step(f.rows, n, dim, centre, distance2));
         pick = pb_farthest_index(best);
     }
@@ -186,9 +198,9 @@ Test(cpu_points, duplicates_stay_at_zero) {
     rows[69 * 4] = 3.5f;
     assert_done(pb_device_points_create(device, 70, 4, &points));
     assert_done(pb_device_points_write(device, points, 0, 70, rows, &not_finite));
-    assert_done(pb_device_greedy_step(device, points, rows, &best));
+    assert_done(pb_device_greedy_step(device, points, 0, rows, &best));
     cr_assert_eq(best, pb_pack_farthest(4.0f, 69));
-    assert_done(pb_device_greedy_step(device, points, rows + 69 * 4, &best));
+    assert_done(pb_device_greedy_step(device, points, 0, rows + 69 * 4, &best));
     cr_assert_eq(best, pb_pack_farthest(0.0f, 0));
     pb_device_points_free(device, &points);
     pb_release(&rows);
@@ -233,7 +245,7 @@ Test(cpu_points, capacity_may_be_nothing) {
     fixture f = filled(2, UNIFORM, 0, 5);
     uint64_t best = 1, nearest = PB_NEAREST_NONE;
     float *query = numbers(UNIFORM, 0, 5);
-    assert_done(pb_device_greedy_step(f.device, f.points, query, &best));
+    assert_done(pb_device_greedy_step(f.device, f.points, 0, query, &best));
     assert_done(pb_device_nearest(f.device, f.points, 0, query, 1, &nearest));
     cr_assert_eq(best, 0);
     cr_assert_eq(nearest, PB_NEAREST_NONE);

@@ -73,7 +73,7 @@ Test(device, empty_slots_are_unsupported) {
     cr_assert_null(points);
     expect_unsupported(pb_device_points_write(&device, some_points, 0, 1, &value, &not_finite), "points_write");
     expect_unsupported(pb_device_points_read(&device, some_points, 0, &value), "points_read");
-    expect_unsupported(pb_device_greedy_step(&device, some_points, &value, &packed), "greedy_step");
+    expect_unsupported(pb_device_greedy_step(&device, some_points, 0, &value, &packed), "greedy_step");
     expect_unsupported(pb_device_nearest(&device, some_points, 0, &value, 1, &packed), "nearest");
 }
 

@@ -116,10 +116,10 @@ Test(device_cpu, memory_that_is_refused_is_an_error) {
     pb_device_close(&device);
 }
 
-/* The device answers for every operation of its table. */
+/* The device answers for every operation of its table, but for exchange, which it leaves to MPI. */
 Test(device_cpu, every_slot_is_filled) {
     const size_t first = offsetof(pb_device_table, open), size = sizeof pb_cpu_table.open;
-    for (size_t at = first; at < sizeof pb_cpu_table; at += size) {
+    for (size_t at = first; at < offsetof(pb_device_table, has_peers); at += size) {
         uintptr_t slot;
         memcpy(&slot, (const char *)&pb_cpu_table + at, sizeof slot);
         cr_assert_neq(slot, 0, "slot %zu is empty", (at - first) / size);

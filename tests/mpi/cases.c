@@ -1,5 +1,6 @@
 /* Cases of mpi/ for any number of ranks; started by tests/mpi/test_*.c. Expected values are formulas of rank and size. */
 #include "cases.h"
+#include "device_cases.h"
 
 #include "base/memory.h"
 
@@ -297,6 +298,13 @@ static const pb_case CASES[] = {
     {"killed-peer", killed_peer},
     {"slow-peer", slow_peer},
     {"sleeping-peer", sleeping_peer},
+    {"devices-near", devices_near},
+    {"devices-far", devices_far},
+    {"devices-peers", devices_peers},
+    {"devices-mixed", devices_mixed},
+    {"devices-no-route", devices_no_route},
+    {"devices-failing", devices_failing},
+    {"devices-join-fails", devices_join_fails},
 };
 
 int main(int argc, char **argv) { return run_case(argc, argv, CASES, sizeof CASES / sizeof CASES[0]); }

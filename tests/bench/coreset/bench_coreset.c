@@ -70,6 +70,7 @@ typedef struct timing {
 typedef struct bench {
     pb_comm *comm;
     pb_device *device;
+    pb_device_comm *devices;
     options ask;
     bench_points points;
     pb_range mine;
@@ -143,13 +144,13 @@ static void select_once(bench *b) {
                                   .dim = rounds.dim, .start = rounds.start, .picks = rounds.picks};
     size_t last = rounds.picks - 1;
     if (is(b, "greedy")) {
-        bench_must(pb_greedy_select(b->comm, b->device, &rounds, &b->coreset, &b->cost));
+        bench_must(pb_greedy_select(b->devices, &rounds, &b->coreset, &b->cost));
     } else if (is(b, "greedy-step")) {
-        bench_must(pb_greedy_step_select(b->comm, b->device, &steps, &b->coreset));
+        bench_must(pb_greedy_step_select(b->devices, &steps, &b->coreset));
     } else {
         pb_coreset_free(&b->coreset);
         bench_must(pb_coreset_random((uint64_t)b->ask.seed, rounds.total, rounds.picks, &b->coreset));
-        bench_must(pb_greedy_radii(b->comm, b->device, &rounds, &b->coreset, &rounds.picks, 1, &b->coreset.radius[last]));
+        bench_must(pb_greedy_radii(b->devices, &rounds, &b->coreset, &rounds.picks, 1, &b->coreset.radius[last]));
     }
 }
 
@@ -304,6 +305,7 @@ static void set_up(bench *b) {
     if (wanted(b) > b->points.total || (uint64_t)b->ask.start >= b->points.total)
         bench_must(pb_fail(PB_E_USAGE, "more picks than points"));
     bench_must(pb_device_open("cpu", (int)b->ask.threads, &b->device));
+    bench_must(pb_device_comm_create(b->comm, b->device, PB_ROUTE_AUTO, 0, &b->devices));
     pb_comm_barrier(b->comm, "begin");
     b->base_kib = peak_kib();
 }
@@ -340,6 +342,7 @@ int main(int argc, char **argv) {
     else if (pb_comm_rank(b.comm) == 0)
         write_points(&b);
     bench_points_close(&b.points);
+    pb_device_comm_destroy(&b.devices);
     pb_device_close(&b.device);
     pb_comm_destroy(&b.comm);
     return ok ? 0 : 1;

@@ -1,0 +1,59 @@
+/* device_comm.h: collectives between the memories of the ranks' devices.
+ *
+ * Where every rank's device exchanges by itself (gpu/peers.h: NCCL) that is used; where device memory is host memory, MPI works
+ * on it directly; otherwise it is staged through host memory. The results are the same bytes in all three ways.
+ *
+ * "Collective" is meant over the ranks of the pb_comm. The rule of mpi/comm.h holds: a rank that failed earlier still takes part,
+ * with whatever is in its buffers, and the status that these functions return is this rank's own, to be brought to the next
+ * pb_agree. After a failure of the devices' own exchange every later call fails at once; none waits longer than the limit.
+ */
+#ifndef PB_MPI_DEVICE_COMM_H
+#define PB_MPI_DEVICE_COMM_H
+
+#include "gpu/device.h"
+#include "mpi/comm.h"
+
+typedef struct pb_device_comm pb_device_comm;
+
+/* How device memory travels. */
+typedef enum pb_route {
+    PB_ROUTE_AUTO,  /* the devices' own exchange if every rank has it and no two ranks share a device, else by the host */
+    PB_ROUTE_HOST,  /* by MPI */
+    PB_ROUTE_DEVICE /* by the devices, or it is an error */
+} pb_route;
+
+/* Collective. Both are borrowed and must outlive it. limit_s: longest wait of the devices' own exchange, 0 for ever. Owned by the
+ * caller. Errors, agreed: PB_E_SYSTEM; PB_E_UNSUPPORTED when PB_ROUTE_DEVICE is not to be had, with the reason. */
+PB_CHECKED pb_status pb_device_comm_create(pb_comm *comm, pb_device *device, pb_route route, double limit_s,
+                                           pb_device_comm **out);
+void pb_device_comm_destroy(pb_device_comm **devices);
+
+/* What it was made of. */
+pb_comm *pb_device_comm_host(const pb_device_comm *devices);
+pb_device *pb_device_comm_device(const pb_device_comm *devices);
+
+/* "device", "mpi" or "staged"; for people. Static. */
+const char *pb_device_comm_way(const pb_device_comm *devices);
+
+/* Makes room for exchanges in which this rank gives up to `out` bytes and gets up to `in` bytes, where they are staged: to be
+ * called, and agreed on, before the first of that size, since in the midst of an exchange a rank without memory could not take
+ * part. Not collective. Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_device_comm_reserve(pb_device_comm *devices, size_t out, size_t in);
+
+/* Collective. *value, in device memory, becomes its maximum over the ranks. (Needs no pb_device_comm_reserve.) */
+PB_CHECKED pb_status pb_device_comm_max_u64(pb_device_comm *devices, uint64_t *value, const char *what);
+
+/* Collective. Rank r gives sizes[r] bytes of device memory; everybody gets those of all ranks in rank order in `all`. sizes: the
+ * same on all ranks, in sum below 2 GiB (as of pb_comm_allgather_parts). */
+PB_CHECKED pb_status pb_device_comm_allgather_parts(pb_device_comm *devices, const void *part, const size_t *sizes, void *all,
+                                                    const char *what);
+
+/* Collective. `bytes` bytes of rank root's buffer become everybody's. */
+PB_CHECKED pb_status pb_device_comm_broadcast(pb_device_comm *devices, void *buffer, size_t bytes, int root, const char *what);
+
+/* Collective. Sends to rank `to` while receiving exactly receive_bytes from rank `from`; the buffers do not overlap. For rings.
+ */
+PB_CHECKED pb_status pb_device_comm_exchange(pb_device_comm *devices, const void *send, size_t send_bytes, int to, void *receive,
+                                             size_t receive_bytes, int from, const char *what);
+
+#endif
