@@ -75,8 +75,8 @@ PB_CHECKED pb_status pb_device_cover_select(pb_device *device, pb_cover *cover, 
                                             size_t count, uint64_t floor, size_t most, uint64_t *picked, float *distance2,
                                             size_t *made, uint64_t *next);
 
-/* Gives this cover's own candidates (device memory) back, in the order in which pb_device_cover_candidates gave them, after select
- * has changed them. */
+/* Gives this cover's own candidates (device memory) back, in the order in which pb_device_cover_candidates gave them, after
+ * select has changed them. */
 PB_CHECKED pb_status pb_device_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
 
 #endif
