@@ -25,8 +25,8 @@ typedef struct pb_greedy_step_input {
 } pb_greedy_step_input;
 
 /* Collective over the ranks of devices. As pb_greedy_select (coreset/greedy.h) in its results and errors; all members of the
- * input but points, count and first must be equal on all ranks. coreset: owned by the caller, with room for input->picks. Cost a pick:
- * two allreduces of 8 bytes (the farthest patch, and agreeing on success) and one broadcast of dim floats. */
+ * input but points, count and first must be equal on all ranks. coreset: owned by the caller, with room for input->picks. Cost
+ * a pick: two allreduces of 8 bytes (the farthest patch, and agreeing on success) and one broadcast of dim floats. */
 PB_CHECKED pb_status pb_greedy_step_select(pb_device_comm *devices, const pb_greedy_step_input *input, pb_coreset *coreset);
 
 #endif
