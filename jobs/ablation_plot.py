@@ -3,22 +3,24 @@
 
 Usage:  ablation_plot.py FOLDER --backbone NAME --layers "SETS" --patch-sizes "LIST" --base-layers SET --base-patch N
 
-FOLDER has a folder layers-SET-patch-N for each setting, with eval.json (patchbank eval), bank.txt (patchbank info), train.seconds
-and score.seconds. A setting without eval.json is not done and is left out.
+FOLDER has a folder layers-SET-patch-N for each setting, with eval.json (patchbank eval), results/scores.csv (patchbank score),
+bank.txt (patchbank info), train.seconds and score.seconds. A setting without eval.json is not done and is left out.
 Writes FOLDER/ablation.csv (RFC 4180, lines end in CR LF; a row a setting; AUROC as a share of 1, seconds of wall time with the
-program's start; near-pair columns are empty where eval was not asked for them) and FOLDER/ablation.svg: AUROC by patch size with
-the base layers, and by layers with the base patch size. The same input gives the same bytes.
+program's start; near-pair columns are empty where eval was not asked for them, differences of image AUROC where the base setting
+is not done) and FOLDER/ablation.svg: AUROC by patch size with the base layers, and by layers with the base patch size. The same
+input gives the same bytes.
 
-Noise: the standard error of an AUROC is that of J. A. Hanley and B. J. McNeil, "The meaning and use of the area under a receiver
-operating characteristic (ROC) curve", Radiology 143 (1982) 29-36. Two settings see the same images, so the error of their
-difference is smaller than for independent samples (the same authors, Radiology 148 (1983) 839-843): below the error of one AUROC
-where their scores' areas correlate by more than a half. Two errors of one AUROC are therefore a cautious bound of noise.
+Noise: standard errors are those of E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under two or more
+correlated receiver operating characteristic curves: a nonparametric approach", Biometrics 44 (1988) 837-845. They assume nothing
+about the scores, and that of a difference knows that both settings saw the same images. They say how the figures would vary with
+other test images, not with other training images.
 
 Exit status: 0 done; 64 wrong usage; 65 no setting is done or a file in FOLDER is not as written; 73 cannot write. Failures are
 one line on standard error.
 """
 
 import argparse
+import bisect
 import csv
 import html
 import io
@@ -26,6 +28,7 @@ import json
 import math
 import os
 import re
+import statistics
 import sys
 from typing import NamedTuple, Optional
 
@@ -45,7 +48,7 @@ class Row(NamedTuple):
     layers: str
     patch_size: int
     auroc: float
-    auroc_standard_error: float
+    auroc_standard_error: Optional[float]
     auroc_brightness: float
     near_pair_auroc: Optional[float]
     near_pair_auroc_brightness: Optional[float]
@@ -54,14 +57,38 @@ class Row(NamedTuple):
     bank_rows: int
     train_seconds: float
     score_seconds: float
+    difference_from_base: Optional[float] = None
+    difference_standard_error: Optional[float] = None
 
 
-def standard_error(auroc, defective, normal):
-    """Hanley and McNeil's, for scores that are exponentially distributed: q1 is the probability that two defective images both
-    score above a normal one, q2 that one defective image scores above two normal ones."""
-    q1, q2 = auroc / (2 - auroc), 2 * auroc ** 2 / (1 + auroc)
-    variance = auroc * (1 - auroc) + (defective - 1) * (q1 - auroc ** 2) + (normal - 1) * (q2 - auroc ** 2)
-    return math.sqrt(max(variance, 0) / (defective * normal))
+class Placements(NamedTuple):
+    """How one setting ranks the test images: for each defective one the share of normal ones with a lower score, for each normal
+    one the share of defective ones with a higher score, a tie counting one half. The mean of either is the AUROC."""
+    images: list        # (path, label) in the order of scores.csv
+    defective: list
+    normal: list
+
+
+def shares_below(values, others):
+    """For each value the share of `others` below it, a tie counting one half."""
+    others = sorted(others)
+    return [(bisect.bisect_left(others, value) + bisect.bisect_right(others, value)) / (2 * len(others)) for value in values]
+
+
+def place_scores(images, defective, normal):
+    return Placements(images, shares_below(defective, normal), shares_below([-score for score in normal],
+                                                                            [-score for score in defective]))
+
+
+def standard_error(placements, base=None):
+    """DeLong's, of the AUROC, or of its difference from the base setting's; None with fewer than two images of a kind."""
+    variance = 0
+    for one, other in ((placements.defective, base and base.defective), (placements.normal, base and base.normal)):
+        if len(one) < 2:
+            return None
+        values = [a - b for a, b in zip(one, other)] if base else one
+        variance += statistics.variance(values) / len(values)
+    return math.sqrt(variance)
 
 
 # ---------------------------------------------------------------------------------------- settings
@@ -72,21 +99,52 @@ def read_text(folder, name):
         return file.read()
 
 
-def read_row(folder, layers, patch_size):
-    """The figures of one setting, or None: not done."""
+def read_placements(folder):
+    """Of the labelled images with a score, which are those that eval counts."""
+    rows = [row for row in csv.DictReader(io.StringIO(read_text(folder, "results/scores.csv"))) if row["label"] and row["score"]]
+    scores = {label: [float(row["score"]) for row in rows if row["label"] == label] for label in "01"}
+    return place_scores([(row["path"], row["label"]) for row in rows], scores["1"], scores["0"])
+
+
+def read_setting(folder, layers, patch_size):
+    """(row, placements) of one setting, or None: not done."""
     setting = f"layers-{layers}-patch-{patch_size}"
     folder = os.path.join(folder, setting)
     if not os.path.exists(os.path.join(folder, "eval.json")):
         return None
     try:
-        figures = json.loads(read_text(folder, "eval.json"))
+        figures, placements = json.loads(read_text(folder, "eval.json")), read_placements(folder)
+        if abs(statistics.fmean(placements.defective) - figures["auroc"]) > 1e-9:
+            raise ValueError("eval.json has another AUROC than scores.csv")
         rows = re.search(r"^ +(\d+) rows of \d+ values$", read_text(folder, "bank.txt"), flags=re.MULTILINE)
-        auroc, defective, normal = float(figures["auroc"]), figures["defective"], figures["normal"]
-        return Row(setting, layers, patch_size, auroc, standard_error(auroc, defective, normal), figures["auroc_brightness"],
-                   figures.get("near_pair_auroc"), figures.get("near_pair_auroc_brightness"), defective, normal,
-                   int(rows.group(1)), float(read_text(folder, "train.seconds")), float(read_text(folder, "score.seconds")))
+        return Row(setting, layers, patch_size, figures["auroc"], standard_error(placements), figures["auroc_brightness"],
+                   figures.get("near_pair_auroc"), figures.get("near_pair_auroc_brightness"), figures["defective"],
+                   figures["normal"], int(rows.group(1)), float(read_text(folder, "train.seconds")),
+                   float(read_text(folder, "score.seconds"))), placements
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise BadInput(f"{setting} is not as ablation.sh wrote it ({error!r}): delete that folder and run again") from error
+
+
+def compare(row, placements, base):
+    """The row with its difference from the base setting's (row, placements), which may be None."""
+    if base is None:
+        return row
+    if placements.images != base[1].images:
+        raise BadInput(f"{row.setting} has scores of other images than {base[0].setting}: delete one of them and run again")
+    return row._replace(difference_from_base=row.auroc - base[0].auroc,
+                        difference_standard_error=standard_error(placements, base[1]))
+
+
+def read_rows(arguments):
+    """{(layers, patch size): row} of the settings that are done, panel by panel."""
+    base_layers, base_patch = arguments.base_layers, arguments.base_patch
+    keys = [(base_layers, size) for size in arguments.patch_sizes] + [(layers, base_patch) for layers in arguments.layers]
+    base, rows = read_setting(arguments.folder, base_layers, base_patch), {}
+    for key in dict.fromkeys(keys):
+        done = read_setting(arguments.folder, *key)
+        if done:
+            rows[key] = compare(*done, base)
+    return rows
 
 
 def encode_csv(rows):
@@ -110,7 +168,7 @@ class Scale:
 
     def __init__(self, rows):
         drawn = [row.near_pair_auroc for row in rows if row.near_pair_auroc is not None]
-        drawn += [row.auroc + way * row.auroc_standard_error for row in rows for way in (-1, 1)]
+        drawn += [row.auroc + way * (row.auroc_standard_error or 0) for row in rows for way in (-1, 1)]
         low, high = min(drawn), min(max(drawn), 1)
         self.step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if high - low <= 8 * step)
         self.first = max(math.floor(low / self.step - 0.5), 0)    # room for the value below the lowest point
@@ -148,7 +206,7 @@ def place(left, number, count):
 
 def draw_row(scale, x, row):
     """Both figures of a setting with their values, the upper one's above and the lower one's below, so that they never meet."""
-    y, error = scale.y(row.auroc), row.auroc_standard_error
+    y, error = scale.y(row.auroc), row.auroc_standard_error or 0
     top, bottom = scale.y(row.auroc + error), scale.y(row.auroc - error)
     yield f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" stroke="{IMAGES}"/>'
     yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{HALF}" fill="{IMAGES}"/>'
@@ -185,21 +243,24 @@ def draw_legend(has_near_pairs):
 
 
 def notes(rows):
-    """What a reader must know before comparing two points. The bound is of the best AUROC, which others are held against."""
+    """What a reader must know before comparing two points. The error is of the best AUROC, which others are held against."""
     best = max(rows, key=lambda row: row.auroc)
     floor, fewer = f"{best.auroc_brightness:.3f}", ""
     if best.near_pair_auroc_brightness is not None:
         floor, fewer = f"{floor}, near pairs {best.near_pair_auroc_brightness:.3f}", " Near pairs are fewer and vary more."
-    return (f"Differences under {2 * best.auroc_standard_error:.3f} are noise on {best.defective} defective and {best.normal} "
-            "normal test images:",
-            "two standard errors of the best image AUROC (Hanley and McNeil, Radiology 143, 1982)." + fewer,
-            "To choose the best of these settings by their test images is tuning to them.",
-            f"Brightness alone (the best of four grey statistics): {floor}.")
+    if best.auroc_standard_error is not None:
+        yield (f"Differences under {2 * best.auroc_standard_error:.3f} are noise on {best.defective} defective and {best.normal} "
+               "normal test images:")
+        yield "two standard errors of the best image AUROC (DeLong et al., Biometrics 44, 1988)." + fewer
+    yield "To choose the best of these settings by their test images is tuning to them."
+    yield f"Brightness alone (the best of four grey statistics): {floor}."
 
 
-def draw(rows_by_patch, rows_by_layers, arguments):
-    """Rows are None where a setting is not done; at least one is done."""
-    rows = [row for row in rows_by_patch + rows_by_layers if row]
+def draw(done, arguments):
+    """done: {(layers, patch size): row}, not empty. A setting that is not done leaves its column empty."""
+    rows_by_patch = [done.get((arguments.base_layers, size)) for size in arguments.patch_sizes]
+    rows_by_layers = [done.get((layers, arguments.base_patch)) for layers in arguments.layers]
+    rows = list(done.values())
     scale, right = Scale(rows), LEFT + PANEL_WIDTH + GAP
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
            'font-family="sans-serif" font-size="12">')
@@ -255,14 +316,11 @@ def parse_arguments(argv=None):
 
 def tabulate_and_draw(arguments):
     """The settings that are done."""
-    by_patch = [read_row(arguments.folder, arguments.base_layers, size) for size in arguments.patch_sizes]
-    by_layers = [read_row(arguments.folder, layers, arguments.base_patch) for layers in arguments.layers]
-    rows = list(dict.fromkeys(row for row in by_patch + by_layers if row))
+    rows = read_rows(arguments)
     if not rows:
         raise BadInput("no setting is done, so there is nothing to draw")
-    write_atomically(os.path.join(arguments.folder, "ablation.csv"), encode_csv(rows))
-    plot = "\n".join(draw(by_patch, by_layers, arguments)) + "\n"
-    write_atomically(os.path.join(arguments.folder, "ablation.svg"), plot)
+    write_atomically(os.path.join(arguments.folder, "ablation.csv"), encode_csv(rows.values()))
+    write_atomically(os.path.join(arguments.folder, "ablation.svg"), "\n".join(draw(rows, arguments)) + "\n")
     return rows
 
 

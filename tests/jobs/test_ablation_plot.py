@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,8 +32,19 @@ def load_script():
 
 
 def auroc(defective, normal):
-    """By definition, pair by pair; the scores have no ties."""
-    return sum(d > n for d in defective for n in normal) / (len(defective) * len(normal))
+    """By definition, pair by pair."""
+    return sum((d > n) + 0.5 * (d == n) for d in defective for n in normal) / (len(defective) * len(normal))
+
+
+def make_scores(wins, source):
+    """80 defective and 120 normal scores of which `wins` pairs of 9,600 are ordered: normal image j scores j, and a defective one
+    that is above k of them k - 0.5. Who is above how many is drawn at random."""
+    above = [wins // 80 + (i < wins % 80) for i in range(80)]
+    for _ in range(4000):
+        i, j = source.randrange(80), source.randrange(80)
+        if i != j and above[i] < 120 and above[j] > 0:
+            above[i], above[j] = above[i] + 1, above[j] - 1
+    return [k - 0.5 for k in above], list(range(120))
 
 
 class Case(unittest.TestCase):
@@ -49,15 +61,20 @@ class Case(unittest.TestCase):
             file.write(text)
 
     def make_setting(self, layers, patch, value, near=None):
+        """A setting that is done; value: an AUROC that 9,600 pairs can have. Returns its scores (defective, normal)."""
         name = f"layers-{layers}-patch-{patch}"
-        os.mkdir(self.path(name))
+        os.makedirs(self.path(name, "results"))
         figures = {"defective": 80, "normal": 120, "auroc": value, "auroc_brightness": 0.712}
         if near is not None:
             figures |= NEAR | {"near_pair_auroc": near}
         self.write(json.dumps(figures), name, "eval.json")
+        scores = make_scores(round(value * 9600), random.Random(f"{layers} {patch}"))
+        rows = [f"{label}{i},{label},{score}\r\n" for label in (1, 0) for i, score in enumerate(scores[1 - label])]
+        self.write("path,label,score\r\n" + "".join(rows) + "unlabelled,,5\r\nunscored,1,\r\n", name, "results", "scores.csv")
         self.write(f"memory bank b.h5\n  {1000 + patch} rows of 64 values\n  option.taps   {layers}\n", name, "bank.txt")
         self.write("12.5\n", name, "train.seconds")
         self.write("3.25\n", name, "score.seconds")
+        return scores
 
     def run_script(self, layers="2 3 2,3", patch_sizes="1 3 5", folder=None, backbone="resnet18"):
         return subprocess.run([sys.executable, SCRIPT, folder or self.folder, "--backbone", backbone, "--layers", layers,
@@ -113,45 +130,92 @@ class Plot:
 
 
 class StandardError(unittest.TestCase):
+    def setUp(self):
+        self.script = load_script()
+
+    def place(self, defective, normal):
+        return self.script.place_scores([], defective, normal)
+
     def test_it_is_the_spread_of_repeated_experiments(self):
-        """Scores with the distributions that the formula assumes: exponential, the defective ones' scale larger by odds."""
-        standard_error = load_script().standard_error
+        """Two detectors that see the same images, each with noise of its own: the estimates, averaged over many experiments, are
+        the spread of the AUROC and of the difference over these experiments."""
         source = random.Random(5)
-        for area, defective, normal in ((0.9, 40, 10), (0.9, 10, 40), (0.7, 25, 25), (0.97, 30, 30)):
-            rate = (1 - area) / area
-            found = [auroc([source.expovariate(rate) for _ in range(defective)], [source.expovariate(1) for _ in range(normal)])
-                     for _ in range(1500)]
-            self.assertLessEqual(abs(statistics.fmean(found) - area), 0.01)
-            expected = standard_error(area, defective, normal)
-            self.assertLessEqual(abs(statistics.stdev(found) - expected), 0.1 * expected, (area, defective, normal))
+        for defective, normal, shift in ((40, 12, 1.5), (12, 40, 1.5), (25, 25, 0.5)):
+            found = {"auroc": [], "auroc error": [], "difference": [], "difference error": []}
+            for _ in range(700):
+                images = [[source.gauss(mean, 1) for _ in range(count)] for mean, count in ((shift, defective), (0, normal))]
+                one, two = [self.place(*[[score + source.gauss(0, 0.5) for score in kind] for kind in images]) for _ in range(2)]
+                areas = [statistics.fmean(placed.defective) for placed in (one, two)]
+                for key, value in zip(found, (areas[0], self.script.standard_error(one), areas[0] - areas[1],
+                                              self.script.standard_error(one, two))):
+                    found[key].append(value)
+            for what in ("auroc", "difference"):
+                spread, estimate = statistics.stdev(found[what]), statistics.fmean(found[what + " error"])
+                self.assertLessEqual(abs(estimate / spread - 1), 0.1, (what, defective, normal))
+            self.assertLessEqual(statistics.stdev(found["difference"]), 0.8 * statistics.stdev(found["auroc"]))
+
+    def test_placements_are_those_of_the_definition(self):
+        """With ties, within a kind and across."""
+        source = random.Random(3)
+        defective, normal = [source.randrange(9) for _ in range(17)], [source.randrange(7) for _ in range(23)]
+        placed = self.place(defective, normal)
+        for score, share in zip(defective, placed.defective):
+            self.assertLessEqual(abs(share - auroc([score], normal)), 1e-12)
+        for score, share in zip(normal, placed.normal):
+            self.assertLessEqual(abs(share - auroc(defective, [score])), 1e-12)
 
     def test_by_hand(self):
-        """One image of each kind: a coin with probability A. A perfect ranking has no spread."""
-        standard_error = load_script().standard_error
-        self.assertLessEqual(abs(standard_error(0.8, 1, 1) - 0.4), 1e-12)
-        self.assertEqual((standard_error(1.0, 50, 70), standard_error(0.0, 50, 70)), (0, 0))
+        """Placements 1, 1/2 and 1/2, 1: variances of 1/8, over two images each."""
+        placed = self.place([3, 1], [0, 2])
+        self.assertEqual((placed.defective, placed.normal), ([1, 0.5], [1, 0.5]))
+        self.assertLessEqual(abs(self.script.standard_error(placed) - 0.125 ** 0.5), 1e-12)
+        perfect = self.place([3, 4], [0, 2])
+        self.assertEqual(self.script.standard_error(perfect), 0)
+        self.assertEqual(self.script.standard_error(placed, placed), 0)
+        self.assertLessEqual(abs(self.script.standard_error(placed, perfect) - 0.125 ** 0.5), 1e-12)
+
+    def test_one_image_of_a_kind_has_no_spread_to_measure(self):
+        self.assertIsNone(self.script.standard_error(self.place([1], [0, 2, 4])))
+        self.assertIsNone(self.script.standard_error(self.place([1, 5], [0])))
 
 
 class Table(Case):
     def test_a_row_a_setting(self):
-        self.make_setting("2,3", 1, 0.9375, 0.875)
-        self.make_setting("2,3", 3, 0.9512345678901234, 0.9)
-        self.make_setting("3", 3, 0.8)
+        scores = [self.make_setting("2,3", 1, 0.9375, 0.875), self.make_setting("2,3", 3, 9131 / 9600, 0.9),
+                  self.make_setting("3", 3, 0.8)]
         self.draw()
         rows = self.rows()
         self.assertEqual([(row["setting"], row["layers"], row["patch_size"], row["bank_rows"]) for row in rows],
                          [("layers-2,3-patch-1", "2,3", "1", "1001"), ("layers-2,3-patch-3", "2,3", "3", "1003"),
                           ("layers-3-patch-3", "3", "3", "1003")])
         self.assertEqual([(row["auroc"], row["near_pair_auroc"], row["near_pair_auroc_brightness"]) for row in rows],
-                         [("0.9375", "0.875", "0.55"), ("0.9512345678901234", "0.9", "0.55"), ("0.8", "", "")])
+                         [("0.9375", "0.875", "0.55"), (str(9131 / 9600), "0.9", "0.55"), ("0.8", "", "")])
         for row in rows:
             self.assertEqual([row[key] for key in ("auroc_brightness", "defective", "normal", "train_seconds", "score_seconds")],
                              ["0.712", "80", "120", "12.5", "3.25"])
-            expected = load_script().standard_error(float(row["auroc"]), 80, 120)
-            self.assertEqual(float(row["auroc_standard_error"]), expected)
+        script = load_script()
+        placed = [script.place_scores([], *kinds) for kinds in scores]
+        for row, one in zip(rows, placed):
+            self.assertEqual(row["auroc_standard_error"], str(script.standard_error(one)))
+            self.assertEqual(row["difference_standard_error"], str(script.standard_error(one, placed[1])))
+            self.assertLessEqual(abs(float(row["difference_from_base"]) - float(row["auroc"]) + 9131 / 9600), 1e-12)
         with open(self.path("ablation.csv"), "rb") as file:
             data = file.read()
         self.assertEqual((data.count(b"\n"), data.count(b"\r\n")), (4, 4))
+
+    def test_without_the_base_setting_there_are_no_differences(self):
+        self.make_setting("3", 3, 0.8)
+        self.draw()
+        self.assertEqual([(row["difference_from_base"], row["difference_standard_error"]) for row in self.rows()], [("", "")])
+
+    def test_one_image_of_a_kind(self):
+        """No standard error, no bar, and no claim about noise; the rest as ever."""
+        self.make_setting("2,3", 3, 0.5)
+        self.write('{"auroc": 0.5, "defective": 1, "normal": 2, "auroc_brightness": 0.5}', "layers-2,3-patch-3", "eval.json")
+        self.write("path,label,score\na,1,2\nb,0,1\nc,0,3\n", "layers-2,3-patch-3", "results", "scores.csv")
+        plot = self.draw()
+        self.assertEqual([(row["auroc"], row["auroc_standard_error"]) for row in self.rows()], [("0.5", "")])
+        self.assertFalse([words for words in plot.words() if "noise" in words])
 
     def test_the_same_bytes_again_and_nothing_else(self):
         self.make_setting("2", 3, 0.9)
@@ -184,8 +248,8 @@ class Drawing(Case):
             self.assertIn(words, plot.words())
 
     def test_bars_are_one_standard_error_up_and_down(self):
-        self.make_setting("2,3", 3, 0.9)
-        plot, error = self.draw(), load_script().standard_error(0.9, 80, 120)
+        script, scores = load_script(), self.make_setting("2,3", 3, 0.9)
+        plot, error = self.draw(), script.standard_error(script.place_scores([], *scores))
         bars = plot.lines("#1965b0", True)
         self.assertEqual(len(bars), 2, "one in each panel")
         for _, top, _, bottom in bars:
@@ -219,8 +283,8 @@ class Drawing(Case):
 
     def test_notes_say_what_is_noise(self):
         self.make_setting("2,3", 3, 0.9, 0.8)
-        self.make_setting("2", 3, 0.95, 0.8)
-        words, error = " ".join(self.draw().words()), load_script().standard_error(0.95, 80, 120)
+        best, script = self.make_setting("2", 3, 0.95, 0.8), load_script()
+        words, error = " ".join(self.draw().words()), script.standard_error(script.place_scores([], *best))
         self.assertIn(f"under {2 * error:.3f} are noise on 80 defective and 120 normal", words)
         self.assertIn("tuning", words)
         self.assertIn("0.712, near pairs 0.550", words)
@@ -259,7 +323,8 @@ class Refusals(Case):
         with open(self.path("ablation.csv"), "rb") as file:
             before = file.read()
         for name, text in (("eval.json", "{"), ("eval.json", "[]"), ("eval.json", '{"auroc": 0.5, "defective": 3}'),
-                           ("eval.json", '{"auroc": 0.5, "defective": 0, "normal": 3, "auroc_brightness": 0.5}'),
+                           ("eval.json", '{"auroc": 0.7, "defective": 80, "normal": 120, "auroc_brightness": 0.5}'),
+                           ("results/scores.csv", "path,label,score\na,1,2\n"), ("results/scores.csv", ""),
                            ("bank.txt", "memory bank\n"), ("train.seconds", ""), ("score.seconds", "soon\n")):
             with self.subTest(name + text):
                 self.make_setting("3", 3, 0.8)
@@ -267,9 +332,15 @@ class Refusals(Case):
                 self.assert_refused(65, "layers-3-patch-3 is not as ablation.sh wrote it")
                 with open(self.path("ablation.csv"), "rb") as file:
                     self.assertEqual(file.read(), before)
-                for left in os.listdir(self.path("layers-3-patch-3")):
-                    os.unlink(self.path("layers-3-patch-3", left))
-                os.rmdir(self.path("layers-3-patch-3"))
+                shutil.rmtree(self.path("layers-3-patch-3"))
+
+    def test_scores_of_other_images(self):
+        self.make_setting("2,3", 3, 0.9)
+        self.make_setting("3", 3, 0.9)
+        with open(self.path("layers-3-patch-3", "results", "scores.csv"), encoding="utf-8") as file:
+            text = file.read()
+        self.write(text.replace("\n07,", "\nother,"), "layers-3-patch-3", "results", "scores.csv")
+        self.assert_refused(65, "layers-3-patch-3 has scores of other images than layers-2,3-patch-3")
 
     def test_output_that_cannot_be_written(self):
         self.make_setting("2", 3, 0.9)
