@@ -114,7 +114,8 @@ for setting in "${settings[@]}"; do
   [ $code != 0 ] || code=$now
 done
 
-/usr/bin/python3 "$here/ablation_plot.py" "$folder" --backbone "$backbone" --layers "$layers" --patch-sizes "$patch_sizes" \
-  --base-layers "$base_layers" --base-patch "$base_patch" || code=$((code ? code : $?))
+/usr/bin/python3 "$here/ablation_plot.py" "$folder" --title "PatchCore's ablations: $backbone, $(basename "$archive")" \
+  --layers "$layers" --patch-sizes "$patch_sizes" --base-layers "$base_layers" --base-patch "$base_patch" ||
+  code=$((code ? code : $?))
 [ ${#failed[@]} = 0 ] || echo "ablation.sh: ${#failed[@]} settings failed: ${failed[*]}" >&2
 exit $code

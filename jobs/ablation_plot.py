@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Table and plot of the settings that jobs/ablation.sh has run, with the standard library alone.
 
-Usage:  ablation_plot.py FOLDER --backbone NAME --layers "SETS" --patch-sizes "LIST" --base-layers SET --base-patch N
+Usage:  ablation_plot.py FOLDER --title TEXT --layers "SETS" --patch-sizes "LIST" --base-layers SET --base-patch N
 
 FOLDER has a folder layers-SET-patch-N for each setting, with eval.json (patchbank eval), results/scores.csv (patchbank score),
 bank.txt (patchbank info), train.seconds and score.seconds. A setting without eval.json is not done and is left out.
@@ -13,7 +13,8 @@ input gives the same bytes.
 Noise: standard errors are those of E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under two or more
 correlated receiver operating characteristic curves: a nonparametric approach", Biometrics 44 (1988) 837-845. They assume nothing
 about the scores, and that of a difference knows that both settings saw the same images. They say how the figures would vary with
-other test images, not with other training images.
+other test images, not with other training images. The plot's bound of noise is rough: two errors of the best AUROC, which is as
+much as two of a difference whose settings' AUROCs correlate by a half. The table has each difference's own error.
 
 Exit status: 0 done; 64 wrong usage; 65 no setting is done or a file in FOLDER is not as written; 73 cannot write. Failures are
 one line on standard error.
@@ -265,7 +266,7 @@ def draw(done, arguments):
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
            'font-family="sans-serif" font-size="12">')
     yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'    # legible on a dark page too
-    yield text(LEFT, 24, f"PatchCore's ablations: {arguments.backbone}", font_size=15)
+    yield text(LEFT, 24, arguments.title, font_size=15)
     yield from draw_legend(any(row.near_pair_auroc is not None for row in rows))
     yield from draw_axes(scale, LEFT, f"by patch size, layers {arguments.base_layers}", "patch size (places of a layer)",
                          arguments.patch_sizes)
@@ -305,7 +306,7 @@ class Parser(argparse.ArgumentParser):
 def parse_arguments(argv=None):
     parser = Parser(prog="ablation_plot.py", description="Table and plot of the settings that jobs/ablation.sh has run.")
     parser.add_argument("folder", metavar="FOLDER", help="has a folder for each setting; gets ablation.csv and ablation.svg")
-    parser.add_argument("--backbone", metavar="NAME", required=True, help="for the title")
+    parser.add_argument("--title", metavar="TEXT", required=True, help="of the plot")
     parser.add_argument("--layers", metavar="SETS", type=str.split, required=True, help='as "2 3 2,3"')
     parser.add_argument("--patch-sizes", metavar="LIST", type=lambda words: [int(word) for word in words.split()], required=True,
                         help='as "1 3 5"')

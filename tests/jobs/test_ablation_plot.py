@@ -76,8 +76,8 @@ class Case(unittest.TestCase):
         self.write("3.25\n", name, "score.seconds")
         return scores
 
-    def run_script(self, layers="2 3 2,3", patch_sizes="1 3 5", folder=None, backbone="resnet18"):
-        return subprocess.run([sys.executable, SCRIPT, folder or self.folder, "--backbone", backbone, "--layers", layers,
+    def run_script(self, layers="2 3 2,3", patch_sizes="1 3 5", folder=None, title="ablations"):
+        return subprocess.run([sys.executable, SCRIPT, folder or self.folder, "--title", title, "--layers", layers,
                                "--patch-sizes", patch_sizes, "--base-layers", "2,3", "--base-patch", "3"],
                               capture_output=True, text=True, check=False)
 
@@ -308,7 +308,7 @@ class Drawing(Case):
 
     def test_names_are_escaped(self):
         self.make_setting("2,3", 3, 0.9)
-        self.assertIn("PatchCore's ablations: <a&b>", self.draw(backbone="<a&b>").words())
+        self.assertIn("<a&b>", self.draw(title="<a&b>").words())
 
 
 class Refusals(Case):
