@@ -51,8 +51,9 @@ pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which whic
     pb_request request = {0};
     *setup = (pb_setup){0};
     pb_status status = pb_agree(job->comm, request_of(job, bank, &request));
-    if (!pb_failed(&status))
-        status = pb_setup_open(job, &request, which, 0, setup);
+    if (pb_failed(&status))
+        return status;
+    status = pb_setup_open(job, &request, which, 0, setup);
     if (status.code == PB_E_USAGE) { /* what the bank says is not what the user said */
         status.code = PB_E_INPUT;
         status = pb_prefix(status, job->options->bank);

@@ -19,11 +19,13 @@ static const char *text_of(const source *from, const char *name, const char *fal
     return text ? text : fallback;
 }
 
-/* Puts the option's name, and the bank's, before what is wrong with its value. */
+/* Puts the option's name, and the bank's, before what is wrong with its value. What a bank says is not what the user said. */
 static pb_status named(const source *from, const char *name, pb_status status) {
     char prefix[64];
     snprintf(prefix, sizeof prefix, "%s%s", from->bank ? "option." : "--", name);
     status = pb_prefix(status, prefix);
+    if (from->bank && status.code == PB_E_USAGE)
+        status.code = PB_E_INPUT;
     return from->bank ? pb_prefix(status, from->bank) : status;
 }
 

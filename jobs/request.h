@@ -18,8 +18,7 @@ typedef struct pb_request {
 
 /* Reads the request from the attributes "option.NAME". bank: the file they are from, NULL for the command line: named in
  * messages. A bank from before an option was there has its default. An option that would be without effect is an error. Not
- * collective. Errors: PB_E_USAGE for a value that cannot be, PB_E_INPUT for a bank without backbone or with a number that is
- * none. */
+ * collective. Errors: PB_E_USAGE for a value on the command line that cannot be, PB_E_INPUT for one in a bank. */
 PB_CHECKED pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out);
 
 #endif

@@ -216,6 +216,9 @@ Test(train, features_and_distances_that_overflow) {
                       "--coreset greedy-step"),
          65);
     says_once("distances between patches overflow");
+    must(patchbank(3, "train --archive archive --bank b.h5 --weights large.safetensors --resize 96 --crop 96 --distance cosine"),
+         65);
+    says_once("has a feature that is not finite");
     cr_assert(!exists("b.h5"));
 }
 
