@@ -147,6 +147,8 @@ FAULTS = (
     ("blanks", "at the end", append("docs/NOTES.md", "from Windows\r\n")),
     ("reminders", "io/read.c:11", append("io/read.c", "/* TO" "DO: more */\n")),
     ("reminders", "docs/NOTES.md:1", append("docs/NOTES.md", "X" "XX\n")),
+    ("merge-markers", "docs/NOTES.md:1", append("docs/NOTES.md", "<" * 7 + " HEAD\n")),
+    ("merge-markers", "docs/NOTES.md:1", append("docs/NOTES.md", ">" * 7 + " topic\n")),
     ("machine-paths", "tests/run.sh:1", append("tests/run.sh", "cd /wo" "rk/main\n")),
     ("machine-paths", "docs/NOTES.md:1", append("docs/NOTES.md", "in /ho" "me/me and /tmp/bui" "ld-x\n")),
 )

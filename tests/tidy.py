@@ -375,9 +375,17 @@ def rule_machine_paths(repository):
                 yield text.path, number, "a path of somebody's machine"
 
 
+def rule_merge_markers(repository):
+    for text in repository.texts():
+        for number, line in enumerate(text.lines, 1):
+            if re.match(r"(?:<{7}|>{7}) ", line):
+                yield text.path, number, "what a merge left for somebody to decide"
+
+
 RULES = (rule_file_length, rule_function_length, rule_width, rule_include_parent, rule_arrows, rule_outside_headers,
          rule_process_calls, rule_header_opening, rule_header_guard, rule_prototype_comment, rule_collectivity,
-         rule_mirrored_test, rule_blanks, rule_reminders, rule_machine_paths)
+         rule_mirrored_test, rule_blanks, rule_reminders, rule_machine_paths,
+         rule_merge_markers)
 
 
 def rule_name(rule):
