@@ -22,7 +22,7 @@ static const pb_backbone *const backbones[] = {
 #undef BACKBONE_TABLE
 };
 
-enum { PREFIX_MAX = 40, INPUT_LEAST = 32 };
+enum { PREFIX_MAX = 40 };
 
 /* Where a layer comes from: what its tensors' names begin with and the step that made it. */
 typedef struct origin {
@@ -183,9 +183,9 @@ static pb_status build(network_builder *builder, const char *name, const char *t
     PB_TRY(find_backbone(name, &index));
     const pb_backbone *backbone = backbones[index];
     PB_TRY(parse_taps(name, backbone, taps, blocks, &tap_count));
-    if (size.width < INPUT_LEAST || size.height < INPUT_LEAST)
-        return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height, INPUT_LEAST,
-                       INPUT_LEAST);
+    if (size.width < PB_INPUT_LEAST || size.height < PB_INPUT_LEAST)
+        return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height,
+                       PB_INPUT_LEAST, PB_INPUT_LEAST);
 
     pb_network *network = builder->network;
     builder->backbone = backbone;

@@ -72,9 +72,12 @@ const char *const *pb_backbone_names(void);
  * of weights is not known here: weights are a job's option. Errors: PB_E_USAGE for an unknown backbone, with the known ones. */
 PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **taps_out, int *side_out);
 
+/* Least side of an input in pixels: the largest stride of a tap. */
+enum { PB_INPUT_LEAST = 32 };
+
 /* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup. The
  * blocks of a ResNet are its layers 1 to 4.
- * size: of the input in pixels, each side at least 32.
+ * size: of the input in pixels, each side at least PB_INPUT_LEAST.
  * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or a smaller size; PB_E_INPUT for a
  * missing tensor, a wrong shape (found and expected are named) or a value that is not finite; PB_E_SYSTEM when memory is out.
  * *network is then empty. Not collective. */

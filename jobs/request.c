@@ -48,15 +48,14 @@ static pb_status either_of(const source *from, const char *name, const char *fir
     return named(from, name, pb_fail(PB_E_USAGE, "\"%s\": expected %s or %s", text, first, second));
 }
 
-enum { INPUT_LEAST = 32 };
-
 static pb_status read_sizes(const source *from, pb_request *request) {
     const char *tile = text_of(from, "tile", "whole");
     PB_TRY(named(from, "resize", pb_fit_parse_resize(text_of(from, "resize", "224"), &request->fit.resize)));
-    PB_TRY(named(from, "crop", pb_size_parse(text_of(from, "crop", "224"), INPUT_LEAST, PB_IMAGE_SIDE_MAX, &request->fit.crop)));
+    PB_TRY(named(from, "crop", pb_size_parse(text_of(from, "crop", "224"), PB_INPUT_LEAST, PB_IMAGE_SIDE_MAX,
+                                             &request->fit.crop)));
     request->tile = request->fit.crop;
     if (strcmp(tile, "whole") != 0)
-        PB_TRY(named(from, "tile", pb_size_parse(tile, INPUT_LEAST, PB_IMAGE_SIDE_MAX, &request->tile)));
+        PB_TRY(named(from, "tile", pb_size_parse(tile, PB_INPUT_LEAST, PB_IMAGE_SIDE_MAX, &request->tile)));
     PB_TRY(named(from, "interpolation", pb_filter_parse(text_of(from, "interpolation", "bilinear"), &request->fit.filter)));
     PB_TRY(either_of(from, "dct-scaling", "false", "true", &request->dct_scaling));
     request->features.image = request->fit.crop;
