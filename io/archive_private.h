@@ -74,6 +74,8 @@ struct pb_archive {
 
 /* Path of a shard's file into path[PB_PATH_MAX]. */
 PB_CHECKED pb_status pb_archive_shard_path(const pb_archive *archive, size_t shard, char *path);
+/* The shard that has image `index`: the last one that does not begin behind it and is not empty. */
+size_t pb_archive_shard_of(const pb_archive *archive, uint64_t index);
 /* Opens shard `shard` and loads its columns, each unless it is so already. */
 PB_CHECKED pb_status pb_archive_load(pb_archive *archive, size_t shard);
 

@@ -124,8 +124,7 @@ pb_status pb_archive_load(pb_archive *archive, size_t shard) {
     return status;
 }
 
-/* The shard that has image `index`: the last one that does not begin behind it and is not empty. */
-static size_t shard_of(const pb_archive *archive, uint64_t index) {
+size_t pb_archive_shard_of(const pb_archive *archive, uint64_t index) {
     PB_ASSERT(index < archive->manifest.images);
     size_t low = 0, high = archive->manifest.shards; /* first[low] <= index < first[high] */
     while (high - low > 1) {
@@ -139,7 +138,7 @@ static size_t shard_of(const pb_archive *archive, uint64_t index) {
 }
 
 pb_status pb_archive_record(pb_archive *archive, uint64_t index, pb_record *record_out) {
-    size_t shard = shard_of(archive, index);
+    size_t shard = pb_archive_shard_of(archive, index);
     if (!archive->loaded[shard])
         PB_TRY(pb_archive_load(archive, shard));
     const pb_shard_columns *columns = &archive->columns[shard];
@@ -168,7 +167,7 @@ typedef struct piece {
 } piece;
 
 static piece piece_at(const pb_archive *archive, uint64_t index, size_t most) {
-    size_t shard = shard_of(archive, index);
+    size_t shard = pb_archive_shard_of(archive, index);
     uint64_t left = archive->first[shard + 1] - index;
     return (piece){.shard = shard, .first = index - archive->first[shard], .count = left < most ? left : most};
 }

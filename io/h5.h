@@ -113,6 +113,31 @@ PB_CHECKED pb_status pb_h5_read_items(const pb_h5 *h5, const pb_h5_column *colum
 /* Reads all of it, checked. */
 PB_CHECKED pb_status pb_h5_read(const pb_h5 *h5, const pb_h5_column *column, void *values);
 
+/* --- bytes without HDF5 ------------------------------------------------------------------------------------------- */
+
+/* Chunks first .. first + count - 1 of a dataset, which lie one behind the other from byte `address` of the file on. */
+typedef struct pb_h5_run {
+    uint64_t first, count, address;
+} pb_h5_run;
+
+/* Where a column of bytes lies in its file. Every chunk takes `stride` bytes of it: chunk_bytes of the column, then perhaps a
+ * checksum. Zeroed it is empty. */
+typedef struct pb_h5_layout {
+    uint64_t bytes; /* of the column */
+    uint64_t chunk_bytes, stride;
+    pb_h5_run *runs; /* [count] in order of first, which begins at 0; owned */
+    size_t count;
+} pb_h5_layout;
+
+/* Finds where the column `name` of bytes lies, so that another thread can read it with pread(2). Asking HDF5 for one chunk of n
+ * takes time proportional to n, so only the ends of runs are asked for: where the addresses of two chunks are as far apart as
+ * all chunks between them are long, these are taken to lie between them, in order. HDF5 does not promise that, so what is read
+ * this way must have a checksum of its own, and whoever finds it wrong reads again with pb_h5_read_items.
+ * Errors: those of pb_h5_examine; PB_E_INPUT when the bytes cannot be had without HDF5 (compressed, compact, sparse, a user
+ * block), PB_E_SYSTEM. The layout is then empty. */
+PB_CHECKED pb_status pb_h5_locate(const pb_h5 *h5, const char *name, pb_h5_layout *layout_out);
+void pb_h5_layout_free(pb_h5_layout *layout);
+
 /* --- ragged columns and strings --------------------------------------------------------------------------------- */
 
 /* A ragged column that grows while its items arrive: memory for one chunk, whatever the total. Zero it first. Never deflated:

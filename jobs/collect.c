@@ -88,15 +88,15 @@ static pb_status add_paths(const pb_collect_input *input, part *mine) {
     return pb_ok();
 }
 
-/* Extracts a batch of images again and copies the rows of the picks that lie in them; *next is the first pick not yet served. */
-static pb_status extract_batch(const pb_collect_input *input, const size_t *local, const uint64_t *index, size_t count,
-                               part *mine, size_t *next) {
+/* Extracts the next batch of images again and copies the rows of the picks that lie in them; *next is the first pick not yet
+ * served. */
+static pb_status extract_batch(const pb_collect_input *input, part *mine, size_t *next) {
     pb_rejects rejects = pb_rejects_begin(0); /* none: they were all good before; so nothing is kept, and nothing to free */
     pb_batch batch;
-    PB_TRY(pb_pipeline_run(input->pipeline, index, count, &rejects, &batch));
+    PB_TRY(pb_pipeline_next(input->pipeline, &rejects, &batch));
     size_t patches = pb_pipeline_patches(input->pipeline), dim = (size_t)pb_pipeline_dim(input->pipeline);
-    for (size_t i = 0; i < count; i++)
-        for (; *next < mine->count && mine->patch[*next] / patches == local[i]; ++*next) {
+    for (size_t i = 0; i < batch.count; i++)
+        for (; *next < mine->count && mine->origins[*next].image == batch.index[i]; ++*next) {
             size_t row = i * patches + (size_t)(mine->patch[*next] % patches);
             PB_TRY(pb_device_download(input->device, mine->features + *next * dim, batch.features + row * dim,
                                       dim * sizeof(float)));
@@ -104,24 +104,25 @@ static pb_status extract_batch(const pb_collect_input *input, const size_t *loca
     return pb_ok();
 }
 
-static pb_status extract_rows(const pb_collect_input *input, size_t batch_max, part *mine) {
-    size_t patches = pb_pipeline_patches(input->pipeline), next = 0;
-    size_t *local;
-    uint64_t *index;
-    pb_status status = pb_allocate(&local, batch_max, sizeof *local, "a batch");
-    pb_keep_first(&status, pb_allocate(&index, batch_max, sizeof *index, "a batch"));
-    while (!pb_failed(&status) && next < mine->count) {
-        size_t count = 0;
-        for (size_t i = next; i < mine->count && count < batch_max; i++) {
-            size_t image = (size_t)(mine->patch[i] / patches);
-            if (count > 0 && local[count - 1] == image)
-                continue;
-            local[count] = image;
-            index[count++] = input->images[image];
-        }
-        status = extract_batch(input, local, index, count, mine, &next);
-    }
-    pb_release(&local);
+/* The images that own a pick, each once, in order. */
+static pb_status list_images(const part *mine, uint64_t **index, size_t *count) {
+    *count = 0;
+    PB_TRY(pb_allocate(index, mine->count, sizeof **index, "image indices"));
+    for (size_t i = 0; i < mine->count; i++)
+        if (*count == 0 || (*index)[*count - 1] != mine->origins[i].image)
+            (*index)[(*count)++] = mine->origins[i].image;
+    return pb_ok();
+}
+
+static pb_status extract_rows(const pb_collect_input *input, part *mine) {
+    uint64_t *index = NULL;
+    size_t count, next = 0;
+    pb_status status = list_images(mine, &index, &count);
+    if (!pb_failed(&status))
+        status = pb_pipeline_begin(input->pipeline, index, count);
+    while (!pb_failed(&status) && next < mine->count)
+        status = extract_batch(input, mine, &next);
+    pb_pipeline_end(input->pipeline);
     pb_release(&index);
     return status;
 }
@@ -133,7 +134,7 @@ static pb_status prepare(const pb_collect_input *input, part *mine) {
     pb_status status = describe(input, picks, count, mine);
     pb_release(&picks);
     if (!pb_failed(&status))
-        status = extract_rows(input, pb_pipeline_batch_max(input->pipeline), mine);
+        status = extract_rows(input, mine);
     return pb_failed(&status) ? status : add_paths(input, mine);
 }
 
@@ -181,8 +182,10 @@ pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank) {
     *bank = (pb_bank){0};
     part mine = {0};
     pb_status status = pb_agree(input->comm, prepare(input, &mine));
-    if (!pb_failed(&status))
+    if (!pb_failed(&status)) {
+        pb_stages_log(input->comm, "collect", pb_pipeline_stages(input->pipeline));
         status = gather(input, &mine, bank);
+    }
     part_free(&mine);
     if (pb_failed(&status))
         pb_bank_free(bank);

@@ -1,5 +1,6 @@
 #include "jobs/pipeline.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -8,23 +9,18 @@ struct pb_pipeline {
     pb_pipeline_setup setup;
     pb_extractor *extractor;
     size_t batch_max;   /* images */
-    uint8_t *inputs;    /* [batch_max] images of fit.crop, one a slot */
-    pb_span *spans;     /* [batch_max], as all that follows */
-    pb_status *verdict;
-    uint64_t *index;    /* of the good ones, and so on */
+    uint64_t *index;    /* [batch_max] of the good images of a batch, and so on */
     size_t *slot;
     double (*brightness)[PB_BRIGHTNESS_STATS];
+    const uint64_t *pass; /* the pass's images */
+    pb_feeder *feeder;    /* NULL: no pass is open */
+    pb_stages stages;
 };
-
-static size_t input_bytes(const pb_pipeline *pipeline) { return pb_size_area(pipeline->setup.fit.crop) * 3; }
 
 static pb_status allocate(pb_pipeline *pipeline) {
     const pb_pipeline_setup *setup = &pipeline->setup;
     PB_TRY(pb_extractor_create(setup->device, setup->network, &setup->features, setup->batch, &pipeline->extractor));
     size_t batch = pipeline->batch_max = pb_extractor_images_max(pipeline->extractor);
-    PB_TRY(pb_allocate(&pipeline->inputs, batch, input_bytes(pipeline), "network inputs"));
-    PB_TRY(pb_allocate(&pipeline->spans, batch, sizeof *pipeline->spans, "a batch"));
-    PB_TRY(pb_allocate(&pipeline->verdict, batch, sizeof *pipeline->verdict, "a batch"));
     PB_TRY(pb_allocate(&pipeline->index, batch, sizeof *pipeline->index, "a batch"));
     PB_TRY(pb_allocate(&pipeline->slot, batch, sizeof *pipeline->slot, "a batch"));
     return pb_allocate(&pipeline->brightness, batch, sizeof *pipeline->brightness, "a batch");
@@ -46,10 +42,8 @@ pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipel
 void pb_pipeline_free(pb_pipeline **pipeline) {
     if (!*pipeline)
         return;
+    pb_pipeline_end(*pipeline);
     pb_extractor_free(&(*pipeline)->extractor);
-    pb_release(&(*pipeline)->inputs);
-    pb_release(&(*pipeline)->spans);
-    pb_release(&(*pipeline)->verdict);
     pb_release(&(*pipeline)->index);
     pb_release(&(*pipeline)->slot);
     pb_release(&(*pipeline)->brightness);
@@ -64,19 +58,30 @@ size_t pb_pipeline_patches(const pb_pipeline *pipeline) { return pb_size_area(pb
 
 size_t pb_pipeline_batch_max(const pb_pipeline *pipeline) { return pipeline->batch_max; }
 
-/* The shorter side that decoding must leave. */
-static int shorter_side(pb_size resize) { return resize.height > resize.width ? resize.height : resize.width; }
+const pb_stages *pb_pipeline_stages(const pb_pipeline *pipeline) { return &pipeline->stages; }
 
-/* Decodes one image of the batch into its slot. */
-static pb_status prepare(pb_pipeline *pipeline, const pb_span *span, size_t slot) {
-    const pb_pipeline_setup *setup = &pipeline->setup;
-    pb_image image;
-    PB_TRY(setup->dct_scaling ? pb_image_decode_scaled(span->bytes, span->size, shorter_side(setup->fit.resize), &image)
-                              : pb_image_decode(span->bytes, span->size, &image));
-    pb_image_brightness(&image, pipeline->brightness[slot]);
-    pb_status status = pb_image_to_input(&image, &setup->fit, pipeline->inputs + slot * input_bytes(pipeline));
-    pb_image_free(&image);
-    return status;
+/* --- a pass ----------------------------------------------------------------------------------------------------- */
+
+pb_status pb_pipeline_feed(const pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_feeder **feeder_out) {
+    pb_feeder_setup feeder = {.archive = pipeline->setup.archive,
+                              .index = index,
+                              .count = count,
+                              .batch_max = pipeline->batch_max,
+                              .how = pipeline->setup.how,
+                              .decoders = pipeline->setup.decoders};
+    return pb_feeder_begin(&feeder, feeder_out);
+}
+
+pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t count) {
+    PB_ASSERT(!pipeline->feeder);
+    pipeline->pass = index;
+    pipeline->stages = (pb_stages){0};
+    return pb_pipeline_feed(pipeline, index, count, &pipeline->feeder);
+}
+
+void pb_pipeline_end(pb_pipeline *pipeline) {
+    pb_feeder_end(&pipeline->feeder, &pipeline->stages);
+    pipeline->pass = NULL;
 }
 
 /* Puts the image's path before what is wrong with it. */
@@ -86,39 +91,23 @@ static pb_status name_image(pb_archive *archive, uint64_t index, pb_status statu
     return pb_failed(&found) ? status : pb_prefix(status, record.path);
 }
 
-/* Reads and decodes the consecutive images first .. first + count - 1 into slots slot .. Bad ones are noted in their verdicts. */
-static pb_status take_run(pb_pipeline *pipeline, uint64_t first, size_t count, size_t slot) {
-    pb_archive *archive = pipeline->setup.archive;
-    pb_status status = pb_archive_read(archive, first, count, pipeline->spans);
-    if (status.code == PB_E_INPUT && count > 1) { /* find out which one it is */
-        for (size_t i = 0; i < count; i++)
-            PB_TRY(take_run(pipeline, first + i, 1, slot + i));
-        return pb_ok();
-    }
-    if (status.code == PB_E_INPUT) {
-        pipeline->verdict[slot] = status;
-        return pb_ok();
-    }
-    if (pb_failed(&status))
-        return status;
-#pragma omp parallel for schedule(dynamic) num_threads(pipeline->setup.threads)
-    for (size_t i = 0; i < count; i++)
-        pipeline->verdict[slot + i] = prepare(pipeline, &pipeline->spans[i], slot + i);
-    for (size_t i = 0; i < count; i++)
-        if (pb_failed(&pipeline->verdict[slot + i]))
-            pipeline->verdict[slot + i] = name_image(archive, first + i, pipeline->verdict[slot + i]);
-    return pb_ok();
+/* Reads an image that the stream did not have, the careful way. *read: whether there was something to decode. */
+static pb_status read_again(pb_pipeline *pipeline, uint64_t index, size_t place, pb_fed *fed, bool *read) {
+    const pb_preparation *how = &pipeline->setup.how;
+    pb_span span;
+    pb_status status = pb_archive_read(pipeline->setup.archive, index, 1, &span);
+    *read = !pb_failed(&status);
+    pipeline->stages.read_again++;
+    return *read ? pb_prepare(how, span, fed->inputs + place * pb_prepared_bytes(how), fed->brightness[place]) : status;
 }
 
-static pb_status take_all(pb_pipeline *pipeline, const uint64_t *index, size_t count) {
-    for (size_t begin = 0; begin < count;) {
-        size_t end = begin + 1;
-        while (end < count && index[end] == index[end - 1] + 1)
-            end++;
-        PB_TRY(take_run(pipeline, index[begin], end - begin, begin));
-        begin = end;
-    }
-    return pb_ok();
+/* The verdict on image `place` of the batch, with its name. */
+static pb_status judge(pb_pipeline *pipeline, size_t place, pb_fed *fed) {
+    uint64_t index = pipeline->pass[fed->first + place];
+    bool read = true;
+    pb_status status = fed->unread[place] ? read_again(pipeline, index, place, fed, &read) : fed->verdict[place];
+    /* What is wrong with an archive names itself. */
+    return read ? name_image(pipeline->setup.archive, index, status) : status;
 }
 
 static void reject(pb_pipeline *pipeline, uint64_t index, const pb_status *why, pb_rejects *rejects) {
@@ -127,38 +116,57 @@ static void reject(pb_pipeline *pipeline, uint64_t index, const pb_status *why, 
     pb_rejects_add(rejects, index, pb_failed(&found) ? "" : record.path, why);
 }
 
-/* Closes the gaps that bad images left. Returns how many are good. A failure of the machine (no memory) is not the image's fault.
- */
-static pb_status keep_good(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects, size_t *good_out) {
-    size_t good = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (pb_failed(&pipeline->verdict[i])) {
-            if (pipeline->verdict[i].code != PB_E_INPUT)
-                return pipeline->verdict[i];
-            reject(pipeline, index[i], &pipeline->verdict[i], rejects);
-            continue;
-        }
-        if (good != i) {
-            memcpy(pipeline->inputs + good * input_bytes(pipeline), pipeline->inputs + i * input_bytes(pipeline),
-                   input_bytes(pipeline));
-            memcpy(pipeline->brightness[good], pipeline->brightness[i], sizeof pipeline->brightness[i]);
-        }
-        pipeline->index[good] = index[i];
-        pipeline->slot[good] = i;
-        good++;
+/* Puts the image at `place` behind the `good` ones before it. */
+static void keep(pb_pipeline *pipeline, const pb_fed *fed, size_t place, size_t good) {
+    size_t bytes = pb_prepared_bytes(&pipeline->setup.how);
+    if (good != place)
+        memcpy(fed->inputs + good * bytes, fed->inputs + place * bytes, bytes);
+    memcpy(pipeline->brightness[good], fed->brightness[place], sizeof *fed->brightness);
+    pipeline->index[good] = pipeline->pass[fed->first + place];
+    pipeline->slot[good] = place;
+}
+
+/* Closes the gaps that bad images left. A failure of the machine (no memory) is not the image's fault. */
+static pb_status keep_good(pb_pipeline *pipeline, pb_fed *fed, pb_rejects *rejects, size_t *good) {
+    for (size_t i = 0; i < fed->count; i++) {
+        pb_status status = pb_failed(&fed->verdict[i]) || fed->unread[i] ? judge(pipeline, i, fed) : pb_ok();
+        if (status.code == PB_E_INPUT)
+            reject(pipeline, pipeline->pass[fed->first + i], &status, rejects);
+        else if (pb_failed(&status))
+            return status;
+        else
+            keep(pipeline, fed, i, (*good)++);
     }
-    *good_out = good;
     return pb_rejects_check(rejects);
 }
 
-pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects, pb_batch *batch) {
-    PB_ASSERT(count <= pipeline->batch_max);
-    *batch = (pb_batch){0};
+/* Runs the device and counts its time. */
+static pb_status run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count, const float **features) {
+    double begun = pb_clock_seconds();
+    pb_status status = pb_extractor_run(pipeline->extractor, inputs, count, features);
+    pipeline->stages.device_busy_s += pb_clock_seconds() - begun;
+    pipeline->stages.images += count;
+    return status;
+}
+
+pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count) {
+    const float *features;
+    return run(pipeline, inputs, count, &features);
+}
+
+pb_status pb_pipeline_next(pb_pipeline *pipeline, pb_rejects *rejects, pb_batch *batch) {
+    PB_ASSERT(pipeline->feeder);
+    pb_fed fed;
     size_t good = 0;
     const float *features = NULL;
-    PB_TRY(take_all(pipeline, index, count));
-    PB_TRY(keep_good(pipeline, index, count, rejects, &good));
-    PB_TRY(pb_extractor_run(pipeline->extractor, pipeline->inputs, good, &features));
+    double begun = pb_clock_seconds();
+    *batch = (pb_batch){0};
+    pb_feeder_next(pipeline->feeder, &fed);
+    pipeline->stages.device_wait_s += pb_clock_seconds() - begun;
+    PB_ASSERT(fed.count > 0);
+    PB_TRY(keep_good(pipeline, &fed, rejects, &good));
+    PB_TRY(run(pipeline, fed.inputs, good, &features));
+    pb_feeder_release(pipeline->feeder); /* the next batch but two can be made while the caller works */
     *batch = (pb_batch){.count = good,
                         .index = pipeline->index,
                         .slot = pipeline->slot,

@@ -1,8 +1,10 @@
 /* pipeline.h: private to jobs/: from images in an archive to patch features on the device. What train and score share.
  *
- * A batch goes through: one read of the encoded bytes, decoding and resizing on threads, the network and the neighbourhood
- * averaging on the device. A bad image (wrong checksum, does not decode) is left out and counted; the rest of its batch goes on.
- * Not collective; one rank's object.
+ * A pass goes through a list of images, batch by batch. Reading, decoding and resizing go on in threads (jobs/feeder.h) while the
+ * caller's thread runs the network and does what it wants with the features. A bad image (wrong checksum, does not decode) is
+ * left out and counted; the rest of its batch goes on. Batches and the order of rejects do not depend on threads.
+ *   pb_pipeline_begin, pb_pipeline_next for each batch, pb_pipeline_end: at the end or at any time before, after errors too.
+ * Not collective; one rank's object, used by one thread. During a pass the archive may be used by that thread.
  */
 #ifndef PB_JOBS_PIPELINE_H
 #define PB_JOBS_PIPELINE_H
@@ -10,10 +12,10 @@
 #include "base/status.h"
 #include "gpu/extractor.h"
 #include "io/archive.h"
-#include "io/resize.h"
+#include "jobs/feeder.h"
 #include "jobs/rejects.h"
+#include "jobs/stages.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,24 +23,23 @@ typedef struct pb_pipeline_setup {
     pb_device *device;         /* borrowed */
     pb_archive *archive;       /* borrowed */
     const pb_network *network; /* needed only during create */
-    pb_features features;      /* features.image is fit.crop */
-    pb_fit fit;
-    bool dct_scaling;          /* decode large JPEGs smaller (io/image.h) */
-    int batch;                 /* tiles that the device takes at once */
-    int threads;               /* for decoding */
+    pb_features features;      /* features.image is how.fit.crop */
+    pb_preparation how;
+    int batch;    /* tiles that the device takes at once */
+    int decoders; /* threads that decode */
 } pb_pipeline_setup;
 
 typedef struct pb_pipeline pb_pipeline;
 
 PB_CHECKED pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out);
-void pb_pipeline_free(pb_pipeline **pipeline);
+void pb_pipeline_free(pb_pipeline **pipeline); /* ends a pass */
 
 pb_size pb_pipeline_grid(const pb_pipeline *pipeline);
 int pb_pipeline_dim(const pb_pipeline *pipeline);
 size_t pb_pipeline_patches(const pb_pipeline *pipeline); /* an image: the area of the grid */
 size_t pb_pipeline_batch_max(const pb_pipeline *pipeline); /* images */
 
-/* The images of a batch that were good, in order. Everything belongs to the pipeline and is valid until its next run. */
+/* The images of a batch that were good, in order. Everything belongs to the pipeline and is valid until its next call. */
 typedef struct pb_batch {
     size_t count;             /* <= the number asked for */
     const uint64_t *index;    /* [count] in the archive */
@@ -47,9 +48,23 @@ typedef struct pb_batch {
     const float *features;    /* device memory, [count * patches][dim] */
 } pb_batch;
 
-/* Runs `count` <= pb_pipeline_batch_max images. Bad ones go to `rejects`. Errors: the machine's and the device's; PB_E_INPUT when
- * this rank alone is over the budget of rejects. */
-PB_CHECKED pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_rejects *rejects,
-                                     pb_batch *batch);
+/* Begins a pass through index[count], which is borrowed until its end. Batch k is asked for the images at k * batch_max .. of it.
+ * Starts the threads. No pass may be open. Errors: PB_E_SYSTEM; no pass is open then. */
+PB_CHECKED pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t count);
+
+/* The next batch of the pass; there must be one. Bad images go to `rejects`, in order. Errors: the machine's and the device's;
+ * PB_E_INPUT when this rank alone is over the budget of rejects. */
+PB_CHECKED pb_status pb_pipeline_next(pb_pipeline *pipeline, pb_rejects *rejects, pb_batch *batch);
+
+/* Ends the pass, if one is open, and its threads. */
+void pb_pipeline_end(pb_pipeline *pipeline);
+
+/* What the stages did in the pass that was ended last; so far, for the device, while it is open. */
+const pb_stages *pb_pipeline_stages(const pb_pipeline *pipeline);
+
+/* What a benchmark measures alone: a feeder of this pipeline's making, begun on index[count], and the device with the features on
+ * `count` <= batch_max inputs in host memory. */
+PB_CHECKED pb_status pb_pipeline_feed(const pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_feeder **feeder_out);
+PB_CHECKED pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count);
 
 #endif

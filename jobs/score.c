@@ -240,7 +240,7 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
     pb_status status = pb_ok();
     if (count > 0) {
         mark_unscored(s, index, count);
-        status = pb_pipeline_run(s->setup.pipeline, index, count, &s->rejects, &batch);
+        status = pb_pipeline_next(s->setup.pipeline, &s->rejects, &batch);
     }
     status = pb_agree(comm, status);
     if (!pb_failed(&status))
@@ -257,20 +257,24 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
 static pb_status score_all(scoring *s) {
     pb_comm *comm = s->job->comm;
     const pb_selection *selection = &s->setup.selection;
-    size_t batch_max = pb_pipeline_batch_max(s->setup.pipeline);
+    pb_pipeline *pipeline = s->setup.pipeline;
+    size_t batch_max = pb_pipeline_batch_max(pipeline);
     /* Rank 0 has among the longest ranges, so its rounds are everybody's. */
     size_t longest = (size_t)pb_range_size(pb_partition(selection->total, pb_comm_size(comm), 0));
     pb_progress progress;
     pb_progress_begin(&progress, "score", selection->total, "images", pb_comm_rank(comm) == 0);
-    pb_status status = pb_ok();
+    pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, selection->index, selection->count));
     for (size_t begin = 0; begin < longest && !pb_failed(&status); begin += batch_max) {
         size_t left = begin < selection->count ? selection->count - begin : 0;
         status = score_round(s, begin < selection->count ? begin : selection->count, left < batch_max ? left : batch_max);
         pb_progress_update(&progress, s->written);
     }
+    pb_pipeline_end(pipeline);
     double seconds = pb_progress_end(&progress);
     if (!pb_failed(&status))
         status = pb_rejects_agree(comm, &s->rejects);
+    if (!pb_failed(&status))
+        pb_stages_log(comm, "score", pb_pipeline_stages(pipeline));
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "scored", "images=%llu bank_rows=%llu seconds=%.2f images_per_s=%.1f",
                     (unsigned long long)selection->total, (unsigned long long)s->bank_rows, seconds,

@@ -8,6 +8,11 @@ int pb_setup_threads(const pb_job *job) {
     return job->options->threads > 0 ? (int)job->options->threads : pb_comm_fair_threads(job->comm);
 }
 
+/* Threads that decode: --decoders, or as many as the device has. */
+static int decoders_of(const pb_job *job) {
+    return job->options->decoders > 0 ? (int)job->options->decoders : pb_setup_threads(job);
+}
+
 static pb_status choose_taps(const pb_request *request, const char **taps) {
     int side;
     *taps = request->taps;
@@ -42,10 +47,9 @@ static pb_status open_pipeline(const pb_job *job, const pb_request *request, con
                                   .archive = setup->archive,
                                   .network = network,
                                   .features = request->features,
-                                  .fit = request->fit,
-                                  .dct_scaling = request->dct_scaling,
+                                  .how = {.fit = request->fit, .dct_scaling = request->dct_scaling},
                                   .batch = (int)job->options->batch,
-                                  .threads = setup->threads};
+                                  .decoders = decoders_of(job)};
     return pb_pipeline_create(&pipeline, &setup->pipeline);
 }
 

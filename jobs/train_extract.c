@@ -36,10 +36,10 @@ static pb_status keep_batch(pb_training *t, const pb_batch *batch, size_t first,
     return count_defects(t, batch);
 }
 
-/* Images at .. at + count - 1 of the selection, whose patches begin at `*first` of the sink. */
-static pb_status extract_batch(pb_training *t, size_t at, size_t count, size_t *first, pb_patch_sink sink) {
+/* The pass's next batch, whose patches begin at `*first` of the sink. */
+static pb_status extract_batch(pb_training *t, size_t *first, pb_patch_sink sink) {
     pb_batch batch;
-    PB_TRY(pb_pipeline_run(t->setup.pipeline, t->setup.selection.index + at, count, &t->rejects, &batch));
+    PB_TRY(pb_pipeline_next(t->setup.pipeline, &t->rejects, &batch));
     PB_TRY(keep_batch(t, &batch, *first, sink));
     *first += batch.count * pb_training_patches(t);
     return pb_ok();
@@ -47,16 +47,20 @@ static pb_status extract_batch(pb_training *t, size_t at, size_t count, size_t *
 
 pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, size_t longest, pb_patch_sink sink,
                                  pb_progress *progress) {
-    size_t batch_max = pb_pipeline_batch_max(t->setup.pipeline), first = 0;
-    pb_status status = pb_ok();
+    pb_pipeline *pipeline = t->setup.pipeline;
+    pb_comm *comm = t->job->comm;
+    size_t batch_max = pb_pipeline_batch_max(pipeline), first = 0;
+    pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, t->setup.selection.index + begin, end - begin));
     for (size_t done = 0; done < longest && !pb_failed(&status); done += batch_max) {
-        size_t left = begin + done < end ? end - begin - done : 0, count = left < batch_max ? left : batch_max;
-        if (count > 0)
-            status = extract_batch(t, begin + done, count, &first, sink);
-        status = pb_agree(t->job->comm, status);
+        if (begin + done < end)
+            status = extract_batch(t, &first, sink);
+        status = pb_agree(comm, status);
         size_t now = done + batch_max < longest ? done + batch_max : longest;
         pb_progress_update(progress, progress->total * now / longest);
     }
+    pb_pipeline_end(pipeline);
+    if (!pb_failed(&status))
+        pb_stages_log(comm, "extract", pb_pipeline_stages(pipeline));
     return status;
 }
 

@@ -159,19 +159,19 @@ static pb_status trace_image(verification *v, const pb_batch *batch, size_t i) {
     return pb_ok();
 }
 
-/* Extracts, traces and projects one batch of this rank. */
-static pb_status prepare(verification *v, const uint64_t *index, size_t count, pb_batch *batch, const float **projected) {
-    PB_TRY(pb_pipeline_run(v->setup.pipeline, index, count, &v->rejects, batch));
+/* Extracts, traces and projects the next batch of this rank. */
+static pb_status prepare(verification *v, pb_batch *batch, const float **projected) {
+    PB_TRY(pb_pipeline_next(v->setup.pipeline, &v->rejects, batch));
     for (size_t i = 0; i < batch->count; i++)
         PB_TRY(trace_image(v, batch, i));
     return pb_projection_apply(v->projection, batch->features, batch->count * pb_pipeline_patches(v->setup.pipeline), projected);
 }
 
-/* Collective: every rank takes part in every round, with what it has left. */
-static pb_status verify_round(verification *v, size_t begin, size_t count) {
+/* Collective: every rank takes part in every round, also one that has no batch left. */
+static pb_status verify_round(verification *v, bool has_batch) {
     pb_batch batch = {0};
     const float *projected = NULL;
-    pb_status status = count > 0 ? prepare(v, v->setup.selection.index + begin, count, &batch, &projected) : pb_ok();
+    pb_status status = has_batch ? prepare(v, &batch, &projected) : pb_ok();
     size_t queries = batch.count * pb_pipeline_patches(v->setup.pipeline);
     status = pb_agree(v->job->comm, status);
     if (!pb_failed(&status))
@@ -186,21 +186,23 @@ static pb_status verify_round(verification *v, size_t begin, size_t count) {
 static pb_status verify_all(verification *v) {
     pb_comm *comm = v->job->comm;
     const pb_selection *selection = &v->setup.selection;
-    size_t batch_max = pb_pipeline_batch_max(v->setup.pipeline);
+    pb_pipeline *pipeline = v->setup.pipeline;
+    size_t batch_max = pb_pipeline_batch_max(pipeline);
     size_t longest = (size_t)pb_range_size(pb_partition(selection->total, pb_comm_size(comm), 0));
     pb_progress progress;
     pb_progress_begin(&progress, "verify", longest, "images a rank", pb_comm_rank(comm) == 0);
-    pb_status status = pb_ok();
+    pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, selection->index, selection->count));
     for (size_t begin = 0; begin < longest && !pb_failed(&status); begin += batch_max) {
-        size_t left = begin < selection->count ? selection->count - begin : 0;
-        status = verify_round(v, begin < selection->count ? begin : selection->count, left < batch_max ? left : batch_max);
+        status = verify_round(v, begin < selection->count);
         pb_progress_update(&progress, begin + batch_max);
     }
+    pb_pipeline_end(pipeline);
     pb_progress_end(&progress);
     if (!pb_failed(&status))
         status = pb_rejects_agree(comm, &v->rejects);
     if (pb_failed(&status))
         return status;
+    pb_stages_log(comm, "verify", pb_pipeline_stages(pipeline));
     v->patches = pb_comm_sum_u64(comm, v->patches, "patches");
     v->rows_found = pb_comm_sum_u64(comm, v->rows_found, "rows found");
     v->rows_wrong = pb_comm_sum_u64(comm, v->rows_wrong, "rows that differ") + v->bank.rows - v->rows_found;
