@@ -6,10 +6,10 @@
 #include "io/file.h"
 #include "io/results_file.h"
 #include "jobs/job.h"
+#include "jobs/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,19 +207,6 @@ static void print_table(const json_t *answer, int64_t within) {
         "# above it has seen the light, not the defect\n");
 }
 
-static pb_status write_json(const json_t *answer, const char *path) {
-    char *text = json_dumps(answer, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    if (!text)
-        return pb_fail(PB_E_SYSTEM, "out of memory for the figures as JSON");
-    pb_status status = pb_ok();
-    if (strcmp(path, "-") == 0)
-        puts(text);
-    else
-        status = pb_file_write(path, text, strlen(text));
-    free(text);
-    return status;
-}
-
 /* What fails here fails for what the results say, so their folder is named. */
 static pb_status measure_all(const pb_results *results, const pb_job_options *options, json_t *answer) {
     json_t *classes = json_array();
@@ -241,7 +228,7 @@ static pb_status evaluate(const pb_job_options *options) {
     if (!pb_failed(&status) && !json_only)
         print_table(answer, options->pairs_within);
     if (!pb_failed(&status) && options->json)
-        status = write_json(answer, options->json);
+        status = pb_json_write(answer, options->json);
     json_decref(answer);
     pb_results_free(&results);
     return status;

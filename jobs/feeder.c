@@ -50,7 +50,8 @@ struct pb_feeder {
     size_t taking;           /* the piece from which the next image is taken */
     size_t next;             /* its position */
     size_t handed, released; /* batches that the caller got, and gave back */
-    pb_stages stages;
+    double begun;            /* when the threads were started */
+    pb_stages stages;        /* what reader and decoders did */
     pthread_t reader, *decoders;
     bool reader_runs;
     int decoders_run;
@@ -63,13 +64,6 @@ static size_t batches_of(const pb_feeder_setup *setup) {
 static size_t images_of(const pb_feeder *feeder, size_t batch) {
     size_t first = batch * feeder->setup.batch_max, left = feeder->setup.count - first;
     return left < feeder->setup.batch_max ? left : feeder->setup.batch_max;
-}
-
-/* Waits, the lock being held, and counts the time. */
-static void wait_for(pb_feeder *feeder, pthread_cond_t *condition, double *seconds) {
-    double begun = pb_clock_seconds();
-    pthread_cond_wait(condition, &feeder->lock);
-    *seconds += pb_clock_seconds() - begun;
 }
 
 /* --- the reader ------------------------------------------------------------------------------------------------- */
@@ -97,7 +91,7 @@ static void *run_reader(void *context) {
     for (size_t first = 0; first < feeder->setup.count && !feeder->stop;) {
         piece *into = &feeder->pieces[feeder->read % feeder->piece_count];
         if (into->left > 0) {
-            wait_for(feeder, &feeder->room, &feeder->stages.read_wait_s);
+            pthread_cond_wait(&feeder->room, &feeder->lock);
             continue;
         }
         pthread_mutex_unlock(&feeder->lock);
@@ -166,7 +160,7 @@ static void *run_decoder(void *context) {
     pthread_mutex_lock(&feeder->lock);
     while (feeder->next < feeder->setup.count && !feeder->stop) {
         if (!can_take(feeder)) {
-            wait_for(feeder, &feeder->workable, &feeder->stages.decode_wait_s);
+            pthread_cond_wait(&feeder->workable, &feeder->lock);
             continue;
         }
         size_t position;
@@ -214,6 +208,7 @@ static pb_status start_thread(pb_feeder *feeder, pthread_t *thread, void *(*run)
 }
 
 static pb_status start(pb_feeder *feeder) {
+    feeder->begun = pb_clock_seconds();
     PB_TRY(start_thread(feeder, &feeder->reader, run_reader));
     feeder->reader_runs = true;
     for (; feeder->decoders_run < feeder->setup.decoders; feeder->decoders_run++)
@@ -243,7 +238,6 @@ pb_status pb_feeder_begin(const pb_feeder_setup *setup, pb_feeder **feeder_out) 
 }
 
 void pb_feeder_next(pb_feeder *feeder, pb_fed *fed) {
-    double unused = 0;
     *fed = (pb_fed){0};
     pb_feeder_release(feeder);
     if (feeder->handed == batches_of(&feeder->setup))
@@ -252,7 +246,7 @@ void pb_feeder_next(pb_feeder *feeder, pb_fed *fed) {
     size_t count = images_of(feeder, feeder->handed);
     pthread_mutex_lock(&feeder->lock);
     while (from->done < count)
-        wait_for(feeder, &feeder->ready, &unused);
+        pthread_cond_wait(&feeder->ready, &feeder->lock);
     pthread_mutex_unlock(&feeder->lock);
     *fed = (pb_fed){feeder->handed * feeder->setup.batch_max, count, from->inputs, from->brightness, from->verdict, from->unread};
     feeder->handed++;
@@ -303,11 +297,10 @@ void pb_feeder_end(pb_feeder **feeder_inout, pb_stages *stages) {
     if (!feeder)
         return;
     stop(feeder);
-    stages->read_busy_s += feeder->stages.read_busy_s;
-    stages->read_wait_s += feeder->stages.read_wait_s;
-    stages->decode_busy_s += feeder->stages.decode_busy_s;
-    stages->decode_wait_s += feeder->stages.decode_wait_s;
-    stages->bytes += feeder->stages.bytes;
+    double lasted = pb_clock_seconds() - feeder->begun;
+    feeder->stages.read_wait_s = lasted - feeder->stages.read_busy_s;
+    feeder->stages.decode_wait_s = feeder->setup.decoders * lasted - feeder->stages.decode_busy_s;
+    pb_stages_add(stages, &feeder->stages);
     release_all(feeder);
     pthread_cond_destroy(&feeder->ready);
     pthread_cond_destroy(&feeder->room);

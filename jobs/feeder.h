@@ -56,8 +56,8 @@ void pb_feeder_next(pb_feeder *feeder, pb_fed *fed);
 /* Gives back the batch that pb_feeder_next gave, so that it can be filled again. */
 void pb_feeder_release(pb_feeder *feeder);
 
-/* Ends the threads, also in the middle of a pass: each ends its present image or piece first. Adds what they did to the times of
- * reader and decoders, and the bytes, in *stages. Sets *feeder to NULL; NULL is fine. */
+/* Ends the threads, also in the middle of a pass: each ends its present image or piece first. Adds what they did to
+ * *stages: the times of reader and decoders, and the bytes. Sets *feeder to NULL; NULL is fine. */
 void pb_feeder_end(pb_feeder **feeder, pb_stages *stages);
 
 #endif

@@ -10,24 +10,26 @@
 #include "jobs/options_table.h"
 #include "mpi/comm.h"
 
-/* The jobs, in the order of a user's work: name, one line for the help. */
-#define PB_JOBS(X)                                                                                          \
-    X(pack, "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")                   \
-    X(info, "describe an archive, a memory bank or results")                                                \
-    X(verify, "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
-    X(train, "extract patch features of the training images and select the memory bank")                    \
-    X(score, "score images by the distance of their patches to the memory bank")                            \
-    X(eval, "image AUROC of scores against labels, beside the brightness floor")
+/* The jobs, in the order of a user's work: name, the word that must follow it on the command line ("": none), one line for the
+ * help. */
+#define PB_JOBS(X)                                                                                              \
+    X(pack, "", "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")                   \
+    X(info, "", "describe an archive, a memory bank or results")                                                \
+    X(verify, "", "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
+    X(train, "", "extract patch features of the training images and select the memory bank")                    \
+    X(score, "", "score images by the distance of their patches to the memory bank")                            \
+    X(eval, "", "image AUROC of scores against labels, beside the brightness floor")                            \
+    X(bench, "extract", "measure extraction: reading, decoding and the network alone, and archive to features")
 
 enum {
-#define PB_JOB_NUMBER(name, summary) pb_job_number_##name,
+#define PB_JOB_NUMBER(name, word, summary) pb_job_number_##name,
     PB_JOBS(PB_JOB_NUMBER)
 #undef PB_JOB_NUMBER
 };
 
 /* Bits for the option table. */
 enum {
-#define PB_JOB_BIT(name, summary) PB_JOB_##name = 1 << pb_job_number_##name,
+#define PB_JOB_BIT(name, word, summary) PB_JOB_##name = 1 << pb_job_number_##name,
     PB_JOBS(PB_JOB_BIT)
 #undef PB_JOB_BIT
     PB_JOB_ALL = 0xFFFF
@@ -41,7 +43,7 @@ typedef struct pb_job {
 } pb_job;
 
 /* Collective, each in its own file. */
-#define PB_JOB_FUNCTION(name, summary) pb_status pb_job_##name(const pb_job *job);
+#define PB_JOB_FUNCTION(name, word, summary) pb_status pb_job_##name(const pb_job *job);
 PB_JOBS(PB_JOB_FUNCTION)
 #undef PB_JOB_FUNCTION
 

@@ -15,13 +15,13 @@
 #include <string.h>
 
 typedef struct job_entry {
-    const char *name, *summary;
+    const char *name, *word, *summary; /* word: what must follow the name, "": nothing */
     uint32_t bit;
     pb_status (*run)(const pb_job *job);
 } job_entry;
 
 static const job_entry JOBS[] = {
-#define JOB_ENTRY(name, summary) {#name, summary, PB_JOB_##name, pb_job_##name},
+#define JOB_ENTRY(name, word, summary) {#name, word, summary, PB_JOB_##name, pb_job_##name},
     PB_JOBS(JOB_ENTRY)
 #undef JOB_ENTRY
 };
@@ -49,7 +49,7 @@ static void print_usage(FILE *out) {
 static void print_job_help(const job_entry *entry, FILE *out) {
     size_t rows;
     const pb_option *table = pb_option_rows(&rows);
-    fprintf(out, "patchbank %s: %s\n\n", entry->name, entry->summary);
+    fprintf(out, "patchbank %s%s%s: %s\n\n", entry->name, entry->word[0] ? " " : "", entry->word, entry->summary);
     pb_options_help(table, rows, entry->bit, out);
     print_exit_codes(out);
 }
@@ -59,7 +59,7 @@ static void print_all_options(FILE *out) {
     const pb_option *table = pb_option_rows(&rows);
     fprintf(out, "# Options\n\nMade from `jobs/options.def` by `patchbank options`; a test compares.\n");
     for (int i = 0; i < JOB_COUNT; i++) {
-        fprintf(out, "\n## patchbank %s\n\n%s.\n\n", JOBS[i].name, JOBS[i].summary);
+        fprintf(out, "\n## patchbank %s%s%s\n\n%s.\n\n", JOBS[i].name, JOBS[i].word[0] ? " " : "", JOBS[i].word, JOBS[i].summary);
         pb_options_markdown(table, rows, JOBS[i].bit, out);
     }
 }
@@ -108,9 +108,19 @@ static pb_log_level level_of(const char *name) {
 /* A script's unset variable gives no word, or an empty one. That must not read as done. */
 static bool names_no_job(int argc, char **argv) { return argc < 2 || argv[1][0] == '\0'; }
 
+/* Checks the word that must follow the job's name. *words: how many there are with it. */
+static pb_status check_word(const job_entry *entry, int argc, char **argv, int *words) {
+    *words = entry->word[0] ? 2 : 1;
+    if (*words == 1 || (argc > 2 && strcmp(argv[2], entry->word) == 0))
+        return pb_ok();
+    const char *given = argc > 2 ? argv[2] : "nothing";
+    return pb_fail(PB_E_USAGE, "%s: is followed by one of: %s; here by %s", entry->name, entry->word, given);
+}
+
 /* Everything before the job that can go wrong on one rank. argv[1] is the job's name. */
 static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry **entry, pb_job_options *options, bool *help) {
     size_t rows;
+    int words;
     const pb_option *table = pb_option_rows(&rows);
     if (names_no_job(argc, argv))
         return pb_fail(PB_E_USAGE, "no job is given; patchbank --help lists them");
@@ -118,7 +128,8 @@ static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry *
     if (!*entry)
         return pb_fail(PB_E_USAGE, "%s: no such job; patchbank --help lists them", argv[1]);
     pb_log_setup(pb_comm_rank(comm), (*entry)->name, PB_LOG_INFO);
-    PB_TRY(pb_options_parse(table, rows, (*entry)->bit, argc - 1, argv + 1, options, help));
+    PB_TRY(check_word(*entry, argc, argv, &words));
+    PB_TRY(pb_options_parse(table, rows, (*entry)->bit, argc - words, argv + words, options, help));
     pb_log_setup(pb_comm_rank(comm), (*entry)->name, level_of(options->log_level));
     pb_comm_watchdog(comm, options->watchdog);
     return pb_fault_arm(getenv("PATCHBANK_FAULT"), pb_comm_rank(comm));

@@ -8,8 +8,7 @@ int pb_setup_threads(const pb_job *job) {
     return job->options->threads > 0 ? (int)job->options->threads : pb_comm_fair_threads(job->comm);
 }
 
-/* Threads that decode: --decoders, or as many as the device has. */
-static int decoders_of(const pb_job *job) {
+int pb_setup_decoders(const pb_job *job) {
     return job->options->decoders > 0 ? (int)job->options->decoders : pb_setup_threads(job);
 }
 
@@ -49,7 +48,7 @@ static pb_status open_pipeline(const pb_job *job, const pb_request *request, con
                                   .features = request->features,
                                   .how = {.fit = request->fit, .dct_scaling = request->dct_scaling},
                                   .batch = (int)job->options->batch,
-                                  .decoders = decoders_of(job)};
+                                  .decoders = pb_setup_decoders(job)};
     return pb_pipeline_create(&pipeline, &setup->pipeline);
 }
 

@@ -37,4 +37,7 @@ static inline float pb_setup_distance(const pb_setup *setup, float distance) {
 /* CPU threads of this rank: --threads, or its fair share. Not collective. */
 int pb_setup_threads(const pb_job *job);
 
+/* Threads of this rank that decode: --decoders, or as many as pb_setup_threads. Not collective. */
+int pb_setup_decoders(const pb_job *job);
+
 #endif

@@ -13,6 +13,18 @@ const char *pb_stages_bottleneck(const pb_stages *stages) {
     return decode >= read ? "decode" : "read";
 }
 
+void pb_stages_add(pb_stages *stages, const pb_stages *more) {
+    stages->read_busy_s += more->read_busy_s;
+    stages->read_wait_s += more->read_wait_s;
+    stages->decode_busy_s += more->decode_busy_s;
+    stages->decode_wait_s += more->decode_wait_s;
+    stages->device_busy_s += more->device_busy_s;
+    stages->device_wait_s += more->device_wait_s;
+    stages->images += more->images;
+    stages->bytes += more->bytes;
+    stages->read_again += more->read_again;
+}
+
 /* As whole microseconds, so that the sum does not depend on an order. */
 static double sum_seconds(pb_comm *comm, double seconds) {
     return (double)pb_comm_sum_u64(comm, (uint64_t)(seconds * 1e6), "times of the pipeline") / 1e6;

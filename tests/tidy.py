@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = (
      ("io/archive_columns.c", "io/archive_read.c", "io/archive_verify.c", "io/archive_write.c", "io/manifest.c")),
     ("tests/io/test_archive_damage.c", "what our HDF5 layer promises is that damage is noticed, and h5py reads the rest",
      ("io/h5.c", "io/h5_column.c", "io/h5_ragged.c")),
+    ("tests/io/test_stream.c", "where bytes lie is seen when they are read there", ("io/h5_layout.c",)),
     ("tests/io/test_image.c", "pb_image_decode chooses the format", ("io/image_jpeg.c", "io/image_png.c")),
     ("tests/io/test_list.c", "both ways into a list", ("io/list_mvtec.c",)),
     ("tests/io/test_rejected_file.c", "fields are seen in a file", ("io/csv_field.c",)),

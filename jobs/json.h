@@ -1,0 +1,13 @@
+/* json.h: private to jobs/: figures for machines. */
+#ifndef PB_JOBS_JSON_H
+#define PB_JOBS_JSON_H
+
+#include "base/status.h"
+
+#include <jansson.h>
+
+/* Writes `answer`, indented, numbers exactly, to the file `path`, or to standard output when that is "-". Not collective. Errors:
+ * those of pb_file_write; PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_json_write(const json_t *answer, const char *path);
+
+#endif
