@@ -54,9 +54,11 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_main.c", "the table is seen by help and docs/OPTIONS.md", ("jobs/options_table.c",)),
     ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
-     ("jobs/collect.c", "jobs/pipeline.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
+     ("jobs/collect.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
       "jobs/train_banks.c",
       "jobs/train_checkpoint.c", "jobs/train_extract.c", "jobs/train_select.c", "jobs/train_two_round.c")),
+    ("tests/jobs/test_feeder.c", "the decoders call it", ("jobs/prepare.c",)),
+    ("tests/jobs/test_eval.c", "the figures of a job", ("jobs/json.c",)),
     ("tests/jobs/test_score.c", "a bank that does not fit is refused", ("jobs/bank_fit.c",)),
     ("tests/jobs/test_verify.c", "the certificate of a bank", ("jobs/verify_bank.c",)),
 )
