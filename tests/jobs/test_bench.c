@@ -49,6 +49,8 @@ Test(bench, wrong_input) {
     must(patchbank(2, BENCH "--repeat 1"), 65);
     says_once("images/00.png");
     must(patchbank(2, BENCH "--repeat 2 --max-bad 1"), 0);
-    must(in_folder("PATCHBANK_FAULT=feeder.decode@1:30 %s -n 2 --map-by :OVERSUBSCRIBE %s " BENCH "--max-bad 1", PB_MPIEXEC, PB_PROGRAM), 74);
+    must(in_folder("PATCHBANK_FAULT=feeder.decode@1:30 %s -n 2 --map-by :OVERSUBSCRIBE %s " BENCH "--max-bad 1", PB_MPIEXEC,
+                   PB_PROGRAM),
+         74);
     says_once("out of memory");
 }

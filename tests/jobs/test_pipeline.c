@@ -14,11 +14,11 @@ Test(pipeline, same_files_for_any_threads_and_batches) {
     must(patchbank(1, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
     must(patchbank(1, SCORE "--bank b.h5 --results r"), 0);
     for (int way = 0; way < WAYS; way++) {
-        must(patchbank(1 + way % 4, "train --archive archive --bank b%d.h5 --decoders %d --threads %d --batch %d " TRAIN_OPTIONS, way,
-                       HOW[way][0], HOW[way][1], HOW[way][2]),
+        must(patchbank(1 + way % 4, "train --archive archive --bank b%d.h5 --decoders %d --threads %d --batch %d " TRAIN_OPTIONS,
+                       way, HOW[way][0], HOW[way][1], HOW[way][2]),
              0);
-        must(patchbank(1 + (way + 1) % 4, SCORE "--bank b.h5 --results r%d --decoders %d --threads %d --batch %d", way, HOW[way][0],
-                       HOW[way][1], HOW[way][2]),
+        must(patchbank(1 + (way + 1) % 4, SCORE "--bank b.h5 --results r%d --decoders %d --threads %d --batch %d", way,
+                       HOW[way][0], HOW[way][1], HOW[way][2]),
              0);
         must(in_folder("cmp b.h5 b%d.h5 && diff -r r r%d", way, way), 0);
     }
@@ -48,8 +48,9 @@ Test(pipeline, bad_images_anywhere_are_left_out_in_order) {
                        HOW[way][0], HOW[way][2]),
              65);
         says_once("3 bad images, more than --max-bad 2 allows");
-        must(patchbank(1, "train --archive archive --bank c.h5 --decoders %d --batch %d " TRAIN_OPTIONS, HOW[way][0], HOW[way][2]),
-             65);
+        must(
+            patchbank(1, "train --archive archive --bank c.h5 --decoders %d --batch %d " TRAIN_OPTIONS, HOW[way][0], HOW[way][2]),
+            65);
         says_once("images/00.png");
     }
     cr_assert(!exists("c.h5"));
