@@ -205,11 +205,12 @@ static void check_means(const pb_cpu_kernels *kernels, kind k, int patch, pb_lay
 Test(SUITE, mean_row_is_the_twins) {
     const pb_cpu_kernels *kernels = set();
     static const int CHANNELS[] = {1, 3, 15, 16, 17, 40, 112}, PATCHES[] = {1, 3, 5, PB_NEIGHBOURHOOD_MAX};
+    static const pb_size TAPS[] = {{1, 1}, {1, 7}, {2, 2}, {3, 5}, {5, 3}, {4, 1}, {9, 8}, {17, 2}};
     for (int k = 0; k < KINDS; k++)
         for (size_t c = 0; c < LENGTH(CHANNELS); c++)
-            for (int size = 0; size < 5 * 4; size++)
+            for (size_t size = 0; size < LENGTH(TAPS); size++)
                 for (size_t p = 0; p < LENGTH(PATCHES); p++)
-                    check_means(kernels, (kind)k, PATCHES[p], (pb_layer_shape){{1 + size % 5, 1 + size / 5 * 2}, CHANNELS[c]});
+                    check_means(kernels, (kind)k, PATCHES[p], (pb_layer_shape){TAPS[size], CHANNELS[c]});
 }
 
 /* Rows of zeros, of numbers whose squares vanish or overflow, and of one that is not a number, too: NaNs are compared as NaNs,
