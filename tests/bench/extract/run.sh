@@ -1,36 +1,61 @@
 #!/usr/bin/env bash
-# Feature extraction beside onnxruntime: both programs on the same images and weights, pinned to one core, by turns in one run.
+# Feature extraction beside onnxruntime: both programs on the same images and weights, pinned to the same cores, by turns in one
+# run.
 #
-#   run.sh WEIGHTS.safetensors [BUILD_FOLDER [ROUNDS [CORE]]]     defaults: build/release, 5, the last core
+#   run.sh [-b BUILD_FOLDER] [-r ROUNDS] [-c "CORES..."] [BACKBONE[:BATCH[:WEIGHTS]]...]
 #
-# BUILD_FOLDER must be configured (preset release). Prints the JSON rows of all rounds, then for batch 1 and 16 the ratio of the
-# medians, and how far the outputs are apart. Needs the network once, for PyPI's onnxruntime, onnx and numpy in
-# BUILD_FOLDER/bench-extract/venv.
+# Defaults: build/release, 5 rounds, "1 2" cores, efficientnet_lite0:16 and wide_resnet50_2:8; weights random:1, or a safetensors
+# file. Each program gets as many threads as cores; the last cores of the machine are taken. One image a call, then BATCH.
+# BUILD_FOLDER must be configured (preset release). Prints the JSON rows of all rounds, how far the outputs are apart, and the
+# table. Needs the network once, for PyPI's onnxruntime, onnx and numpy in BUILD_FOLDER/bench-extract/venv.
 # Exit status: 0 when all outputs agree.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-weights=${1:?"usage: run.sh WEIGHTS.safetensors [BUILD_FOLDER [ROUNDS [CORE]]]"}
-build=${2:-$here/../../../build/release}
-rounds=${3:-5}
-core=${4:-$(($(nproc) - 1))}
+usage='usage: run.sh [-b BUILD_FOLDER] [-r ROUNDS] [-c "CORES..."] [BACKBONE[:BATCH[:WEIGHTS]]...]'
+build=$here/../../../build/release rounds=5 cores="1 2"
+while getopts "b:r:c:" option; do
+    case $option in
+        b) build=$OPTARG ;;
+        r) rounds=$OPTARG ;;
+        c) cores=$OPTARG ;;
+        *) echo "$usage" >&2; exit 64 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || set -- efficientnet_lite0:16 wide_resnet50_2:8
 
 work=$build/bench-extract
 python=$work/venv/bin/python
+ours=$build/tests/bench/bench_extract theirs=$here/bench_onnxruntime.py
 mkdir -p "$work"
 cmake --build "$build" --target bench_extract >"$work/build.log" || { cat "$work/build.log" >&2; exit 1; }
 if ! "$python" -c 'import numpy, onnx, onnxruntime' 2>/dev/null; then
     python3 -m venv "$work/venv"
     "$python" -m pip install --quiet --disable-pip-version-check onnxruntime onnx numpy
 fi
-"$python" "$here/make_onnx.py" "$weights" "$work/net.onnx"
-"$python" "$here/bench_onnxruntime.py" images "$work/images.u8"
+
+# One turn of each program with $backbone, $batch, $weights on $1 cores.
+turn() {
+    local last=$(($(nproc) - 1)) net=$work/$backbone
+    local pin="$((last - $1 + 1))-$last"
+    taskset -c "$pin" "$ours" run "$backbone" "$weights" "$net.u8" "$batch" "$1" "$net.ours" | tee -a "$work/rows.jsonl"
+    taskset -c "$pin" "$python" "$theirs" run "$net.net" "$net.onnx" "$net.u8" "$batch" "$1" "$net.theirs" |
+        tee -a "$work/rows.jsonl"
+    "$python" "$theirs" compare "$net.net" "$batch" "$net.ours" "$net.theirs"
+}
 
 : >"$work/rows.jsonl"
-for ((round = 0; round < rounds; round++)); do
-    taskset -c "$core" "$build/tests/bench/bench_extract" "$weights" "$work/images.u8" "$work/ours.f32" |
-        tee -a "$work/rows.jsonl"
-    taskset -c "$core" "$python" "$here/bench_onnxruntime.py" run "$work/net.onnx" "$work/images.u8" "$work/theirs.f32" |
-        tee -a "$work/rows.jsonl"
+for each in "$@"; do
+    IFS=: read -r backbone batch weights <<<"$each"
+    batch=${batch:-16} weights=${weights:-random:1}
+    "$ours" export "$backbone" "$weights" "$work/$backbone.net"
+    "$python" "$here/make_onnx.py" "$work/$backbone.net" "$work/$backbone.onnx"
+    "$python" "$theirs" images "$work/$backbone.net" "$work/$backbone.u8" "$batch"
+    for count in $cores; do
+        for ((round = 0; round < rounds; round++)); do
+            turn "$count"
+        done
+    done
 done
-"$python" "$here/bench_onnxruntime.py" compare "$work/rows.jsonl" "$work/ours.f32" "$work/theirs.f32"
+"$python" "$theirs" table "$work/rows.jsonl"
