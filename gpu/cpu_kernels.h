@@ -58,6 +58,14 @@ typedef struct pb_cpu_kernels {
     /* Divides a row by its length, as pb_device_unit_rows. */
     void (*unit_row)(float *row, int dim);
 
+    /* The transforms of gpu/cpu_winograd.h for one tile, of whose channels there are a multiple of 16. Sums are taken down the
+     * tile first, then across, from its first row or column to its last.
+     * spread: pixels of the tile, row by row, to out + position * stride.
+     * collect: products + position * stride; pixel = min(max(sum + bias + residual, lowest), highest), a NaN staying one. */
+    void (*winograd_spread)(const float *const pixels[16], int channels, float *out, size_t stride);
+    void (*winograd_collect)(const float *products, size_t stride, const float *bias, const float *const residuals[4],
+                             float lowest, float highest, int channels, float *const pixels[4]);
+
     const pb_cover_kernels *cover;
 } pb_cpu_kernels;
 

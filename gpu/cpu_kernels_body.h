@@ -249,6 +249,52 @@ static void blend(const float *a, const float *b, float fraction, size_t count, 
         out[i] = __builtin_fmaf(fraction, b[i] - a[i], a[i]);
 }
 
+/* Channels may lie anywhere, unlike what load takes. */
+INLINE vec fetch(const float *from) {
+    vec a;
+    memcpy(&a, from, sizeof a);
+    return a;
+}
+
+static void winograd_spread(const float *const pixels[16], int channels, float *out, size_t stride) {
+    for (int c = 0; c < channels; c += WIDTH, out += WIDTH) {
+        vec d[16], t[16];
+        UNROLL for (int i = 0; i < 16; i++)
+            d[i] = fetch(pixels[i] + c);
+        UNROLL for (int j = 0; j < 4; j++) {
+            t[j] = d[j] - d[8 + j];
+            t[4 + j] = d[4 + j] + d[8 + j];
+            t[8 + j] = d[8 + j] - d[4 + j];
+            t[12 + j] = d[4 + j] - d[12 + j];
+        }
+        UNROLL for (size_t i = 0; i < 16; i += 4) {
+            store(out + i * stride, t[i] - t[i + 2]);
+            store(out + (i + 1) * stride, t[i + 1] + t[i + 2]);
+            store(out + (i + 2) * stride, t[i + 2] - t[i + 1]);
+            store(out + (i + 3) * stride, t[i + 1] - t[i + 3]);
+        }
+    }
+}
+
+static void winograd_collect(const float *products, size_t stride, const float *bias, const float *const residuals[4],
+                             float lowest, float highest, int channels, float *const pixels[4]) {
+    for (int c = 0; c < channels; c += WIDTH, products += WIDTH) {
+        vec m[16], t[8], y[4], b = fetch(bias + c);
+        UNROLL for (size_t i = 0; i < 16; i++)
+            m[i] = fetch(products + i * stride);
+        UNROLL for (int j = 0; j < 4; j++) {
+            t[j] = m[j] + m[4 + j] + m[8 + j];
+            t[4 + j] = m[4 + j] - m[8 + j] - m[12 + j];
+        }
+        UNROLL for (int i = 0; i < 2; i++) {
+            y[2 * i] = t[4 * i] + t[4 * i + 1] + t[4 * i + 2];
+            y[2 * i + 1] = t[4 * i + 1] - t[4 * i + 2] - t[4 * i + 3];
+        }
+        UNROLL for (int i = 0; i < 4; i++) /* min and max give their second operand when one is a NaN */
+            store(pixels[i] + c, min(broadcast(highest), max(broadcast(lowest), y[i] + b + fetch(residuals[i] + c))));
+    }
+}
+
 const pb_cpu_kernels KERNELS = {
     .name = KERNELS_NAME,
     .nearest = nearest_points,
@@ -258,5 +304,7 @@ const pb_cpu_kernels KERNELS = {
     .mean_row = mean_row,
     .blend = blend,
     .unit_row = unit_row,
+    .winograd_spread = winograd_spread,
+    .winograd_collect = winograd_collect,
     .cover = &COVER_KERNELS,
 };

@@ -4,12 +4,14 @@
  * own through it. So the result of an image cannot depend on the batch, on its place there or on the number of threads
  * (docs/ARCHITECTURE.md, invariant 4), and its activations, in memory that is used again as soon as a layer's output is no longer
  * needed, stay in the cache.
- * Everything is NHWC. On AVX2 and AVX-512 oneDNN has generated code for all our convolutions in this layout (where the choice is
- * left to it, AVX2 ends in its reference code), and taps need no conversion: their layers write to the caller's memory.
+ * 3x3 convolutions of many channels go through gpu/cpu_winograd.h, for which oneDNN multiplies matrices. Everything is NHWC. On
+ * AVX2 and AVX-512 oneDNN has generated code for all our convolutions in this layout (where the choice is left to it, AVX2 ends
+ * in its reference code), and taps need no conversion: their layers write to the caller's memory.
  */
 #include "gpu/cpu.h"
 
 #include "base/memory.h"
+#include "gpu/cpu_winograd.h"
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -22,7 +24,10 @@ enum { STRETCH = 48, SLOTS_MAX = PB_LAYERS_MAX, IN_TAP = -1 };
 
 typedef struct cpu_layer {
     dnnl_primitive_t primitive;
-    dnnl_memory_t weights, bias; /* read only, shared by all threads; NULL for pooling */
+    bool by_winograd;      /* the primitive is then the product of one position */
+    pb_winograd winograd;
+    dnnl_memory_t weights[PB_WINOGRAD_POSITIONS], bias; /* read only, shared by all threads; NULL for pooling; [0] without
+                                                         * Winograd */
     pb_layer_shape input, output;
     int source, residual; /* as in pb_layer */
     int slot;             /* of a worker, that holds the output; IN_TAP: the caller's memory */
@@ -34,6 +39,8 @@ typedef struct cpu_worker {
     float *input, *scratchpad;
     float *slots[SLOTS_MAX];
     dnnl_memory_t outputs[PB_LAYERS_MAX + 1], scratchpads[PB_LAYERS_MAX];
+    pb_winograd_memory band;
+    dnnl_memory_t values[PB_LAYERS_MAX], products[PB_LAYERS_MAX]; /* of one position of a band; NULL without Winograd */
 } cpu_worker;
 
 struct pb_compiled {
@@ -43,6 +50,7 @@ struct pb_compiled {
     float mean[STRETCH], scale[STRETCH];
     size_t slot_values[SLOTS_MAX];
     pb_layer_shape input;
+    const pb_cpu_kernels *kernels;
     cpu_layer layers[PB_LAYERS_MAX];
     cpu_worker *workers;
 };
@@ -121,6 +129,7 @@ static edge_widths edges_of(const pb_layer *layer, pb_size in, pb_size out) {
     return edges;
 }
 
+/* A layer whose bias is NULL has none. */
 static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                       dnnl_primitive_desc_t *convolution) {
     const dnnl_dims_t strides = {layer->stride, layer->stride};
@@ -139,7 +148,7 @@ static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *laye
         status = make_attributes(layer, &to, &attributes);
     if (status == dnnl_success)
         status = dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct, &from, &weights,
-                                                    &bias, &to, strides, edges.before, edges.after);
+                                                    layer->bias ? &bias : NULL, &to, strides, edges.before, edges.after);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(convolution, &operation, attributes, engine, NULL);
     dnnl_primitive_attr_destroy(attributes);
@@ -264,6 +273,35 @@ static void plan_slots(pb_compiled *compiled, const pb_network *network) {
     }
 }
 
+/* The product of one position of a band is a 1x1 convolution of an image as high as the band has tiles. */
+static dnnl_status_t compile_products(pb_compiled *compiled, dnnl_stream_t stream, const pb_layer *from, float *weights,
+                                      cpu_layer *layer) {
+    const pb_layer product = {.inputs = from->inputs, .outputs = from->outputs, .kernel = 1, .stride = 1, .groups = 1,
+                              .source = -1, .residual = -1, .weights = weights};
+    const pb_size tiles = {.width = 1, .height = layer->winograd.tiles};
+    dnnl_primitive_desc_t primitive = NULL;
+    dnnl_status_t status = make_convolution(compiled->engine, &product, (pb_layer_shape){tiles, from->inputs},
+                                            (pb_layer_shape){tiles, from->outputs}, &primitive);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&layer->primitive, primitive);
+    for (int p = 0; p < PB_WINOGRAD_POSITIONS && status == dnnl_success; p++) {
+        pb_winograd_weights(from, p, weights);
+        status = convert_weights(compiled->engine, stream, &product, primitive, &layer->weights[p]);
+    }
+    if (status == dnnl_success)
+        status = copy_bias(compiled->engine, from, &layer->bias);
+    dnnl_primitive_desc_destroy(primitive);
+    return status;
+}
+
+static pb_status compile_winograd(pb_compiled *compiled, dnnl_stream_t stream, const pb_layer *from, cpu_layer *layer) {
+    float *weights;
+    PB_TRY(pb_allocate(&weights, (size_t)from->inputs * (size_t)from->outputs, sizeof *weights, from->name));
+    dnnl_status_t status = compile_products(compiled, stream, from, weights, layer);
+    pb_release(&weights);
+    return check(status, "products", from->name);
+}
+
 static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, const pb_network *network, int index) {
     const pb_layer *from = &network->layers[index];
     cpu_layer *layer = &compiled->layers[index];
@@ -271,6 +309,9 @@ static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, cons
     layer->residual = from->residual;
     layer->input = pb_network_shape(network, from->source);
     layer->output = pb_network_shape(network, index);
+    layer->by_winograd = pb_winograd_plan(from, layer->input, layer->output, &layer->winograd);
+    if (layer->by_winograd)
+        return compile_winograd(compiled, stream, from, layer);
     bool pool = from->operation == PB_OPERATION_MAX_POOL;
     dnnl_primitive_desc_t primitive = NULL;
     dnnl_status_t status = pool ? make_pooling(compiled->engine, from, layer->input, layer->output, &primitive)
@@ -278,7 +319,7 @@ static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, cons
     if (status == dnnl_success)
         status = dnnl_primitive_create(&layer->primitive, primitive);
     if (status == dnnl_success && !pool)
-        status = convert_weights(compiled->engine, stream, from, primitive, &layer->weights);
+        status = convert_weights(compiled->engine, stream, from, primitive, &layer->weights[0]);
     if (status == dnnl_success && !pool)
         status = copy_bias(compiled->engine, from, &layer->bias);
     dnnl_primitive_desc_destroy(primitive);
@@ -296,17 +337,48 @@ static pb_status compile_layers(pb_compiled *compiled, const pb_network *network
     return status;
 }
 
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Memory for any band of any layer. */
+static pb_status allocate_band(const pb_compiled *compiled, pb_winograd_memory *band) {
+    size_t values = 0, products = 0, channels = 0;
+    for (int l = 0; l < compiled->layer_count; l++) {
+        const cpu_layer *layer = &compiled->layers[l];
+        if (!layer->by_winograd)
+            continue;
+        values = larger(values, PB_WINOGRAD_POSITIONS * layer->winograd.value_stride);
+        products = larger(products, PB_WINOGRAD_POSITIONS * layer->winograd.product_stride);
+        channels = larger(channels, larger((size_t)layer->input.channels, (size_t)layer->output.channels));
+    }
+    PB_TRY(pb_allocate(&band->values, values, sizeof(float), "values of a band"));
+    PB_TRY(pb_allocate(&band->products, products, sizeof(float), "products of a band"));
+    PB_TRY(pb_allocate(&band->zeros, channels, sizeof(float), "zeros of a band"));
+    return pb_allocate(&band->spare, channels, sizeof(float), "spare outputs of a band");
+}
+
 static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker) {
     size_t scratchpad = 0;
-    for (int l = 0; l < compiled->layer_count; l++) {
-        size_t bytes = dnnl_memory_desc_get_size(scratchpad_of(&compiled->layers[l]));
-        scratchpad = bytes > scratchpad ? bytes : scratchpad;
-    }
+    for (int l = 0; l < compiled->layer_count; l++)
+        scratchpad = larger(scratchpad, dnnl_memory_desc_get_size(scratchpad_of(&compiled->layers[l])));
     PB_TRY(pb_allocate(&worker->scratchpad, scratchpad, 1, "a layer's scratchpad"));
     PB_TRY(pb_allocate(&worker->input, pb_layer_shape_values(compiled->input), sizeof(float), "an input"));
     for (int s = 0; s < compiled->slot_count; s++)
         PB_TRY(pb_allocate(&worker->slots[s], compiled->slot_values[s], sizeof(float), "activations"));
-    return pb_ok();
+    return allocate_band(compiled, &worker->band);
+}
+
+/* Views of one position of a band, which run_winograd moves from position to position. */
+static dnnl_status_t view_band(const pb_compiled *compiled, cpu_worker *worker, int index) {
+    const cpu_layer *layer = &compiled->layers[index];
+    if (!layer->by_winograd)
+        return dnnl_success;
+    const pb_size tiles = {.width = 1, .height = layer->winograd.tiles};
+    dnnl_status_t status = view_of(compiled->engine, (pb_layer_shape){tiles, layer->input.channels}, worker->band.values,
+                                   &worker->values[index]);
+    if (status == dnnl_success)
+        status = view_of(compiled->engine, (pb_layer_shape){tiles, layer->output.channels}, worker->band.products,
+                         &worker->products[index]);
+    return status;
 }
 
 static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_worker *worker) {
@@ -319,6 +391,8 @@ static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_
         status = view_of(compiled->engine, layer->output, values, &worker->outputs[l + 1]);
         if (status == dnnl_success)
             status = dnnl_memory_create(&worker->scratchpads[l], scratchpad_of(layer), compiled->engine, worker->scratchpad);
+        if (status == dnnl_success)
+            status = view_band(compiled, worker, l);
     }
     return check(status, "memory", name);
 }
@@ -342,6 +416,7 @@ pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch
     *compiled_out = NULL;
     pb_compiled *compiled;
     PB_TRY(pb_allocate(&compiled, 1, sizeof *compiled, "a compiled network"));
+    compiled->kernels = ((const pb_cpu_state *)device->state)->kernels;
     compiled->batch_max = batch_max;
     compiled->input = pb_network_shape(network, -1);
     compiled->layer_count = network->layer_count;
@@ -365,8 +440,15 @@ pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch
 static void free_worker(const pb_compiled *compiled, cpu_worker *worker) {
     for (int l = 0; l <= compiled->layer_count; l++)
         dnnl_memory_destroy(worker->outputs[l]);
-    for (int l = 0; l < compiled->layer_count; l++)
+    for (int l = 0; l < compiled->layer_count; l++) {
         dnnl_memory_destroy(worker->scratchpads[l]);
+        dnnl_memory_destroy(worker->values[l]);
+        dnnl_memory_destroy(worker->products[l]);
+    }
+    pb_release(&worker->band.values);
+    pb_release(&worker->band.products);
+    pb_release(&worker->band.zeros);
+    pb_release(&worker->band.spare);
     for (int s = 0; s < compiled->slot_count; s++)
         pb_release(&worker->slots[s]);
     pb_release(&worker->input);
@@ -382,7 +464,8 @@ void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled) {
     pb_release(&compiled->workers);
     for (int l = 0; l < compiled->layer_count; l++) {
         dnnl_primitive_destroy(compiled->layers[l].primitive);
-        dnnl_memory_destroy(compiled->layers[l].weights);
+        for (int p = 0; p < PB_WINOGRAD_POSITIONS; p++)
+            dnnl_memory_destroy(compiled->layers[l].weights[p]);
         dnnl_memory_destroy(compiled->layers[l].bias);
     }
     dnnl_engine_destroy(compiled->engine);
@@ -400,17 +483,58 @@ static void normalise(const pb_compiled *compiled, const uint8_t *image, size_t 
         input[i + j] = ((float)image[i + j] - compiled->mean[j]) * compiled->scale[j];
 }
 
+/* The products of all positions of a band. */
+static dnnl_status_t multiply(const cpu_layer *layer, const cpu_worker *worker, int index) {
+    dnnl_status_t status = dnnl_success;
+    for (size_t p = 0; p < PB_WINOGRAD_POSITIONS && status == dnnl_success; p++) {
+        const dnnl_exec_arg_t arguments[] = {
+            {DNNL_ARG_SRC, worker->values[index]},
+            {DNNL_ARG_DST, worker->products[index]},
+            {DNNL_ARG_SCRATCHPAD, worker->scratchpads[index]},
+            {DNNL_ARG_WEIGHTS, layer->weights[p]},
+        };
+        status = dnnl_memory_set_data_handle(worker->values[index], worker->band.values + p * layer->winograd.value_stride);
+        if (status == dnnl_success)
+            status = dnnl_memory_set_data_handle(worker->products[index],
+                                                 worker->band.products + p * layer->winograd.product_stride);
+        if (status == dnnl_success)
+            status = dnnl_primitive_execute(layer->primitive, worker->stream, 4, arguments);
+    }
+    return status == dnnl_success ? dnnl_stream_wait(worker->stream) : status;
+}
+
+static dnnl_status_t run_winograd(const pb_compiled *compiled, const cpu_worker *worker, int index) {
+    const cpu_layer *layer = &compiled->layers[index];
+    void *input, *output, *bias, *residual = NULL;
+    dnnl_status_t status = dnnl_memory_get_data_handle(worker->outputs[layer->source + 1], &input);
+    if (status == dnnl_success)
+        status = dnnl_memory_get_data_handle(worker->outputs[index + 1], &output);
+    if (status == dnnl_success)
+        status = dnnl_memory_get_data_handle(layer->bias, &bias);
+    if (status == dnnl_success && layer->residual >= 0)
+        status = dnnl_memory_get_data_handle(worker->outputs[layer->residual + 1], &residual);
+    for (int band = 0; band < pb_winograd_bands(&layer->winograd) && status == dnnl_success; band++) {
+        pb_winograd_spread(&layer->winograd, compiled->kernels, input, band, &worker->band);
+        status = multiply(layer, worker, index);
+        if (status == dnnl_success)
+            pb_winograd_collect(&layer->winograd, compiled->kernels, bias, residual, band, &worker->band, output);
+    }
+    return status;
+}
+
 static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *worker, int index) {
     const cpu_layer *layer = &compiled->layers[index];
+    if (layer->by_winograd)
+        return run_winograd(compiled, worker, index);
     const dnnl_exec_arg_t arguments[] = {
         {DNNL_ARG_SRC, worker->outputs[layer->source + 1]},
         {DNNL_ARG_DST, worker->outputs[index + 1]},
         {DNNL_ARG_SCRATCHPAD, worker->scratchpads[index]},
-        {DNNL_ARG_WEIGHTS, layer->weights},
+        {DNNL_ARG_WEIGHTS, layer->weights[0]},
         {DNNL_ARG_BIAS, layer->bias},
         {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, worker->outputs[layer->residual + 1]},
     };
-    int count = !layer->weights ? 3 : layer->residual < 0 ? 5 : 6; /* as many as the primitive takes */
+    int count = !layer->weights[0] ? 3 : layer->residual < 0 ? 5 : 6; /* as many as the primitive takes */
     return dnnl_primitive_execute(layer->primitive, worker->stream, count, arguments);
 }
 

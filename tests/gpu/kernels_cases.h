@@ -252,3 +252,89 @@ Test(SUITE, blend_is_one_fused_multiply_add) {
             pb_release(&expected);
         }
 }
+
+/* The transforms as products of matrices. */
+static const float SPREAD[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+static const float COLLECT[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+
+/* What is added, then what is subtracted, each in order; adding to -0 changes nothing. */
+static float combine(const float factors[4], const float *x, int step) {
+    float sum = -0.0f;
+    for (int k = 0; k < 4; k++)
+        sum = factors[k] > 0 ? sum + x[k * step] : sum;
+    for (int k = 0; k < 4; k++)
+        sum = factors[k] < 0 ? sum - x[k * step] : sum;
+    return sum;
+}
+
+/* out = matrix x matrix', of rows x 4 with 4 x 4. */
+static void transform(const float matrix[][4], int rows, const float *x, float *out) {
+    float down[16];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 4; j++)
+            down[4 * i + j] = combine(matrix[i], x + j, 4);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < rows; j++)
+            out[rows * i + j] = combine(matrix[j], down + 4 * i, 1);
+}
+
+Test(SUITE, winograd_spread_is_a_product_of_matrices) {
+    const pb_cpu_kernels *kernels = set();
+    enum { CHANNELS = 48, STRIDE = 50 };
+    for (int k = 0; k < KINDS; k++) {
+        float *x = numbers((kind)k, 0, 16 * CHANNELS);
+        float *actual = constants(NAN, 16 * STRIDE), *expected = constants(NAN, 16 * STRIDE);
+        const float *pixels[16];
+        for (int i = 0; i < 16; i++)
+            pixels[i] = x + i * CHANNELS;
+        kernels->winograd_spread(pixels, CHANNELS, actual, STRIDE);
+        for (int c = 0; c < CHANNELS; c++) {
+            float tile[16], values[16];
+            for (int i = 0; i < 16; i++)
+                tile[i] = pixels[i][c];
+            transform(SPREAD, 4, tile, values);
+            for (int i = 0; i < 16; i++)
+                expected[i * STRIDE + c] = values[i];
+        }
+        assert_same_bits(actual, expected, 16 * STRIDE);
+        pb_release(&x);
+        pb_release(&actual);
+        pb_release(&expected);
+    }
+}
+
+static float limited(float value, float lowest, float highest) {
+    return value < lowest ? lowest : value > highest ? highest : value;
+}
+
+/* Limits of the three activations. */
+Test(SUITE, winograd_collect_is_a_product_of_matrices) {
+    const pb_cpu_kernels *kernels = set();
+    enum { CHANNELS = 48, STRIDE = 50 };
+    static const float LIMITS[3][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}};
+    for (int k = 0; k < KINDS * 3; k++) {
+        float *products = numbers((kind)(k / 3), 0, 16 * STRIDE), *bias = numbers((kind)(k / 3), 1, CHANNELS);
+        float *residual = numbers((kind)(k / 3), 2, 4 * CHANNELS);
+        float *actual = constants(NAN, 4 * STRIDE), *expected = constants(NAN, 4 * STRIDE), *pixels[4];
+        const float *residuals[4], *limits = LIMITS[k % 3];
+        for (int i = 0; i < 4; i++) {
+            residuals[i] = residual + i * CHANNELS;
+            pixels[i] = actual + i * STRIDE;
+        }
+        kernels->winograd_collect(products, STRIDE, bias, residuals, limits[0], limits[1], CHANNELS, pixels);
+        for (int c = 0; c < CHANNELS; c++) {
+            float tile[16], values[4];
+            for (int i = 0; i < 16; i++)
+                tile[i] = products[i * STRIDE + c];
+            transform(COLLECT, 2, tile, values);
+            for (int i = 0; i < 4; i++)
+                expected[i * STRIDE + c] = limited(values[i] + bias[c] + residuals[i][c], limits[0], limits[1]);
+        }
+        assert_same_bits(actual, expected, 4 * STRIDE);
+        pb_release(&products);
+        pb_release(&bias);
+        pb_release(&residual);
+        pb_release(&actual);
+        pb_release(&expected);
+    }
+}

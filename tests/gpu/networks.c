@@ -81,10 +81,18 @@ void test_taps_free(float *taps[PB_TAPS_MAX]) {
  *   gamma * sum |terms|,   gamma = m u / (1 - m u)                                (N. Higham, Accuracy and Stability, section
  * 4.2) Its inputs are off by their own bounds e, which adds sum |w| e, and makes the terms larger by as much. Activations do not
  * enlarge a difference. The twin sums in double and rounds once: u |value|; what double loses is covered by a last factor of
- * 1.001, and so is the rounding of this computation. */
+ * 1.001, and so is the rounding of this computation.
+ *
+ * A dense 3x3 layer of stride 1 may go through Winograd's transforms instead (gpu/cpu_winograd.h). An output is then the sum of 9
+ * of the 16 positions, each a sum over the inputs of transformed weights times transformed values, and a term is such a product
+ * with each pixel that went into the value. It has 1 rounding of its weight, 2 of its value, at most K of product and sum over K
+ * inputs, 4 of the sums by A, and those of bias and residual: m = K + 9. The bound is the larger of the two. */
 typedef struct sums {
-    double size, error; /* sum of |terms| as the device may see them; sum of what its inputs are off by */
+    double size, error;   /* sum of |terms| as the device may see them; what its inputs' errors add */
+    double winograd_size; /* as size, of Winograd's terms; 0 for layers without */
 } sums;
+
+static const double UNIT = 0x1p-24;
 
 /* What a layer sees along one axis: where its output `at` begins in an input of `in` pixels. Written a second time: gpu/network.c
  * has this for the devices. */
@@ -112,12 +120,55 @@ static double largest_error(const pb_network *network, int index, const float *i
     return error;
 }
 
+/* Size of G g G', of output o and input c, at all positions. */
+static void transformed_weights(const pb_layer *layer, int o, int c, double out[16]) {
+    static const double G[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+    const float *kernel = layer->weights + ((size_t)o * (size_t)layer->inputs + (size_t)c) * 9;
+    for (int p = 0; p < 16; p++) {
+        double sum = 0;
+        for (int k = 0; k < 9; k++)
+            sum += G[p / 4][k / 3] * G[p % 4][k % 3] * (double)kernel[k];
+        out[p] = fabs(sum);
+    }
+}
+
+/* sums.size of one output by Winograd, without bias and residual. */
+static double winograd_size(const pb_network *network, int index, const float *input, const float *input_error, int y, int x,
+                            int o) {
+    static const int SPREAD[4][2] = {{0, 2}, {1, 2}, {1, 2}, {1, 3}}; /* the places of the tile that a position adds */
+    const pb_layer *layer = &network->layers[index];
+    pb_size in = pb_network_shape(network, layer->source).size;
+    int top = first_seen(layer, in.height, y / 2 * 2), left = first_seen(layer, in.width, x / 2 * 2);
+    double size = 0;
+    for (int c = 0; c < layer->inputs; c++) {
+        double tile[16], weights[16];
+        transformed_weights(layer, o, c, weights);
+        for (int i = 0; i < 16; i++) {
+            int place = place_in(in, top + i / 4, left + i % 4), at = place * layer->inputs + c;
+            tile[i] = place < 0 ? 0 : fabs((double)input[at]) + (input_error ? (double)input_error[at] : 0);
+        }
+        for (int p = 0; p < 16; p++) {
+            const int *down = SPREAD[p / 4], *across = SPREAD[p % 4];
+            bool added = (y % 2 ? p / 4 > 0 : p / 4 < 3) && (x % 2 ? p % 4 > 0 : p % 4 < 3);
+            for (int i = 0; i < 4 && added; i++)
+                size += weights[p] * tile[4 * down[i / 2] + across[i % 2]];
+        }
+    }
+    return size;
+}
+
+static bool may_be_by_winograd(const pb_layer *layer) {
+    return layer->kernel == 3 && layer->stride == 1 && layer->groups == 1;
+}
+
 static sums add_up(const pb_network *network, int index, const float *input, const float *input_error, int y, int x, int o) {
     const pb_layer *layer = &network->layers[index];
     pb_size in = pb_network_shape(network, layer->source).size;
     int top = first_seen(layer, in.height, y), left = first_seen(layer, in.width, x);
     int channels = layer->inputs / layer->groups, first = layer->groups > 1 ? o : 0;
-    sums sums = {fabs((double)layer->bias[o]), 0};
+    sums sums = {.size = fabs((double)layer->bias[o])};
+    if (may_be_by_winograd(layer))
+        sums.winograd_size = sums.size + winograd_size(network, index, input, input_error, y, x, o);
     for (int c = 0; c < channels; c++)
         for (int ky = 0; ky < layer->kernel; ky++)
             for (int kx = 0; kx < layer->kernel; kx++) {
@@ -133,6 +184,12 @@ static sums add_up(const pb_network *network, int index, const float *input, con
     return sums;
 }
 
+/* What the roundings of one output come to. */
+static double roundings(const pb_layer *layer, sums s) {
+    double inputs = layer->inputs / layer->groups, m = inputs * layer->kernel * layer->kernel + 2, n = inputs + 9;
+    return fmax(m * UNIT / (1 - m * UNIT) * s.size, n * UNIT / (1 - n * UNIT) * s.winograd_size);
+}
+
 static float *normalised(const pb_network *network, const uint8_t *image) {
     size_t count = pb_size_area(network->size) * 3;
     float *input;
@@ -143,13 +200,11 @@ static float *normalised(const pb_network *network, const uint8_t *image) {
 }
 
 void test_bounds(const pb_network *network, const uint8_t *image, float *const *reference, float *const *bounds) {
-    const double u = 0x1p-24;
     float *input = normalised(network, image);
     for (int l = 0; l < network->layer_count; l++) {
         const pb_layer *layer = &network->layers[l];
         const float *from = layer->source < 0 ? input : reference[layer->source];
         const float *from_error = layer->source < 0 ? NULL : bounds[layer->source];
-        double m = layer->inputs / layer->groups * layer->kernel * layer->kernel + 2, gamma = m * u / (1 - m * u);
         int width = pb_network_shape(network, l).size.width;
         for (size_t i = 0; i < test_tap_values(network, l); i++) {
             int place = (int)(i / (size_t)layer->outputs), o = (int)(i % (size_t)layer->outputs);
@@ -159,10 +214,12 @@ void test_bounds(const pb_network *network, const uint8_t *image, float *const *
             }
             sums s = add_up(network, l, from, from_error, place / width, place % width, o);
             if (layer->residual >= 0) {
-                s.size += fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];
+                double residual = fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];
+                s.size += residual;
+                s.winograd_size += residual;
                 s.error += (double)bounds[layer->residual][i];
             }
-            bounds[l][i] = (float)(1.001 * (gamma * s.size + s.error + u * fabs((double)reference[l][i])));
+            bounds[l][i] = (float)(1.001 * (roundings(layer, s) + s.error + UNIT * fabs((double)reference[l][i])));
         }
     }
     pb_release(&input);

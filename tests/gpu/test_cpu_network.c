@@ -88,6 +88,8 @@ static const kind KINDS[] = {
     {"residual", 3, {{24, 3, 2, RELU6, -1, -1}, {0, 3, 1, RELU6, 0, -1}, {24, 1, 1, NONE, 1, 0}}},
     {"residual before relu", 3, {{24, 3, 2, RELU, -1, -1}, {24, 3, 1, RELU, 0, -1}, {24, 3, 1, RELU, 1, 0}}},
     {"shortcut", 4, {{24, 3, 2, RELU, -1, -1}, {40, 1, 2, NONE, 0, -1}, {24, 3, 2, RELU, 0, -1}, {40, 3, 1, RELU, 2, 1}}},
+    {"3x3 by Winograd", 2, {{64, 1, 1, NONE, -1, -1}, {80, 3, 1, RELU, 0, -1}}},
+    {"3x3 by Winograd, residual", 3, {{64, 3, 1, RELU, -1, -1}, {64, 3, 1, RELU6, 0, -1}, {64, 3, 1, RELU, 1, 0}}},
 };
 
 Test(cpu_network, each_kind_of_layer_is_within_its_bound) {
@@ -120,10 +122,11 @@ Test(cpu_network, max_pooling_is_within_its_bound) {
 
 /* ---- the whole network ---- */
 
-/* Over 33 layers a worst-case bound says nothing: it grows by the sum of the sizes of a layer's weights, about sqrt(fan-in) times
- * what signals grow. Rounding errors behave as independent: a sum of K terms adds about sqrt(K) 2^-24 relative to its size (K <=
- * 672: 1.5e-6), 33 layers in quadrature 9e-6, and batch norm is the identity here, so that nothing amplifies. Hence: root mean
- * square of the difference at most 1e-5 of the tap's own, no value off by more than 1e-4 of the largest. */
+/* Over dozens of layers a worst-case bound says nothing: it grows by the sum of the sizes of a layer's weights, about
+ * sqrt(fan-in) times what signals grow. Rounding errors behave as independent: a sum of K terms adds about sqrt(K) 2^-24 relative
+ * to its size (EfficientNet's K <= 672: 1.5e-6; ResNets have up to 4,608 terms, but a residual carries most of a signal), 33
+ * layers in quadrature 9e-6, and batch norm is the identity here, so that nothing amplifies. Hence: root mean square of the
+ * difference at most 1e-5 of the tap's own, no value off by more than 1e-4 of the largest. */
 static void check_close(const float *found, const float *expected, size_t count, int tap) {
     double squares = 0, reference = 0, worst = 0, largest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -139,9 +142,9 @@ static void check_close(const float *found, const float *expected, size_t count,
     cr_assert(largest > 0.1, "tap %d: nothing but values up to %g", tap, largest);
 }
 
-Test(cpu_network, efficientnet_is_close_to_the_twin) {
+static void check_backbone(const char *backbone, const char *taps, pb_size size) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "0,3,4,10,15", (pb_size){75, 64}, 11, &network));
+    test_must(pb_network_random(backbone, taps, size, 11, &network));
     uint8_t *images = test_images(&network, 2, 0);
     float *found[PB_TAPS_MAX], *expected[PB_TAPS_MAX];
     test_taps_allocate(&network, 2, found);
@@ -155,6 +158,12 @@ Test(cpu_network, efficientnet_is_close_to_the_twin) {
     pb_release(&images);
     pb_network_free(&network);
 }
+
+Test(cpu_network, efficientnet_is_close_to_the_twin) { check_backbone("efficientnet_lite0", "0,3,4,10,15", (pb_size){75, 64}); }
+
+Test(cpu_network, resnet_is_close_to_the_twin) { check_backbone("resnet18", "1,2,3,4", (pb_size){96, 64}); }
+
+Test(cpu_network, wide_resnet_is_close_to_the_twin) { check_backbone("wide_resnet50_2", "2,3", (pb_size){64, 32}); }
 
 /* ---- invariant 4: an image's result depends on the image alone ---- */
 
@@ -175,9 +184,9 @@ static void check_same_bits(const pb_network *network, const uint8_t *images, fl
     test_taps_free(taps);
 }
 
-Test(cpu_network, bits_depend_on_neither_batch_nor_place_nor_threads) {
+static void check_bits(const char *backbone, const char *taps) {
     pb_network network;
-    test_must(pb_network_random("efficientnet_lite0", "4,10", test_square(96), 3, &network));
+    test_must(pb_network_random(backbone, taps, test_square(96), 3, &network));
     uint8_t *images = test_images(&network, MANY, 9);
     size_t image_bytes = 96 * 96 * 3;
     memcpy(images + (MANY - 1) * image_bytes, images, image_bytes);
@@ -193,6 +202,11 @@ Test(cpu_network, bits_depend_on_neither_batch_nor_place_nor_threads) {
     test_taps_free(alone);
     pb_release(&images);
     pb_network_free(&network);
+}
+
+Test(cpu_network, bits_depend_on_neither_batch_nor_place_nor_threads) {
+    check_bits("efficientnet_lite0", "4,10");
+    check_bits("resnet18", "2,3");
 }
 
 /* A tap that later layers read, as source and as residual, must not be changed by them. */
