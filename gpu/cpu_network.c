@@ -8,11 +8,11 @@
  * left to it, AVX2 ends in its reference code), and taps need no conversion: their layers write to the caller's memory.
  */
 #include "gpu/cpu.h"
+#include "gpu/cpu_network_tokens.h"
 
 #include "base/memory.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,8 @@ enum { STRETCH = 48, SLOTS_MAX = PB_LAYERS_MAX, IN_TAP = -1 };
 typedef struct cpu_layer {
     dnnl_primitive_t primitive;
     dnnl_memory_t weights, bias; /* read only, shared by all threads; NULL for pooling */
+    bool by_tokens;              /* then the three above are NULL, and this is used */
+    pb_cpu_token_layer tokens;
     pb_layer_shape input, output;
     int source, residual; /* as in pb_layer */
     int slot;             /* of a worker, that holds the output; IN_TAP: the caller's memory */
@@ -82,6 +84,8 @@ static dnnl_status_t append_post_ops(dnnl_post_ops_t post_ops, const pb_layer *l
         status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
     if (status == dnnl_success && layer->activation == PB_ACTIVATION_RELU6)
         status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_bounded_relu, 6.0f, 0.0f);
+    if (status == dnnl_success && layer->activation == PB_ACTIVATION_GELU)
+        status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_gelu_erf, 0.0f, 0.0f);
     return status;
 }
 
@@ -221,6 +225,10 @@ static const dnnl_memory_desc_t *scratchpad_of(const cpu_layer *layer) {
     return dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
 }
 
+static size_t scratchpad_bytes(const cpu_layer *layer) {
+    return layer->by_tokens ? layer->tokens.scratch : dnnl_memory_desc_get_size(scratchpad_of(layer));
+}
+
 /* ---- compiling ---- */
 
 static pb_status check(dnnl_status_t status, const char *what, const char *name) {
@@ -271,6 +279,9 @@ static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, cons
     layer->residual = from->residual;
     layer->input = pb_network_shape(network, from->source);
     layer->output = pb_network_shape(network, index);
+    layer->by_tokens = pb_cpu_token_operation(from->operation);
+    if (layer->by_tokens)
+        return check(pb_cpu_tokens_compile(compiled->engine, from, layer->input, &layer->tokens), "tokens", from->name);
     bool pool = from->operation == PB_OPERATION_MAX_POOL;
     dnnl_primitive_desc_t primitive = NULL;
     dnnl_status_t status = pool ? make_pooling(compiled->engine, from, layer->input, layer->output, &primitive)
@@ -299,7 +310,7 @@ static pb_status compile_layers(pb_compiled *compiled, const pb_network *network
 static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker) {
     size_t scratchpad = 0;
     for (int l = 0; l < compiled->layer_count; l++) {
-        size_t bytes = dnnl_memory_desc_get_size(scratchpad_of(&compiled->layers[l]));
+        size_t bytes = scratchpad_bytes(&compiled->layers[l]);
         scratchpad = bytes > scratchpad ? bytes : scratchpad;
     }
     PB_TRY(pb_allocate(&worker->scratchpad, scratchpad, 1, "a layer's scratchpad"));
@@ -317,7 +328,7 @@ static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_
         const cpu_layer *layer = &compiled->layers[l];
         float *values = layer->slot == IN_TAP ? NULL : worker->slots[layer->slot];
         status = view_of(compiled->engine, layer->output, values, &worker->outputs[l + 1]);
-        if (status == dnnl_success)
+        if (status == dnnl_success && !layer->by_tokens)
             status = dnnl_memory_create(&worker->scratchpads[l], scratchpad_of(layer), compiled->engine, worker->scratchpad);
     }
     return check(status, "memory", name);
@@ -384,6 +395,7 @@ void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled) {
         dnnl_primitive_destroy(compiled->layers[l].primitive);
         dnnl_memory_destroy(compiled->layers[l].weights);
         dnnl_memory_destroy(compiled->layers[l].bias);
+        pb_cpu_tokens_free(&compiled->layers[l].tokens);
     }
     dnnl_engine_destroy(compiled->engine);
     pb_release(&compiled);
@@ -400,8 +412,21 @@ static void normalise(const pb_compiled *compiled, const uint8_t *image, size_t 
         input[i + j] = ((float)image[i + j] - compiled->mean[j]) * compiled->scale[j];
 }
 
+static dnnl_status_t run_tokens(const pb_compiled *compiled, const cpu_worker *worker, int index) {
+    const cpu_layer *layer = &compiled->layers[index];
+    void *input, *output;
+    dnnl_status_t status = dnnl_memory_get_data_handle(worker->outputs[layer->source + 1], &input);
+    if (status == dnnl_success)
+        status = dnnl_memory_get_data_handle(worker->outputs[index + 1], &output);
+    return status == dnnl_success
+               ? pb_cpu_tokens_run(&layer->tokens, compiled->engine, worker->stream, input, output, worker->scratchpad)
+               : status;
+}
+
 static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *worker, int index) {
     const cpu_layer *layer = &compiled->layers[index];
+    if (layer->by_tokens)
+        return run_tokens(compiled, worker, index);
     const dnnl_exec_arg_t arguments[] = {
         {DNNL_ARG_SRC, worker->outputs[layer->source + 1]},
         {DNNL_ARG_DST, worker->outputs[index + 1]},
