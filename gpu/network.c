@@ -211,8 +211,8 @@ static pb_status append_tap(pb_network_builder *builder, int at) {
 
 static pb_status check_size(const char *name, int multiple, pb_size size) {
     if (size.width < PB_INPUT_LEAST || size.height < PB_INPUT_LEAST)
-        return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height, PB_INPUT_LEAST,
-                       PB_INPUT_LEAST);
+        return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height,
+                       PB_INPUT_LEAST, PB_INPUT_LEAST);
     if (multiple == 0 || (size.width % multiple == 0 && size.height % multiple == 0))
         return pb_ok();
     int least = (PB_INPUT_LEAST + multiple - 1) / multiple * multiple, below[2], above[2];

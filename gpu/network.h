@@ -101,8 +101,8 @@ enum { PB_INPUT_LEAST = 32 };
 
 /* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup. The
  * blocks of a ResNet are its layers 1 to 4. A tap of DINOv2 is the patch tokens after that block and the network's final norm.
- * size: of the input in pixels, each side at least PB_INPUT_LEAST and, for DINOv2, a multiple of 14. Position embeddings are interpolated to
- * it (gpu/positions.h).
+ * size: of the input in pixels, each side at least PB_INPUT_LEAST and, for DINOv2, a multiple of 14. Position embeddings are
+ * interpolated to it (gpu/positions.h).
  * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or a size that does not suit it (the
  * nearest that do are named); PB_E_INPUT for a missing tensor, a wrong shape (found and expected are named), a value that is not
  * finite, or a tensor that only a network of another kind has; PB_E_SYSTEM when memory is out.
