@@ -62,7 +62,7 @@ typedef struct pb_block {
 typedef struct pb_positions {
     int side;                   /* places of the square that they were trained for */
     const char *class_token;    /* the tensor */
-    const char *const *refused; /* tensors that only networks of another kind have, which would pass for this one; ends with NULL */
+    const char *const *refused; /* tensors that only a network of another kind has, which would pass for this; ends with NULL */
 } pb_positions;
 
 /* A whole backbone; everything in it is static. */

@@ -1,9 +1,9 @@
 /* positions.h: position embeddings of a vision transformer for another number of patches than it was trained with.
  *
  * As DINOv2 does it (facebookresearch/dinov2, dinov2/models/vision_transformer.py, interpolate_pos_encoding, with the offset of
- * 0.1 and without antialiasing, as its published weights without registers are used): bicubic convolution with a = -0.75, and 0.1 added to the
- * number of patches in the scale alone. Place i of n lies at (i + 0.5) * side / (n + 0.1) - 0.5 in the trained square; what lies
- * outside of it is its edge. Not collective, thread safe, no errors.
+ * 0.1 and without antialiasing, as its published weights without registers are used): bicubic convolution with a = -0.75, and 0.1
+ * added to the number of patches in the scale alone. Place i of n lies at (i + 0.5) * side / (n + 0.1) - 0.5 in the trained
+ * square; what lies outside of it is its edge. Not collective, thread safe, no errors.
  */
 #ifndef PB_GPU_POSITIONS_H
 #define PB_GPU_POSITIONS_H

@@ -32,8 +32,8 @@ Test(backbone_info, resnets_have_the_published_numbers) {
     }
 }
 
-/* Parameters that timm 0.9.16 counts for vit_{small,base,large}_patch14_dinov2 without a classifier; DINOv2's paper rounds them to
- * 21, 86 and 300 million. */
+/* Parameters that timm 0.9.16 counts for vit_{small,base,large}_patch14_dinov2 without a classifier; DINOv2's authors round them
+ * to 21, 86 and 300 million. */
 Test(backbone_info, transformers_have_the_published_numbers) {
     static const struct {
         const char *name, *taps;
@@ -49,8 +49,8 @@ Test(backbone_info, transformers_have_the_published_numbers) {
         cr_assert_str_eq(info.taps, CASES[c].taps);
         cr_assert_eq(info.tap_count, CASES[c].blocks);
         for (int t = 0; t < info.tap_count; t++)
-            cr_assert(info.all[t].block == t && info.all[t].stride == 14 && info.all[t].channels == CASES[c].channels, "%s, block %d",
-                      CASES[c].name, t);
+            cr_assert(info.all[t].block == t && info.all[t].stride == 14 && info.all[t].channels == CASES[c].channels,
+                      "%s, block %d", CASES[c].name, t);
     }
 }
 

@@ -52,8 +52,9 @@ static void check_layer_norm(const pb_layer *layer, size_t places, const float *
             double scaled = ((double)x[c] - mean) / s * (double)layer->weights[c], expected = scaled + (double)layer->bias[c];
             double weight = fabs((double)layer->weights[c]) / s;
             double bound = 2 * m * U * (weight * (size + fabs((double)x[c])) + fabs(scaled) * (1 + size / s) + fabs(expected));
-            cr_assert(fabs((double)found[c] - expected) <= bound, "%d channels, place %zu, channel %d: %.9g, expected %.9g within %.3g",
-                      channels, p, c, (double)found[c], expected, bound);
+            cr_assert(fabs((double)found[c] - expected) <= bound,
+                      "%d channels, place %zu, channel %d: %.9g, expected %.9g within %.3g", channels, p, c, (double)found[c],
+                      expected, bound);
         }
     }
 }
@@ -86,8 +87,10 @@ static void check_token(const pb_layer *layer, size_t tokens, const float *x, si
             size += fabs(term);
         }
         double value = (double)found[t * outputs + c];
-        cr_assert(fabs(value - expected) <= relative * size, "%zu tokens, %d heads of %zu, token %zu, channel %zu: %.9g, expected %.9g"
-                  " within %.3g", tokens, layer->groups, dim, t, c, value, expected, relative * size);
+        cr_assert(fabs(value - expected) <= relative * size,
+                  "%zu tokens, %d heads of %zu, token %zu, channel %zu: %.9g, expected %.9g"
+                  " within %.3g",
+                  tokens, layer->groups, dim, t, c, value, expected, relative * size);
     }
     pb_release(&scores);
 }

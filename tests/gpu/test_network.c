@@ -213,8 +213,8 @@ Test(network, batch_norm_is_folded_in) {
     release_store(&s);
 }
 
-/* The same for a layer with a bias b of its own and, where there is one, a scale: scale * (w x + b), and the queries of an attention
- * (the first `queries` channels) by the root of their 64 channels. */
+/* The same for a layer with a bias b of its own and, where there is one, a scale: scale * (w x + b), and the queries of an
+ * attention (the first `queries` channels) by the root of their 64 channels. */
 static void check_scaling(store *s, const pb_layer *layer, const char *name, const char *scale_name, int queries) {
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);

@@ -34,8 +34,8 @@ Test(positions, impulses_are_spread_by_the_kernel) {
             pb_positions_interpolate(table, SIDE, CHANNELS, SIZES[s], out);
             for (int i = 0; i < SIZES[s].width * SIZES[s].height * CHANNELS; i++) {
                 int row = i / CHANNELS / SIZES[s].width, column = i / CHANNELS % SIZES[s].width;
-                double expected = i % CHANNELS != p % CHANNELS ? 0
-                                  : 2 * share(row, SIZES[s].height, p / SIDE, SIDE) * share(column, SIZES[s].width, p % SIDE, SIDE);
+                double both = share(row, SIZES[s].height, p / SIDE, SIDE) * share(column, SIZES[s].width, p % SIDE, SIDE);
+                double expected = i % CHANNELS == p % CHANNELS ? 2 * both : 0;
                 cr_assert(fabs((double)out[i] - expected) <= 1.5e-7, "%d x %d, impulse %d, value %d: %.9g, expected %.9g",
                           SIZES[s].width, SIZES[s].height, p, i, (double)out[i], expected);
             }

@@ -273,13 +273,14 @@ Test(ref_network, attention) {
             network.layers[0].weights[o * 3 + c] = VALUES[c][o];
     }
     const double e = exp(1), inverse = exp(-1);
-    const double expected[TOKENS * 2] = {3, (10 * e + 70) / (e + 2), (3 * 6 + 3) / 5.0, 10, 1.5, (10 * inverse + 70) / (inverse + 2)};
+    const double expected[TOKENS * 2] = {
+        3, (10 * e + 70) / (e + 2), (3 * 6 + 3) / 5.0, 10, 1.5, (10 * inverse + 70) / (inverse + 2)};
     float *taps[PB_TAPS_MAX];
     test_taps_allocate(&network, 1, taps);
     test_must(pb_ref_run(&network, image, 1, taps));
     for (int i = 0; i < TOKENS * 2; i++)
-        cr_assert(fabs((double)taps[1][i] - expected[i]) <= 1e-6 * expected[i], "token %d, head %d: %.9g, expected %.9g", i / 2, i % 2,
-                  (double)taps[1][i], expected[i]);
+        cr_assert(fabs((double)taps[1][i] - expected[i]) <= 1e-6 * expected[i], "token %d, head %d: %.9g, expected %.9g", i / 2,
+                  i % 2, (double)taps[1][i], expected[i]);
     test_taps_free(taps);
     pb_network_free(&network);
 }
