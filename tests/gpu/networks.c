@@ -50,6 +50,31 @@ void test_make_pool(pb_network *network, int layer) {
     pb_release(&at->bias);
 }
 
+void test_add_layer(pb_network *network, pb_operation operation, int outputs, int groups) {
+    int l = network->layer_count, inputs = network->layers[l - 1].outputs;
+    cr_assert_lt(l, PB_TAPS_MAX);
+    test_must(pb_resize(&network->layers, (size_t)l, (size_t)l + 1, sizeof *network->layers, "layers"));
+    pb_layer *layer = &network->layers[l];
+    *layer = (pb_layer){.name = "layer", .operation = operation, .inputs = inputs, .outputs = outputs, .kernel = 1, .stride = 1,
+                        .groups = groups, .epsilon = operation == PB_OPERATION_LAYER_NORM ? 1e-6 : 0, .source = l - 1,
+                        .residual = -1};
+    network->layer_count++;
+    network->taps[network->tap_count++] = l;
+    size_t linear = operation == PB_OPERATION_CONVOLUTION ? (size_t)inputs : 1;
+    size_t weights = operation == PB_OPERATION_TOKENS ? pb_layer_shape_values(pb_network_shape(network, l))
+                                                      : (size_t)outputs * linear;
+    if (operation == PB_OPERATION_ATTENTION || operation == PB_OPERATION_PATCHES)
+        return;
+    test_must(pb_allocate(&layer->weights, weights, sizeof(float), "weights"));
+    for (size_t i = 0; i < weights; i++)
+        layer->weights[i] = (float)sqrt(6.0 / (double)linear) * pb_random_symmetric(9, PB_STREAM_TEST, 2 * (uint32_t)l, i);
+    if (operation == PB_OPERATION_TOKENS)
+        return;
+    test_must(pb_allocate(&layer->bias, (size_t)outputs, sizeof(float), "bias"));
+    for (size_t o = 0; o < (size_t)outputs; o++)
+        layer->bias[o] = pb_random_symmetric(9, PB_STREAM_TEST, 2 * (uint32_t)l + 1, o);
+}
+
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
     size_t count = (size_t)n * pb_size_area(network->size) * 3;
     uint8_t *images;

@@ -53,11 +53,14 @@ Test(main, options_reference_is_that_of_the_table) {
 /* Rows are read by scripts: the network, its parameters, default taps, then block, stride and values. */
 Test(main, backbones_are_listed) {
     must(in_folder("%s backbones > list", PB_PROGRAM), 0);
-    must(in_folder("grep -c . list | grep -x %d", 1 + 16 + 6 * 4), 0);
+    must(in_folder("grep -c . list | grep -x %d", 1 + 16 + 6 * 4 + 12 + 12 + 24), 0);
     must(in_folder("awk '$1 == \"wide_resnet50_2\" && $2 == 66834240 && $3 == \"2,3\" && $4 == 3 && $5 == 16 && $6 == 1024' "
                    "list | grep -c ."),
          0);
     must(in_folder("awk '$1 == \"efficientnet_lite0\" && $4 == 10 && $5 == 16 && $6 == 112' list | grep -c ."), 0);
+    must(in_folder("awk '$1 == \"dinov2_vits14\" && $2 == 22056192 && $3 == 11 && $4 == 11 && $5 == 14 && $6 == 384' list"
+                   " | grep -c ."),
+         0);
     must(in_folder("(%s backbones > /dev/full)", PB_PROGRAM), 74);
 }
 
