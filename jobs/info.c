@@ -1,8 +1,7 @@
 /* info.c: what is in a file, in words. Rank 0 looks; the others wait. */
 #include "io/archive.h"
 #include "io/bank_file.h"
-#include "io/file.h"
-#include "io/results_file.h"
+#include "jobs/figures.h"
 #include "jobs/job.h"
 
 #include <inttypes.h>
@@ -75,10 +74,8 @@ static pb_status describe_bank(const char *path) {
 }
 
 static pb_status describe_results(const char *folder) {
-    char path[PB_PATH_MAX];
     pb_results results;
-    PB_TRY(pb_path_join(folder, "results.h5", path));
-    PB_TRY(pb_results_read(path, &results));
+    PB_TRY(pb_results_of_folder(folder, &results));
     printf("results %s\n  %" PRIu64 " images, patch maps %d wide and %d high\n", folder, results.images, results.grid.width,
            results.grid.height);
     print_attributes(&results.attributes);
