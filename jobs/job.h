@@ -19,6 +19,11 @@
     X(train, "train", "extract patch features of the training images and select the memory bank")                     \
     X(score, "score", "score images by the distance of their patches to the memory bank")                             \
     X(eval, "eval", "image AUROC of scores against labels, beside the brightness floor")                              \
+    X(bank_list, "bank list", "the versions of a bank in a bank store")                                               \
+    X(bank_publish, "bank publish", "make a bank the current version, if the gate lets it: 0 published, 1 refused")   \
+    X(bank_rollback, "bank rollback", "make an earlier version current again")                                        \
+    X(bank_gc, "bank gc", "remove old versions that nobody can still be reading")                                     \
+    X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                                             \
     X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")
 
 enum {

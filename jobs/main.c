@@ -92,20 +92,40 @@ static const job_entry *find_job(int argc, char **argv, int *words) {
     return NULL;
 }
 
-/* The second words that `first` can have, as "a, b, c"; "" when it is the first of no job's two words. */
+/* Whether `word` is the first of the two words of this job's name. */
+static bool is_first_of_two(const job_entry *entry, const char *word) {
+    size_t length = strlen(word);
+    return length > 0 && strncmp(entry->name, word, length) == 0 && entry->name[length] == ' ';
+}
+
+static bool has_second_words(const char *first) {
+    int i = 0;
+    while (i < PB_JOB_COUNT && !is_first_of_two(&JOBS[i], first))
+        i++;
+    return i < PB_JOB_COUNT;
+}
+
+static void print_second_words(const char *first, FILE *out) {
+    fprintf(out, "patchbank %s: needs a second word\n\n", first);
+    for (int i = 0; i < PB_JOB_COUNT; i++)
+        if (is_first_of_two(&JOBS[i], first))
+            fprintf(out, "  %-13s %s\n", JOBS[i].name, JOBS[i].summary);
+}
+
+/* The second words that `first` can have, as "a, b, c". */
 static void list_second_words(const char *first, char *list, size_t size) {
-    size_t length = strlen(first), used = 0;
+    size_t used = 0;
     list[0] = '\0';
     for (int i = 0; i < PB_JOB_COUNT; i++)
-        if (strncmp(JOBS[i].name, first, length) == 0 && JOBS[i].name[length] == ' ' && used < size)
-            used += (size_t)snprintf(list + used, size - used, "%s%s", used ? ", " : "", JOBS[i].name + length + 1);
+        if (is_first_of_two(&JOBS[i], first) && used < size)
+            used += (size_t)snprintf(list + used, size - used, "%s%s", used ? ", " : "", strchr(JOBS[i].name, ' ') + 1);
 }
 
 static pb_status no_such_job(int argc, char **argv) {
     char list[256];
-    list_second_words(argv[1], list, sizeof list);
-    if (list[0] == '\0')
+    if (!has_second_words(argv[1]))
         return pb_fail(PB_E_USAGE, "%s: no such job; patchbank --help lists them", argv[1]);
+    list_second_words(argv[1], list, sizeof list);
     if (argc < 3 || argv[2][0] == '-')
         return pb_fail(PB_E_USAGE, "%s: needs a second word: %s", argv[1], list);
     return pb_fail(PB_E_USAGE, "%s %s: no such job; %s has %s", argv[1], argv[2], argv[1], list);
@@ -126,6 +146,8 @@ static bool answer_at_once(int argc, char **argv, pb_status *status) {
         *status = print_backbones(stdout);
     else if (entry && argc == words + 2 && strcmp(argv[words + 1], "--help") == 0)
         print_job_help(entry, stdout);
+    else if (argc == 3 && strcmp(argv[2], "--help") == 0 && has_second_words(word))
+        print_second_words(word, stdout);
     else
         return false;
     return true;
