@@ -23,7 +23,7 @@
     X(bank_publish, "bank publish", "make a bank the current version, if the gate lets it: 0 published, 1 refused")   \
     X(bank_rollback, "bank rollback", "make an earlier version current again")                                        \
     X(bank_gc, "bank gc", "remove old versions that nobody can still be reading")                                     \
-    X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                                             \
+    X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                              \
     X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")
 
 enum {

@@ -57,7 +57,7 @@ Test(main, jobs_of_two_words) {
     must(patchbank(2, "list --store x"), 64);
     says_once("list: no such job");
     must(patchbank(2, "bank list --keep 3"), 64);
-    says_once("patchbank bank list: error: --keep");
+    says_once("patchbank bank list: error (rank 0): --keep");
     must(in_folder("%s bank --help", PB_PROGRAM), 0);
     says("  bank publish  ");
     must(in_folder("%s bank gc --help", PB_PROGRAM), 0);
