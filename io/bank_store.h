@@ -5,9 +5,9 @@
  *   STORE/NAME/lock               io/lock_file.h
  *
  * A version is made under another name, flushed to the disk, and appears, complete, by one rename of its folder; afterwards it
- * never changes. **The current version is the one with the highest number.** So one rename publishes and makes current, and it is a
- * compare-and-swap: whoever publishes says which version it saw as the current one and takes the next number, and a rename
- * to a folder that is there fails, on every file system. The slower of two publishers, and one that was asleep meanwhile, is told so
+ * never changes. **The current version is the one with the highest number.** So one rename publishes and makes current, and it is
+ * a compare-and-swap: whoever publishes says which version it saw as the current one and takes the next number, and a rename to a
+ * folder that is there fails, on every file system. The slower of two publishers, and one that was asleep meanwhile, is told so
  * and can look again; it overwrites nothing and is never current. No lock is needed for that (docs/decisions/0019).
  *
  * Readers take no lock. They look up the current version once and read its files by its own name, so that nothing that is
@@ -37,8 +37,8 @@ PB_CHECKED pb_status pb_bank_store_head(const char *store, pb_bank_version *vers
 /* A version by its name. Errors: PB_E_INPUT when there is none of that name. */
 PB_CHECKED pb_status pb_bank_store_find(const char *store, const char *name, pb_bank_version *version_out);
 
-/* All versions, oldest first; those that vanish meanwhile (gc) are left out. Out: *versions_out, owned by the caller (pb_release).
- * Errors: PB_E_INPUT when it is no store or a version is damaged. */
+/* All versions, oldest first; those that vanish meanwhile (gc) are left out. Out: *versions_out, owned by the caller
+ * (pb_release). Errors: PB_E_INPUT when it is no store or a version is damaged. */
 PB_CHECKED pb_status pb_bank_store_list(const char *store, pb_bank_version **versions_out, size_t *count_out);
 
 /* The bank file of a version. Errors: PB_E_INPUT when the path is too long. */
@@ -56,8 +56,8 @@ typedef enum pb_place { PB_PLACE_COPY, PB_PLACE_LINK } pb_place;
  * none). The file is copied, or, with PB_PLACE_LINK, shared with another version where the file system can. `version` says
  * everything but its name, which it gets here; its bank_sha256 must be that of the copy.
  * Errors, nothing then being published: PB_E_SYSTEM when another was published meanwhile, or for the machine; PB_E_INPUT when the
- * bank's SHA-256 is another. One exception: when the names could not be flushed to the disk after the rename, the version is there
- * (a reader may have it already), and publishing again is told that it is current. */
+ * bank's SHA-256 is another. One exception: when the names could not be flushed to the disk after the rename, the version is
+ * there (a reader may have it already), and publishing again is told that it is current. */
 PB_CHECKED pb_status pb_bank_store_add(const char *store, const char *after, const char *bank, pb_place place,
                                        pb_bank_version *version);
 

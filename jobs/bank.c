@@ -69,15 +69,16 @@ static pb_status choose_target(const pb_session *session, pb_bank_version *targe
     if (!*current->name)
         return pb_fail(PB_E_INPUT, "%s: has no version yet", options->store);
     if (!options->to && !*current->parent)
-        return pb_fail(PB_E_INPUT, "%s: version %s has no parent to go back to; choose one by --to", options->store, current->name);
+        return pb_fail(PB_E_INPUT, "%s: version %s has no parent to go back to; choose one by --to", options->store,
+                       current->name);
     PB_TRY(pb_bank_store_find(options->store, options->to ? options->to : current->parent, target));
     if (strcmp(target->name, current->name) == 0)
         return pb_fail(PB_E_INPUT, "%s: version %s is current already", options->store, current->name);
     return pb_ok();
 }
 
-/* Numbers only grow, so going back is a new version with the old one's bank. It keeps the generation of what it replaces unless it
- * has a newer one, and so the job that it takes back stays fenced off. */
+/* Numbers only grow, so going back is a new version with the old one's bank. It keeps the generation of what it replaces unless
+ * it has a newer one, and so the job that it takes back stays fenced off. */
 static pb_status roll_back(const pb_session *session) {
     const pb_job_options *options = session->options;
     const pb_bank_version *current = &session->current;
@@ -124,7 +125,8 @@ static void say_removed(void *context, const char *name) {
 static pb_status collect(const pb_session *session) {
     const pb_job_options *options = session->options;
     uint64_t removed = 0;
-    pb_status status = pb_bank_store_gc(options->store, &session->lock, options->keep, options->grace * 3600, say_removed, &removed);
+    pb_status status =
+        pb_bank_store_gc(options->store, &session->lock, options->keep, options->grace * 3600, say_removed, &removed);
     if (!pb_failed(&status))
         printf("%s: %" PRIu64 " versions removed\n", options->store, removed);
     return !pb_failed(&status) && *session->current.name ? pb_bank_store_point(options->store) : status;

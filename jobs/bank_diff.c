@@ -147,9 +147,9 @@ static pb_status choose(const pb_job_options *options, side *from, char *from_pa
 static pb_status answer(const pb_job_options *options, const side *from, const side *to) {
     counts rows = count_rows(from, to);
     json_t *attributes = differences(&from->bank.attributes, &to->bank.attributes);
-    json_t *json = json_pack("{s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:O}", "from", side_to_json(from), "to", side_to_json(to), "rows",
-                             "kept", (json_int_t)rows.kept, "changed", (json_int_t)rows.changed, "added", (json_int_t)rows.added,
-                             "removed", (json_int_t)rows.removed, "attributes", attributes);
+    json_t *json = json_pack("{s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:O}", "from", side_to_json(from), "to", side_to_json(to),
+                             "rows", "kept", (json_int_t)rows.kept, "changed", (json_int_t)rows.changed, "added",
+                             (json_int_t)rows.added, "removed", (json_int_t)rows.removed, "attributes", attributes);
     if (!pb_json_only(options->json))
         print_answer(from, to, &rows, attributes);
     pb_status status = !json           ? pb_fail(PB_E_SYSTEM, "out of memory for an answer as JSON")

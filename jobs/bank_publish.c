@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the bank says of itself, for meta.json. That its rows are sound need not be asked here: the gate wants results of this very
- * file, and score has read all of it. */
+/* What the bank says of itself, for meta.json. That its rows are sound need not be asked here: the gate wants results of this
+ * very file, and score has read all of it. */
 static pb_status describe_bank(const char *bank, pb_bank_version *version) {
     pb_bank head;
     const char *archive = "";
@@ -34,8 +34,8 @@ static void announce(const pb_session *session, const pb_bank_version *version) 
     pb_generation_text(version->generation, generation);
     if (*version->parent)
         snprintf(against, sizeof against, "; %s has %.6g, margin %g", version->parent, gate->current_figure, gate->margin);
-    printf("%s: published as version %s: %s %.6g of %llu images, floor %g%s\n", session->options->store, version->name, gate->kind,
-           gate->figure, (unsigned long long)gate->images, gate->floor, against);
+    printf("%s: published as version %s: %s %.6g of %llu images, floor %g%s\n", session->options->store, version->name,
+           gate->kind, gate->figure, (unsigned long long)gate->images, gate->floor, against);
     pb_log(PB_LOG_INFO, "published", "store=\"%s\" version=%s parent=%s generation=%s bank_sha256=%s", session->options->store,
            version->name, *version->parent ? version->parent : "-", generation, version->bank_sha256);
 }

@@ -1,4 +1,5 @@
-/* figures.h: private to jobs/: figures of results: what eval shows and what the gate of the bank store decides by. Not collective. */
+/* figures.h: private to jobs/: figures of results: what eval shows and what the gate of the bank store decides by. Not
+ * collective. */
 #ifndef PB_JOBS_FIGURES_H
 #define PB_JOBS_FIGURES_H
 

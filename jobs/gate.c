@@ -42,8 +42,8 @@ static pb_status candidate_figure(const pb_job_options *options, const pb_result
     PB_TRY(pb_attributes_need(&results->attributes, folder, "bank_sha256", &of));
     PB_TRY(pb_attributes_need(&results->attributes, folder, "archive_sha256", &archive));
     if (strcmp(of, bank_sha256) != 0)
-        return pb_fail(PB_E_INPUT, "--results %s: are not of %s, whose SHA-256 is %s, but of a bank with %s", folder, options->bank,
-                       bank_sha256, of);
+        return pb_fail(PB_E_INPUT, "--results %s: are not of %s, whose SHA-256 is %s, but of a bank with %s", folder,
+                       options->bank, bank_sha256, of);
     snprintf(record->archive_sha256, sizeof record->archive_sha256, "%s", archive);
     return pb_prefix(figure_of(options, results, &record->figure, &record->images), folder);
 }

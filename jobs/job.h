@@ -1,7 +1,7 @@
 /* job.h: what a job is, and the one list of them.
  *
- * `patchbank JOB --options` (JOB is one word or two: `bank publish`) runs one job on all ranks. Every job function is collective over job->comm and returns the same
- * status on every rank; only main.c turns it into an exit code.
+ * `patchbank JOB --options` (JOB is one word or two: `bank publish`) runs one job on all ranks. Every job function is collective
+ * over job->comm and returns the same status on every rank; only main.c turns it into an exit code.
  */
 #ifndef PB_JOBS_JOB_H
 #define PB_JOBS_JOB_H

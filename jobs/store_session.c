@@ -23,8 +23,10 @@ pb_status pb_session_begin(const pb_job_options *options, bool create, pb_sessio
     describe_myself(session, who, sizeof who);
     PB_TRY(pb_bank_store_lock(options->store, create, options->wait, who, &session->lock));
     if (!session->lock.held)
-        pb_log(PB_LOG_WARN, "no-lock", "store=\"%s\" reason=\"its file system has no locks: of two jobs at once one will be told to "
-               "try again\"", options->store);
+        pb_log(PB_LOG_WARN, "no-lock",
+               "store=\"%s\" reason=\"its file system has no locks: of two jobs at once one will be told to "
+               "try again\"",
+               options->store);
     return pb_bank_store_head(options->store, &session->current);
 }
 

@@ -13,14 +13,14 @@ typedef struct pb_session {
     pb_bank_version current;  /* name "": the store is empty */
 } pb_session;
 
-/* Takes the store's lock and looks up its current version. create: makes a store that is not there. Warns where the file system has
- * no locks: the store is safe without, and the slower of two jobs is then told to try again. Errors: those of
+/* Takes the store's lock and looks up its current version. create: makes a store that is not there. Warns where the file system
+ * has no locks: the store is safe without, and the slower of two jobs is then told to try again. Errors: those of
  * pb_bank_store_lock and pb_bank_store_head; PB_E_USAGE for a generation that is none. pb_session_end follows in any case. */
 PB_CHECKED pb_status pb_session_begin(const pb_job_options *options, bool create, pb_session *session);
 
-/* Fencing: whether this job may still change the store. It may not when its generation is older than the current version's: a later
- * job was there; nor, after a rollback, when it is the same: what that job published is what was taken back. Where generation
- * 0 stands on the current version's side, nobody is fenced off. Errors: PB_E_NO with the reason. */
+/* Fencing: whether this job may still change the store. It may not when its generation is older than the current version's: a
+ * later job was there; nor, after a rollback, when it is the same: what that job published is what was taken back. Where
+ * generation 0 stands on the current version's side, nobody is fenced off. Errors: PB_E_NO with the reason. */
 PB_CHECKED pb_status pb_session_check_generation(const pb_session *session);
 
 /* Gives the lock back. */

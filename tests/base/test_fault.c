@@ -61,8 +61,9 @@ Test(fault, arming_again_replaces) {
 Test(fault, other_forms_are_refused) {
     static const char *const WRONG[] = {
         "@1", ":1", "io.write@", "io.write@x", "io.write:2", "io.write@1:", "io.write@1:0", "A", "io write", "io.write ",
-        " io.write", "io.write@-1", "io.write@1:-1", "io.write@1:2:3", "x@1 2", "x@1:2x", "x@1x", "x@99999999999999", "x!", "x!halt", "x!kill ", "x@1!killed", "x!kill@1",
-        "x@1:99999999999999", "a_name_of_more_than_sixty_three_characters_that_no_point_can_ever_have_had"};
+        " io.write", "io.write@-1", "io.write@1:-1", "io.write@1:2:3", "x@1 2", "x@1:2x", "x@1x", "x@99999999999999",
+        "x@1:99999999999999", "x!", "x!halt", "x!kill ", "x@1!killed", "x!kill@1", "!kill",
+        "a_name_of_more_than_sixty_three_characters_that_no_point_can_ever_have_had"};
     for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
         pb_status status = pb_fault_arm(WRONG[i], 1);
         cr_assert_eq(status.code, PB_E_USAGE, "\"%s\"", WRONG[i]);

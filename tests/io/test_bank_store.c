@@ -79,7 +79,8 @@ static bool is_whole(const pb_bank_version *version) {
     struct stat facts;
     sample_assert_ok(pb_bank_store_path(store, version->name, path));
     pb_status status = pb_sha256_file(path, sha256);
-    return !pb_failed(&status) && stat(path, &facts) == 0 && facts.st_size == BANK_BYTES && strcmp(sha256, version->bank_sha256) == 0;
+    return !pb_failed(&status) && stat(path, &facts) == 0 && facts.st_size == BANK_BYTES &&
+           strcmp(sha256, version->bank_sha256) == 0;
 }
 
 /* All versions are whole. Returns how many. */
@@ -151,7 +152,8 @@ Test(bank_store, what_is_no_store_and_what_is_empty) {
     pb_bank_version version, *versions;
     size_t count;
     pb_lock lock = {0};
-    sample_assert_failed(pb_bank_store_current(store, &version), PB_E_INPUT, "parts: not a bank of a store: it has no folder vers");
+    sample_assert_failed(pb_bank_store_current(store, &version), PB_E_INPUT,
+                         "parts: not a bank of a store: it has no folder vers");
     sample_assert_failed(pb_bank_store_list(store, &versions, &count), PB_E_INPUT, "not a bank of a store");
     sample_assert_failed(pb_bank_store_lock(store, false, 0, "x", &lock), PB_E_INPUT, "not a bank of a store");
     sample_assert_ok(pb_bank_store_head(store, &version));
@@ -170,7 +172,8 @@ Test(bank_store, a_bank_that_changed_meanwhile_is_refused) {
     pb_bank_version version = described(2);
     sample_assert_ok(publish(1, PB_PLACE_COPY));
     write_bank(3);
-    sample_assert_failed(pb_bank_store_add(store, "000001", bank, PB_PLACE_COPY, &version), PB_E_INPUT, "candidate: its SHA-256 is");
+    sample_assert_failed(pb_bank_store_add(store, "000001", bank, PB_PLACE_COPY, &version), PB_E_INPUT,
+                         "candidate: its SHA-256 is");
     assert_versions("000001 ");
     cr_assert_eq(remove(bank), 0);
     sample_assert_failed(pb_bank_store_add(store, "000001", bank, PB_PLACE_COPY, &version), PB_E_INPUT, "candidate: cannot open");
@@ -205,7 +208,8 @@ Test(bank_store, damaged_versions_are_named) {
     sample_assert_failed(pb_bank_store_current(store, &version), PB_E_INPUT, "000002/meta.json: cannot open");
     sample_assert_failed(pb_bank_store_list(store, &versions, &count), PB_E_INPUT, "000002/meta.json: cannot open");
     cr_assert(!versions && count == 0);
-    snprintf(command, sizeof command, "rm -r %s/versions/000002; mkdir %s/versions/0000003 %s/versions/notes", store, store, store);
+    snprintf(command, sizeof command, "rm -r %s/versions/000002; mkdir %s/versions/0000003 %s/versions/notes", store, store,
+             store);
     cr_assert_eq(system(command), 0);
     assert_current("000001", 1);
     cr_assert_eq(count_versions(), 1);
@@ -333,8 +337,8 @@ Test(bank_store, readers_are_never_disturbed) {
 static const char *const FAULTS[] = {"io.mkdir", "io.read", "io.create", "io.write", "io.close", "io.fsync", "io.rename"};
 enum { FAULT_COUNT = sizeof FAULTS / sizeof FAULTS[0], HITS_MAX = 100 };
 
-/* Each step fails once. Either nothing is published, or, when only the names could not be flushed or the link not be switched, all
- * of it; in either case the next one publishes, and nothing unfinished is left. */
+/* Each step fails once. Either nothing is published, or, when only the names could not be flushed or the link not be switched,
+ * all of it; in either case the next one publishes, and nothing unfinished is left. */
 Test(bank_store, failure_at_each_step) {
     size_t versions = 1;
     sample_assert_ok(publish(1, PB_PLACE_COPY));
@@ -500,7 +504,8 @@ Test(bank_store, gc_that_fails_leaves_whole_versions) {
     pb_lock lock = {0};
     sample_assert_ok(pb_bank_store_lock(store, false, 0, "gc", &lock));
     trouble_arm("io.rename@0:2");
-    sample_assert_failed(pb_bank_store_gc(store, &lock, 1, 0, note_removed, NULL), PB_E_SYSTEM, "000002: cannot take its name away");
+    sample_assert_failed(pb_bank_store_gc(store, &lock, 1, 0, note_removed, NULL), PB_E_SYSTEM,
+                         "000002: cannot take its name away");
     pb_lock_release(&lock);
     cr_assert_eq(count_versions(), 3);
     collect(1, 0, "000002 ");

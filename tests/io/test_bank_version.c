@@ -160,8 +160,8 @@ Test(bank_version, names) {
 
 Test(bank_version, generations) {
     static const char *const ORDERED[] = {"0", "0.1", "1", "1.2", "1.10", "2.0", "9007199254740991.0", "9007199254740992.1"};
-    static const char *const WRONG[] = {"", ".", "1.", ".1", "-1", "+1", " 1", "1 ", "1.2.3", "x", "0x1", "1e3", "9007199254740993",
-                                        "99999999999999999999"};
+    static const char *const WRONG[] = {
+        "", ".", "1.", ".1", "-1", "+1", " 1", "1 ", "1.2.3", "x", "0x1", "1e3", "9007199254740993", "99999999999999999999"};
     enum { COUNT = sizeof ORDERED / sizeof ORDERED[0] };
     pb_generation parsed[COUNT], none;
     char text[PB_GENERATION_TEXT];

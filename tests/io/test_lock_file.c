@@ -24,7 +24,8 @@ static void remove_folder(void) { oracle_remove(folder); }
 
 TestSuite(lock_file, .init = make_folder, .fini = remove_folder, .timeout = 60);
 
-/* A process that takes the lock, says so by a byte in the pipe, holds it for `hold_s` seconds, and ends without giving it back. */
+/* A process that takes the lock, says so by a byte in the pipe, holds it for `hold_s` seconds, and ends without giving it back.
+ */
 static pid_t holder(double hold_s) {
     int ends[2];
     char byte = 0;
@@ -56,7 +57,8 @@ Test(lock_file, one_holder_at_a_time) {
     sample_assert_ok(pb_lock_take(path, 0, "job 1", &first));
     cr_assert(first.open && first.held);
     cr_assert(fabs(first.now_s - (double)time(NULL)) <= 5, "%f", first.now_s);
-    sample_assert_failed(pb_lock_take(path, 0, "job 2", &second), PB_E_SYSTEM, "lock: is held, after 0 s of waiting, by job 1; try");
+    sample_assert_failed(pb_lock_take(path, 0, "job 2", &second), PB_E_SYSTEM,
+                         "lock: is held, after 0 s of waiting, by job 1; try");
     cr_assert(!second.open && !second.held);
     pb_lock_release(&first);
     cr_assert(!first.open);

@@ -1,6 +1,6 @@
 /* stores.h: for the tests of jobs on a bank store: two banks of one archive, good (5 % of the patches) and bad (3 %, which here
- * find other patches and miss defects), their results, and short ways to publish them. One rank without mpiexec: rank 0 works alone
- * in these jobs. */
+ * find other patches and miss defects), their results, and short ways to publish them. One rank without mpiexec: rank 0 works
+ * alone in these jobs. */
 #ifndef PB_TESTS_JOBS_STORES_H
 #define PB_TESTS_JOBS_STORES_H
 

@@ -10,9 +10,10 @@ TestSuite(bank, .init = new_versions, .fini = remove_folder);
 
 Test(bank, list_for_people_and_as_json) {
     must(patchbank(3, "bank list --store store/parts"), 0);
-    must(in_folder("%s bank list --store store/parts | grep -E '^ 000001    - +72 +[0-9.]+ +0.0 .* auroc 0.[0-9]+ +[0-9a-f]{12}$'",
-                   PB_PROGRAM),
-         0);
+    must(
+        in_folder("%s bank list --store store/parts | grep -E '^ 000001    - +72 +[0-9.]+ +0.0 .* auroc 0.[0-9]+ +[0-9a-f]{12}$'",
+                  PB_PROGRAM),
+        0);
     must(in_folder("%s bank list --store store/parts | grep -E '^\\*000002    000001 +43 .* 4711.2 .* auroc 0.'", PB_PROGRAM), 0);
     must(in_folder("%s bank list --store store/parts --json - | %s -m json.tool > /dev/null", PB_PROGRAM, PB_PYTHON), 0);
     listed("assert names == ['000001', '000002'] and v[0]['generation'] == '0.0' and now['generation'] == '4711.2' and "
@@ -48,8 +49,9 @@ Test(bank, rollback_goes_back_and_further_back) {
     must(publish("good", "--current-results bad --floor 0 --generation 4712"), 0);
     must(patchbank(2, "bank rollback --store store/parts"), 0);
     says("store/parts: version 000004 has the bank of 000002 again, in place of 000003");
-    listed("assert now['restores'] == '000002' and now['parent'] == '000001' and gate is None and now['generation'] == '4712.0' and "
-           "now['bank_sha256'] == v[1]['bank_sha256'] and now['rows'] == v[1]['rows']");
+    listed(
+        "assert now['restores'] == '000002' and now['parent'] == '000001' and gate is None and now['generation'] == '4712.0' and "
+        "now['bank_sha256'] == v[1]['bank_sha256'] and now['rows'] == v[1]['rows']");
     must(in_folder("cmp store/parts/current/bank.h5 bad.h5"), 0);
     must(alone("bank rollback --store store/parts"), 0);
     says("version 000005 has the bank of 000001 again, in place of 000004");

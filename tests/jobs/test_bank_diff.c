@@ -15,7 +15,8 @@ static void check(const char *from, const char *to) {
 
 Test(bank_diff, counts_are_those_of_the_files) {
     must(alone("train --archive archive --bank more.h5 --weights random:7 --resize 96 --crop 96 --ratios 8%% --projection 0"), 0);
-    must(alone("train --archive archive --bank other.h5 --weights random:8 --resize 96 --crop 96 --ratios 5%% --projection 64"), 0);
+    must(alone("train --archive archive --bank other.h5 --weights random:8 --resize 96 --crop 96 --ratios 5%% --projection 64"),
+         0);
     must(patchbank(2, "bank diff --store store/parts --json diff.json"), 0);
     says("rows of 000001: 72, of 000002: 43; kept 43 (0 of them with another feature), added 0, removed 29");
     says("  ratio                            0.050000000000000003 -> 0.029999999999999999");

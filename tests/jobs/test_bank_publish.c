@@ -4,11 +4,11 @@ TestSuite(bank_publish, .init = new_store, .fini = remove_folder);
 
 /* --- the gate --------------------------------------------------------------------------------------------------- */
 
-/* The figures are those that Python counts in scores.csv: pairs of a defective and a normal image, or images below a threshold. */
-#define SCORES_OF \
-    "rows = lambda r: [(x['label'], float(x['score'])) for x in csv.DictReader(open(r + '/scores.csv', newline='')) if x['label']];" \
-    "auroc = lambda r: sum((d > n) + (d == n) / 2 for l, d in rows(r) if l == '1' for k, n in rows(r) if k == '0') / 36;"            \
-    "quiet = lambda r, t: sum(s <= t for l, s in rows(r) if l == '0') / 6;"
+/* The figures are those that Python counts in scores.csv: pairs of a defective and a normal image, images below a threshold. */
+#define SCORES_OF                                                                                                   \
+    "label = lambda r, k: [float(x['score']) for x in csv.DictReader(open(r + '/scores.csv')) if x['label'] == k];" \
+    "auroc = lambda r: sum((d > n) + (d == n) / 2 for d in label(r, '1') for n in label(r, '0')) / 36;"             \
+    "quiet = lambda r, t: sum(s <= t for s in label(r, '0')) / 6;"
 
 Test(bank_publish, gate_of_auroc) {
     listed(SCORES_OF "assert abs(gate['figure'] - auroc('good')) < 1e-12 and gate['current_figure'] is None and "
@@ -24,8 +24,9 @@ Test(bank_publish, gate_of_auroc) {
     says("store/parts: published as version 000002: auroc 0.");
     says(" of 12 images, floor 0.1; 000001 has 0.");
     says(", margin 0.9\n");
-    listed(SCORES_OF "assert abs(gate['figure'] - auroc('bad')) < 1e-12 and abs(gate['current_figure'] - auroc('good')) < 1e-12 and "
-                     "now['parent'] == '000001' and now['rows'] < v[0]['rows'] and gate['margin'] == 0.9");
+    listed(SCORES_OF
+           "assert abs(gate['figure'] - auroc('bad')) < 1e-12 and abs(gate['current_figure'] - auroc('good')) < 1e-12 and "
+           "now['parent'] == '000001' and now['rows'] < v[0]['rows'] and gate['margin'] == 0.9");
     must(publish("good", "--current-results bad --floor 0.8"), 0);
     listed("assert names == ['000001', '000002', '000003'] and now['bank_sha256'] == v[0]['bank_sha256']");
 }
@@ -33,7 +34,7 @@ Test(bank_publish, gate_of_auroc) {
 Test(bank_publish, gate_of_false_alarms) {
     must(publish("bad", "--gate false-alarms --current-results good --floor 0"), 64);
     says("--threshold SCORE is missing");
-    must(in_folder("%s -c \"import csv; " SCORES_OF "t = sorted(s for l, s in rows('good') if l == '0'); "
+    must(in_folder("%s -c \"import csv; " SCORES_OF "t = sorted(label('good', '0')); "
                    "print(repr((t[3] + t[4]) / 2))\" > threshold",
                    PB_PYTHON),
          0);
@@ -127,14 +128,15 @@ Test(bank_publish, the_same_bank_again_is_done) {
 
 /* Whole versions; anything else that looks like one is an error. */
 static int count_versions(void) {
-    must(in_folder("for v in store/parts/versions/0*; do test -s $v/meta.json && (cd $v && sha256sum --quiet -c bank.h5.sha256) || "
-                   "exit 1; done; ls -d store/parts/versions/0* | wc -l"),
+    must(in_folder(
+             "for v in store/parts/versions/0*; do test -s $v/meta.json && (cd $v && sha256sum --quiet -c bank.h5.sha256) || "
+             "exit 1; done; ls -d store/parts/versions/0* | wc -l"),
          0);
     return atoi(said);
 }
 
-/* Kill -9 at every step of a publication: the store is whole with the old bank or the new one, and the same command again ends well
- * with the new one. */
+/* Kill -9 at every step of a publication: the store is whole with the old bank or the new one, and the same command again ends
+ * well with the new one. */
 Test(bank_publish, killed_at_each_step, .timeout = 600) {
     static const char *const FAULTS[] = {"io.mkdir", "io.create", "io.write", "io.close", "io.fsync", "io.rename"};
     must(in_folder("cp -a store fresh"), 0);
@@ -159,9 +161,10 @@ Test(bank_publish, killed_at_each_step, .timeout = 600) {
 
 /* Publishes to a store on a small file system of its own, which is seen by this command alone, and shows what is left. */
 static int publish_on(int kilobytes, const char *before) {
-    return in_folder("unshare -m sh -c 'mkdir -p disk && mount -t tmpfs -o size=%dk tmpfs disk && %s "
-                     "%s bank publish --store disk/parts --bank good.h5 --results good --floor 0.5; code=$?; find disk; exit $code'",
-                     kilobytes, before, PB_PROGRAM);
+    return in_folder(
+        "unshare -m sh -c 'mkdir -p disk && mount -t tmpfs -o size=%dk tmpfs disk && %s "
+        "%s bank publish --store disk/parts --bank good.h5 --results good --floor 0.5; code=$?; find disk; exit $code'",
+        kilobytes, before, PB_PROGRAM);
 }
 
 /* Wherever the disk is full: while the bank is copied, its sum, meta.json or the link are written. */
@@ -192,10 +195,11 @@ Test(bank_publish, a_full_or_read_only_disk) {
 Test(bank_publish, of_two_jobs_at_once_one_publishes) {
     must(alone("train --archive archive --bank more.h5 --weights random:7 --resize 96 --crop 96 --ratios 8%%"), 0);
     must(alone("score --archive archive --bank more.h5 --weights random:7 --results more"), 0);
-    must(in_folder("{ for b in bad more; do (%s bank publish --store store/parts --bank $b.h5 --results $b --current-results good "
-                   "--floor 0 --margin 1; echo $b ends with $?) & done; wait; }",
-                   PB_PROGRAM),
-         0);
+    must(
+        in_folder("{ for b in bad more; do (%s bank publish --store store/parts --bank $b.h5 --results $b --current-results good "
+                  "--floor 0 --margin 1; echo $b ends with $?) & done; wait; }",
+                  PB_PROGRAM),
+        0);
     says("ends with 0");
     says("ends with 74");
     says("are of version 000001, but 000002 is current now");
@@ -226,14 +230,15 @@ Test(bank_publish, a_job_that_hangs_stops_nobody_for_ever) {
 /* Twenty readers score again and again while fifty banks are published and old ones are removed. None fails, and what each found
  * are the scores of the one bank that it names. */
 Test(bank_publish, readers_are_never_disturbed, .timeout = 800) {
-    must(in_folder("mkdir readers; for r in $(seq 20); do (n=0; while test ! -e done; do n=$((n + 1)); "
-                   "nice %s score --archive archive --bank store/parts --weights random:7 --threads 1 --results readers/$r-$n "
-                   "--log-level warn || touch failed-$r-$n; done) & done; "
-                   "now=good; next=bad; for i in $(seq 50); do %s bank publish --store store/parts --bank $next.h5 --results $next "
-                   "--current-results $now --floor 0 --margin 1 --log-level warn && %s bank gc --store store/parts --keep 2 || "
-                   "touch not-published-$i; was=$now; now=$next; next=$was; done; touch done; wait; ls failed-* not-published-*; "
-                   "test $? = 2",
-                   PB_PROGRAM, PB_PROGRAM, PB_PROGRAM),
+    must(in_folder(
+             "mkdir readers; for r in $(seq 20); do (n=0; while test ! -e done; do n=$((n + 1)); "
+             "nice %s score --archive archive --bank store/parts --weights random:7 --threads 1 --results readers/$r-$n "
+             "--log-level warn || touch failed-$r-$n; done) & done; "
+             "now=good; next=bad; for i in $(seq 50); do %s bank publish --store store/parts --bank $next.h5 --results $next "
+             "--current-results $now --floor 0 --margin 1 --log-level warn && %s bank gc --store store/parts --keep 2 || "
+             "touch not-published-$i; was=$now; now=$next; next=$was; done; touch done; wait; ls failed-* not-published-*; "
+             "test $? = 2",
+             PB_PROGRAM, PB_PROGRAM, PB_PROGRAM),
          0);
     must(in_folder("%s %s/tests/jobs/check_readers.py store/parts readers good bad", PB_PYTHON, PB_SOURCE_DIR), 0);
     listed("assert len(names) == 51");
