@@ -84,6 +84,13 @@ bool pb_is_folder(const char *path) {
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+/* Read-only, or not ours: like a folder without permission, for the user to put right, and no failure of the machine. */
+static pb_status cannot_create(int error, const char *path, const char *what) {
+    if (error == EROFS || error == EPERM)
+        return pb_fail(PB_E_INPUT, "%s: %s: %s", path, what, strerror(error));
+    return pb_fail_errno(error, path, what);
+}
+
 static pb_status create_one(const char *path) {
     if (pb_fault("io.mkdir"))
         return pb_fail_errno(ENOSPC, path, "cannot create the folder");
@@ -91,7 +98,7 @@ static pb_status create_one(const char *path) {
         return pb_ok();
     if (errno == EEXIST)
         return pb_fail(PB_E_INPUT, "%s: cannot create the folder: something else stands there", path);
-    return pb_fail_errno(errno, path, "cannot create the folder");
+    return cannot_create(errno, path, "cannot create the folder");
 }
 
 pb_status pb_folder_create(const char *path) {
@@ -115,10 +122,8 @@ static pb_status create_temporary(const pb_output *output) {
     if (pb_fault("io.create"))
         return pb_fail_errno(ENOSPC, output->final, "cannot create");
     int descriptor = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0 && (errno == EROFS || errno == EPERM))
-        return pb_fail(PB_E_INPUT, "%s: cannot create: %s", output->final, strerror(errno));
     if (descriptor < 0)
-        return pb_fail_errno(errno, output->final, "cannot create");
+        return cannot_create(errno, output->final, "cannot create");
     close(descriptor);
     return pb_ok();
 }

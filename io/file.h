@@ -61,7 +61,8 @@ bool pb_is_folder(const char *path);
 /* Flushes the folder `path` itself, that is, the names in it, to the disk. */
 PB_CHECKED pb_status pb_folder_flush(const char *path);
 
-/* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there. */
+/* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there, or what is above it is
+ * missing rights or read-only. */
 PB_CHECKED pb_status pb_folder_create(const char *path);
 
 /* "folder/name" into joined (PB_PATH_MAX bytes); an absolute name is taken as it is. Errors: PB_E_INPUT when too long. */
