@@ -227,18 +227,18 @@ Test(bank_publish, a_job_that_hangs_stops_nobody_for_ever) {
     must(in_folder("readlink store/parts/current | grep -x versions/000002"), 0);
 }
 
-/* Twenty readers score again and again while fifty banks are published and old ones are removed. None fails, and what each found
- * are the scores of the one bank that it names. */
+/* Twenty readers, two of them on two ranks, score again and again while fifty banks are published and old ones are removed. None
+ * fails, and what each found are the scores of the one bank that it names. */
 Test(bank_publish, readers_are_never_disturbed, .timeout = 800) {
     must(in_folder(
              "mkdir readers; for r in $(seq 20); do (n=0; while test ! -e done; do n=$((n + 1)); "
-             "nice %s score --archive archive --bank store/parts --weights random:7 --threads 1 --results readers/$r-$n "
+             "ranks=; test $r -gt 2 || ranks='%s -n 2 --map-by :OVERSUBSCRIBE'; nice $ranks %s score --archive archive --bank store/parts --weights random:7 --threads 1 --results readers/$r-$n "
              "--log-level warn || touch failed-$r-$n; done) & done; "
              "now=good; next=bad; for i in $(seq 50); do %s bank publish --store store/parts --bank $next.h5 --results $next "
              "--current-results $now --floor 0 --margin 1 --log-level warn && %s bank gc --store store/parts --keep 2 || "
              "touch not-published-$i; was=$now; now=$next; next=$was; done; touch done; wait; ls failed-* not-published-*; "
              "test $? = 2",
-             PB_PROGRAM, PB_PROGRAM, PB_PROGRAM),
+             PB_MPIEXEC, PB_PROGRAM, PB_PROGRAM, PB_PROGRAM),
          0);
     must(in_folder("%s %s/tests/jobs/check_readers.py store/parts readers good bad", PB_PYTHON, PB_SOURCE_DIR), 0);
     listed("assert len(names) == 51");

@@ -28,7 +28,7 @@ Test(bench, what_is_measured_must_be_said) {
     says_once("--archive FOLDER is missing");
     must(patchbank(2, "bench extract extract --archive archive --weights random:7"), 64);
     must(in_folder("%s bench --help", PB_PROGRAM), 0);
-    says("patchbank bench extract: ");
+    says("  bench extract measure extraction");
     must(in_folder("%s bench extract --help", PB_PROGRAM), 0);
     says("--repeat N");
 }
