@@ -101,11 +101,13 @@ pb_status pb_bank_store_head(const char *store, pb_bank_version *version_out) {
 }
 
 pb_status pb_bank_store_current(const char *store, pb_bank_version *version_out) {
-    numbers found;
-    PB_TRY(list_numbers(store, &found));
-    pb_release(&found.all);
+    numbers none;
     PB_TRY(pb_bank_store_head(store, version_out));
-    return *version_out->name ? pb_ok() : pb_fail(PB_E_INPUT, "%s: no bank has been published yet", store);
+    if (*version_out->name)
+        return pb_ok();
+    PB_TRY(list_numbers(store, &none)); /* fails when it is no store at all */
+    pb_release(&none.all);
+    return pb_fail(PB_E_INPUT, "%s: no bank has been published yet", store);
 }
 
 pb_status pb_bank_store_find(const char *store, const char *name, pb_bank_version *version_out) {
