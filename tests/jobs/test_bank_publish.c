@@ -232,8 +232,9 @@ Test(bank_publish, a_job_that_hangs_stops_nobody_for_ever) {
 Test(bank_publish, readers_are_never_disturbed, .timeout = 800) {
     must(in_folder(
              "mkdir readers; for r in $(seq 20); do (n=0; while test ! -e done; do n=$((n + 1)); "
-             "ranks=; test $r -gt 2 || ranks='%s -n 2 --map-by :OVERSUBSCRIBE'; nice $ranks %s score --archive archive --bank store/parts --weights random:7 --threads 1 --results readers/$r-$n "
-             "--log-level warn || touch failed-$r-$n; done) & done; "
+             "ranks=; test $r -gt 2 || ranks='%s -n 2 --map-by :OVERSUBSCRIBE'; nice $ranks %s score "
+             "--archive archive --bank store/parts --weights random:7 --threads 1 --results readers/$r-$n --log-level warn || "
+             "touch failed-$r-$n; done) & done; "
              "now=good; next=bad; for i in $(seq 50); do %s bank publish --store store/parts --bank $next.h5 --results $next "
              "--current-results $now --floor 0 --margin 1 --log-level warn && %s bank gc --store store/parts --keep 2 || "
              "touch not-published-$i; was=$now; now=$next; next=$was; done; touch done; wait; ls failed-* not-published-*; "
