@@ -46,6 +46,25 @@ Test(main, no_such_job_or_option_is_said_once) {
     says_once("train|test|all");
 }
 
+/* Two words are one job's name, with options of their own. */
+Test(main, jobs_of_two_words) {
+    must(patchbank(3, "bank"), 64);
+    says_once("bank: needs a second word: list, publish, rollback, gc, diff");
+    must(patchbank(2, "bank --store x"), 64);
+    says_once("needs a second word");
+    must(patchbank(2, "bank lists --store x"), 64);
+    says_once("bank lists: no such job; bank has list, ");
+    must(patchbank(2, "list --store x"), 64);
+    says_once("list: no such job");
+    must(patchbank(2, "bank list --keep 3"), 64);
+    says_once("patchbank bank list: error (rank 0): --keep");
+    must(in_folder("%s bank --help", PB_PROGRAM), 0);
+    says("  bank publish  ");
+    must(in_folder("%s bank gc --help", PB_PROGRAM), 0);
+    says("--keep N");
+    cr_assert(!strstr(said, "--floor"), "%s", said);
+}
+
 Test(main, options_reference_is_that_of_the_table) {
     must(in_folder("%s options > OPTIONS.md && cmp OPTIONS.md %s/docs/OPTIONS.md", PB_PROGRAM, PB_SOURCE_DIR), 0);
 }
