@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct job_entry {
     const char *name, *summary;
@@ -220,6 +221,14 @@ static int flush_answers(int code) {
     return code == PB_OK ? PB_E_SYSTEM : code;
 }
 
+/* The threads of OpenMP wait for work by spinning, for milliseconds, on cores that the decoders need then (docs/PERFORMANCE.md,
+ * "The pipeline"). libgomp reads how they shall wait when it is loaded, before main; hence the program begins once more, unless
+ * the user has said what is wanted. Where it cannot, threads spin: slower, not wrong. */
+static void wait_without_spinning(char **argv) {
+    if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT") && setenv("OMP_WAIT_POLICY", "passive", 1) == 0)
+        execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
     pb_status status = pb_ok();
     pb_device_plugin_path(getenv("PATCHBANK_CUDA_PLUGIN"));
@@ -228,6 +237,7 @@ int main(int argc, char **argv) {
             pb_log_failure(&status, -1);
         return flush_answers(status.code);
     }
+    wait_without_spinning(argv);
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write(2), met like a full disk */
     pb_comm *comm;
     status = pb_comm_create(&argc, &argv, &comm);

@@ -88,6 +88,16 @@ Test(main, an_answer_that_cannot_be_written_is_a_failure) {
     says("standard output");
 }
 
+/* OMP_DISPLAY_ENV has libgomp say how it waits, each time it is loaded; the last time counts. */
+Test(main, threads_do_not_spin_unless_told_to) {
+    must(in_folder("(env -u OMP_WAIT_POLICY OMP_DISPLAY_ENV=verbose %s info --archive x 2>&1 | grep SPINCOUNT | tail -n 1)",
+                   PB_PROGRAM),
+         0);
+    says("GOMP_SPINCOUNT = '0'");
+    must(in_folder("(OMP_WAIT_POLICY=active OMP_DISPLAY_ENV=verbose %s info --archive x 2>&1 | grep SPINCOUNT)", PB_PROGRAM), 0);
+    cr_assert(!strstr(said, "'0'") && strstr(said, "SPINCOUNT"), "%s", said);
+}
+
 Test(main, a_misspelt_fault_is_refused) {
     must(in_folder("PATCHBANK_FAULT='io.write@' %s info --archive x", PB_PROGRAM), 64);
     says("PATCHBANK_FAULT");
