@@ -3,7 +3,7 @@
  *
  * H100, 32 images, 14 x 14 places of 1,024 channels to 28 x 28: 25.7 MB read once, the rest from caches, 102.8 MB written: 38 us
  * at 3.35 TB/s. About 120 operations a value, most for the two places: 25.7 M x 120 / 29.7 T/s = 104 us: bound by them. 256
- * threads, about 40 registers: 6 blocks a multiprocessor, 48 of 64 warps.
+ * threads, 32 registers: 8 blocks a multiprocessor, all 64 warps.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
@@ -37,7 +37,7 @@ DEVICE blend_place blend_place_of(int i, int in, int out) {
 
 DEVICE float between(float low, float high, float fraction) { return fmaf(fraction, high - low, low); }
 
-KERNEL(patch_blend, blend_arguments, BLEND_THREADS, 6) {
+KERNEL(patch_blend, blend_arguments, BLEND_THREADS, 8) {
     const size_t at = (size_t)blockIdx.x * BLEND_THREADS + threadIdx.x;
     if (at >= a.values)
         return;
