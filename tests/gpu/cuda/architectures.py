@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Shows that a library has machine code for GPU architectures, for each of its CUDA sources, and PTX of the newest for later ones.
+"""Shows that a library has machine code for GPU architectures, for each of its CUDA sources, and PTX for later ones.
 
 Usage:  architectures.py LIBRARY SOURCES ARCHITECTURE...      SOURCES: how many; ARCHITECTURE: as 90, in rising order
 
-Reads the "fat binaries" that nvcc puts into objects (magic number, header, then an entry for each architecture with its kind: 1 PTX,
-2 machine code), since a machine without a GPU need not have cuobjdump. Exit status: 0 when all is there, else 1.
+Reads the "fat binaries" that nvcc puts into objects (magic number, header, then an entry for each architecture with its kind:
+1 PTX, 2 machine code), since a machine without a GPU need not have cuobjdump. Exit status: 0 when all is there, else 1.
 """
 
 import struct
