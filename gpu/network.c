@@ -349,3 +349,9 @@ int pb_layer_pad_before(const pb_layer *layer, int length) {
     int total = ((length + layer->stride - 1) / layer->stride - 1) * layer->stride + layer->kernel - length;
     return total > 0 ? total / 2 : 0;
 }
+
+int pb_layer_pad_after(const pb_layer *layer, int length) {
+    int last = (length + layer->stride - 1) / layer->stride - 1;
+    int after = last * layer->stride + layer->kernel - length - pb_layer_pad_before(layer, length);
+    return after > 0 ? after : 0;
+}

@@ -340,7 +340,7 @@ def rule_collectivity(repository):
 
 def rule_mirrored_test(repository):
     def test_of(path):
-        stem = "tests/{}/test_{}".format(*os.path.splitext(path)[0].split("/", 1))
+        stem = "tests/{}/test_{}".format(*os.path.splitext(path)[0].rsplit("/", 1))
         return next((stem + suffix for suffix in (".c", ".py", ".sh") if stem + suffix in repository.tree), None)
 
     elsewhere = {source for _, _, sources in repository.tested_elsewhere for source in sources}
