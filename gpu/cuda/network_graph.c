@@ -86,8 +86,8 @@ static void draw_convolution(draft *to, int source, int64_t inputs, pb_size size
     const pb_layer *layer = to->layer;
     const bool active = layer->activation != PB_ACTIVATION_NONE;
     to->left = 2 + (layer->residual >= 0) + active;
-    const int weights = add_tensor(to->graph, PB_GRAPH_WEIGHTS, to->element, layer->outputs, inputs / layer->groups, layer->kernel,
-                                   layer->kernel);
+    const int weights = add_tensor(to->graph, PB_GRAPH_WEIGHTS, to->element, layer->outputs, inputs / layer->groups,
+                                   layer->kernel, layer->kernel);
     int y = add_result(to);
     set_window(add_operation(to->graph, PB_GRAPH_CONVOLUTION, source, weights, y), layer, size);
     if (layer->residual >= 0)

@@ -1,7 +1,7 @@
 /* network_graph.h: private to gpu/cuda/: a layer of a network as a graph of operations, the form that cuDNN makes a plan of.
  *
- * Plain data, without cuDNN: what a graph means is decided here and checked here (tests/gpu/cuda interprets graphs and compares with
- * pb_ref_run), and network_plan.c only hands it on.
+ * Plain data, without cuDNN: what a graph means is decided here and checked here (tests/gpu/cuda interprets graphs and compares
+ * with pb_ref_run), and network_plan.c only hands it on.
  *
  * A layer is one graph, so that its sum is stored once:
  *   convolution -> + residual -> + bias -> ReLU (or clamp to [0, 6])
@@ -57,8 +57,8 @@ typedef struct pb_graph_tensor {
 
 typedef enum pb_graph_verb { PB_GRAPH_CONVOLUTION, PB_GRAPH_ADD, PB_GRAPH_RELU, PB_GRAPH_MAX_POOL } pb_graph_verb;
 
-/* y = verb(x, other); indices of tensors. other: the weights of a convolution, the second term of a sum (repeated along dims of 1);
- * -1 for the rest. */
+/* y = verb(x, other); indices of tensors. other: the weights of a convolution, the second term of a sum (repeated along dims of
+ * 1); -1 for the rest. */
 typedef struct pb_graph_operation {
     pb_graph_verb verb;
     int x, other, y;
@@ -75,16 +75,16 @@ typedef struct pb_graph {
     pb_graph_operation operations[PB_GRAPH_OPERATIONS_MAX];
 } pb_graph;
 
-/* The graph of layer `layer` for a batch of `batch` images. bias: how the bias lies in memory; float, unless cuDNN has no plan for
- * that. The network may be an outline. Errors: PB_E_UNSUPPORTED, with the layer's name, for an operation that has no graph; *graph is
- * then undefined. Not collective, like everything here. */
+/* The graph of layer `layer` for a batch of `batch` images. bias: how the bias lies in memory; float, unless cuDNN has no plan
+ * for that. The network may be an outline. Errors: PB_E_UNSUPPORTED, with the layer's name, for an operation that has no graph;
+ * *graph is then undefined. Not collective, like everything here. */
 PB_CHECKED pb_status pb_graph_of_layer(const pb_network *network, int layer, pb_precision precision, pb_element bias, int batch,
                                        pb_graph *graph_out);
 
 enum { PB_GRAPH_TEXT = 640 };
 
-/* All of a graph in one line, without names of layers: equal texts are equal graphs. The key of a plan. First the operations, then
- * the tensors: a letter for the role (vxwbry in the order above), the index, the type, dims / strides:
+/* All of a graph in one line, without names of layers: equal texts are equal graphs. The key of a plan. First the operations,
+ * then the tensors: a letter for the role (vxwbry in the order above), the index, the type, dims / strides:
  * "x0:half[64,24,56,56/75264,1,1344,24]". */
 void pb_graph_text(const pb_graph *graph, char text[PB_GRAPH_TEXT]);
 

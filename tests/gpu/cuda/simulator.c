@@ -95,7 +95,8 @@ static void check_shape(const machine *on, const pb_graph_operation *op) {
         const int64_t in = x->dims[2 + axis], reach = in + op->before[axis] + op->after[axis] - op->window[axis];
         const int64_t out = op->window[axis] ? reach / op->strides[axis] + 1 : in;
         cr_assert(reach >= 0 || !op->window[axis]);
-        cr_assert_eq(y->dims[2 + axis], out, "axis %d: %lld places, not %lld", axis, (long long)y->dims[2 + axis], (long long)out);
+        cr_assert_eq(y->dims[2 + axis], out, "axis %d: %lld places, not %lld", axis, (long long)y->dims[2 + axis],
+                     (long long)out);
     }
 }
 

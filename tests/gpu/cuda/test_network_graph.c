@@ -109,9 +109,9 @@ static void check_values(const pb_network *network, int t, const float *found, c
     }
 }
 
-/* Half and bfloat: input, weights and output of each layer are rounded, with relative errors up to u that behave as independent, so
- * that 4 layers add about sqrt(4 * 3) u / sqrt(3) to values of size about 1: 2 u. Root mean square within 16 u, since the smallest
- * taps have few values. A wrong place or order is off by about 1. */
+/* Half and bfloat: input, weights and output of each layer are rounded, with relative errors up to u that behave as independent,
+ * so that 4 layers add about sqrt(4 * 3) u / sqrt(3) to values of size about 1: 2 u. Root mean square within 16 u, since the
+ * smallest taps have few values. A wrong place or order is off by about 1. */
 static void check_rounded(const pb_network *network, int t, double unit, const float *found, const float *expected,
                           const char *what) {
     const size_t count = test_tap_values(network, t);
@@ -120,8 +120,8 @@ static void check_rounded(const pb_network *network, int t, double unit, const f
         squares += pow((double)found[i] - (double)expected[i], 2) / (double)count;
         size += pow((double)expected[i], 2) / (double)count;
     }
-    cr_assert(sqrt(squares) <= 16 * unit * fmax(sqrt(size), 1), "%s, %d x %d, layer %d: root mean square %g of values of %g", what,
-              network->size.width, network->size.height, t, sqrt(squares), sqrt(size));
+    cr_assert(sqrt(squares) <= 16 * unit * fmax(sqrt(size), 1), "%s, %d x %d, layer %d: root mean square %g of values of %g",
+              what, network->size.width, network->size.height, t, sqrt(squares), sqrt(size));
 }
 
 static void check_close(const pb_network *network, pb_precision precision, const char *what) {
