@@ -1,7 +1,7 @@
 /* network_cache.h: private to gpu/cuda/: plans that were made before, so that a job starts in a second and not in a minute.
  *
- * A cache is of one maker: a version of cuDNN and a device's description, word for word. Plans of another maker are not looked at. In
- * memory a cache is its file: what is read is checked as a whole (size, checksum, bounds, maker) before one plan of it is
+ * A cache is of one maker: a version of cuDNN and a device's description, word for word. Plans of another maker are not looked
+ * at. In memory a cache is its file: what is read is checked as a whole (size, checksum, bounds, maker) before one plan of it is
  * used, and what does not pass is an empty cache, never an error: plans can be made again.
  *
  * A plan holds compiled kernels, so that a cache is code, not data (docs/ARCHITECTURE.md, invariant 10): only a regular file

@@ -1,7 +1,7 @@
 /* network_cudnn.h: private to gpu/cuda/: the functions of cuDNN's backend API, from a library that is opened at run time.
  *
- * Not linked, so that the plugin loads on a node without cuDNN: banks are searched and selected there all the same, and only whoever
- * compiles a network is told what is missing. Compiled against cuDNN's own headers, so that the types are its.
+ * Not linked, so that the plugin loads on a node without cuDNN: banks are searched and selected there all the same, and only
+ * whoever compiles a network is told what is missing. Compiled against cuDNN's own headers, so that the types are its.
  */
 #ifndef PB_GPU_CUDA_NETWORK_CUDNN_H
 #define PB_GPU_CUDA_NETWORK_CUDNN_H

@@ -1,5 +1,5 @@
-/* Everything that cuDNN's backend API asks for is an object with attributes, which are finalized before they are used. An object may
- * be needed as long as one that refers to it, so all of a plan's are kept with the plan. */
+/* Everything that cuDNN's backend API asks for is an object with attributes, which are finalized before they are used. An object
+ * may be needed as long as one that refers to it, so all of a plan's are kept with the plan. */
 #include "gpu/cuda/network_plan.h"
 
 #include "base/memory.h"
@@ -13,12 +13,16 @@ enum { CONFIGURATIONS_MAX = 64, NOTES_MAX = 32, ALIGNMENT = 16 };
 
 /* ---- objects ---- */
 
+static void keep(pb_plan_objects *objects, cudnnBackendDescriptor_t object) {
+    PB_ASSERT(objects->count < PB_PLAN_OBJECTS_MAX);
+    objects->all[objects->count++] = object;
+}
+
 static pb_status create(const pb_cudnn *cudnn, pb_plan_objects *objects, cudnnBackendDescriptorType_t type,
                         cudnnBackendDescriptor_t *object_out) {
-    PB_ASSERT(objects->count < PB_PLAN_OBJECTS_MAX);
     *object_out = NULL;
     PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendCreateDescriptor(type, object_out), "making an object"));
-    objects->all[objects->count++] = *object_out;
+    keep(objects, *object_out);
     return pb_ok();
 }
 
@@ -238,8 +242,9 @@ static pb_status make_graph(const pb_cudnn *cudnn, pb_plan_objects *objects, con
 
 /* ---- the choice of a plan ---- */
 
-/* Whether what an engine notes about its arithmetic is allowed. Never: inputs or sums cut to fewer bits, sums whose order changes from
- * run to run, and transforms, whose errors are not those of a sum. For fp32 no tensor cores either, which cut floats to tf32. */
+/* Whether what an engine notes about its arithmetic is allowed. Never: inputs or sums cut to fewer bits, sums whose order changes
+ * from run to run, and transforms, whose errors are not those of a sum. For fp32 no tensor cores either, which cut floats to
+ * tf32. */
 static bool is_allowed(int64_t note, pb_precision precision) {
     switch (note) {
     case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
@@ -324,7 +329,8 @@ static void try_configuration(search *on, cudnnBackendDescriptor_t configuration
 static pb_status list_configurations(const pb_cudnn *cudnn, cudnnBackendDescriptor_t heuristic,
                                      cudnnBackendDescriptor_t all[CONFIGURATIONS_MAX], int64_t *count) {
     int64_t have = 0;
-    PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, 0, &have, NULL),
+    PB_TRY(pb_cudnn_check(cudnn,
+                          cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, 0, &have, NULL),
                           "number of configurations"));
     have = have < CONFIGURATIONS_MAX ? have : CONFIGURATIONS_MAX;
     for (*count = 0; *count < have; ++*count)
@@ -349,9 +355,13 @@ static pb_status search_mode(search *on, cudnnBackendDescriptor_t graph, cudnnBa
                 &heuristic));
     pb_status status = list_configurations(cudnn, heuristic, all, &count);
     for (int64_t c = 0; c < count; c++) {
-        if (!pb_failed(&status) && !plan->plan)
+        const bool tried = !pb_failed(&status) && !plan->plan;
+        if (tried)
             try_configuration(on, all[c], plan);
-        (void)cudnn->cudnnBackendDestroyDescriptor(all[c]); /* a plan holds its own */
+        if (tried && plan->plan)
+            keep(&plan->objects, all[c]);
+        else
+            (void)cudnn->cudnnBackendDestroyDescriptor(all[c]);
     }
     return status;
 }

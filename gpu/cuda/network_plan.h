@@ -1,11 +1,11 @@
 /* network_plan.h: private to gpu/cuda/: graphs to cuDNN's execution plans.
  *
- * A plan is made for a device that is described, not for one that is there: cuDNN compiles for it, and only running a plan needs the
- * GPU. So plans of all layers are made in tests on machines without one.
+ * A plan is made for a device that is described, not for one that is there: cuDNN compiles for it, and only running a plan needs
+ * the GPU. So plans of all layers are made in tests on machines without one.
  *
- * Which plan: the first in the order of cuDNN's heuristics (mode A, then its fallbacks) that is exact enough for the precision, gives
- * the same bits every time, and needs no more than a given workspace. Not by trying how fast they are: the choice would then
- * differ from run to run, and with it the bits of features.
+ * Which plan: the first in the order of cuDNN's heuristics (mode A, then its fallbacks) that is exact enough for the precision,
+ * gives the same bits every time, and needs no more than a given workspace. Not by trying how fast they are: the choice would
+ * then differ from run to run, and with it the bits of features.
  *
  * Nothing here is collective; a pb_plan_device is used by one thread at a time.
  */
@@ -31,8 +31,8 @@ typedef struct pb_plan_device {
     pb_plan_objects objects;
 } pb_plan_device;
 
-/* The GPU of a number, or the one that a description says, which need not be there. Out: *device_out, owned by the caller, ended by
- * pb_plan_device_close, which takes an empty one. Errors: those of pb_cudnn_check; *device_out is then empty. */
+/* The GPU of a number, or the one that a description says, which need not be there. Out: *device_out, owned by the caller, ended
+ * by pb_plan_device_close, which takes an empty one. Errors: those of pb_cudnn_check; *device_out is then empty. */
 PB_CHECKED pb_status pb_plan_device_open(const pb_cudnn *cudnn, int ordinal, pb_plan_device *device_out);
 PB_CHECKED pb_status pb_plan_device_describe(const pb_cudnn *cudnn, const char *description, pb_plan_device *device_out);
 void pb_plan_device_close(pb_plan_device *device);
@@ -43,8 +43,8 @@ typedef struct pb_plan {
     pb_plan_objects objects;
 } pb_plan;
 
-/* Makes a plan. workspace_max: bytes. layer: a name for messages. Out: *plan_out, ended by pb_plan_free, which takes an empty one.
- * Errors: PB_E_UNSUPPORTED when there is none, with layer, graph, how many were tried and what was said last; those of
+/* Makes a plan. workspace_max: bytes. layer: a name for messages. Out: *plan_out, ended by pb_plan_free, which takes an empty
+ * one. Errors: PB_E_UNSUPPORTED when there is none, with layer, graph, how many were tried and what was said last; those of
  * pb_cudnn_check. *plan_out is then empty. Takes about a second where cuDNN compiles a kernel. */
 PB_CHECKED pb_status pb_plan_make(const pb_plan_device *device, const pb_graph *graph, pb_precision precision,
                                   int64_t workspace_max, const char *layer, pb_plan *plan_out);

@@ -1,8 +1,8 @@
 /* A libcuda.so.1 without a GPU, for tests that make cuDNN's plans for a GPU that is described.
  *
- * cuDNN compiles a plan's kernels with NVRTC and then loads them by the driver's library to see that they load. The stub of CUDA's
- * toolkit refuses that; this one says yes and keeps nothing. Whatever would need a device fails with CUDA's code for a stub. The
- * functions are those that cuDNN 9.19 looks for: it wants all of them to be there, and calls the first few here.
+ * cuDNN compiles a plan's kernels with NVRTC and then loads them by the driver's library to see that they load. The stub of
+ * CUDA's toolkit refuses that; this one says yes and keeps nothing. Whatever would need a device fails with CUDA's code for a
+ * stub. The functions are those that cuDNN 9.19 looks for: it wants all of them to be there, and calls the first few here.
  */
 #include <stddef.h>
 

@@ -9,7 +9,7 @@
 #include "gpu/cuda/network_graph.h"
 
 /* Runs the operations of a graph in their order. memory: of each role that the graph has, in the tensor's type and strides. What
- * is virtual is float. Failures end the test. */
+ * is virtual is float. Failures end the process. */
 void simulate(const pb_graph *graph, void *const memory[PB_GRAPH_ROLES]);
 
 /* One value of a tensor in memory. */
