@@ -246,8 +246,8 @@ static pb_status capture(pb_compiled *compiled) {
     return status;
 }
 
-/* Runs the layers once, which loads their kernels, as a capture must not, and then captures them. A capture that is refused costs a
- * launch a layer from then on, but no result: it is said and gone on without. */
+/* Runs the layers once, which loads their kernels, as a capture must not, and then captures them. A capture that is refused costs
+ * a launch a layer from then on, but no result: it is said and gone on without. */
 static pb_status prepare(pb_compiled *compiled) {
     PB_TRY(queue_layers(compiled));
     PB_TRY(check(compiled, cudaStreamSynchronize(compiled->place.stream), "running a network"));

@@ -392,8 +392,8 @@ pb_status pb_plan_make(const pb_plan_device *device, const pb_graph *graph, pb_p
     pb_plan_free(device, plan_out);
     pb_graph_text(graph, text);
     pb_cudnn_version_text(device->cudnn, version);
-    return pb_fail(status.code, "layer %s: %s has no %s plan (%d tried; %.300s): %s", layer, version, pb_precision_name(precision),
-                   on.tried, status.message, text);
+    return pb_fail(status.code, "layer %s: %s has no %s plan (%d tried; %.300s): %s", layer, version,
+                   pb_precision_name(precision), on.tried, status.message, text);
 }
 
 /* ---- text ---- */

@@ -1,5 +1,5 @@
-/* h100.h, private to tests/gpu/cuda/: an H100 in the words that cuDNN has for devices. Numbers: CUDA's for compute capability 9.0;
- * multiprocessors, clocks, memory and cache are those of the SXM5 board with 80 GB. */
+/* h100.h, private to tests/gpu/cuda/: an H100 in the words that cuDNN has for devices. Numbers: CUDA's for compute
+ * capability 9.0; multiprocessors, clocks, memory and cache are those of the SXM5 board with 80 GB. */
 #ifndef PB_TESTS_GPU_CUDA_H100_H
 #define PB_TESTS_GPU_CUDA_H100_H
 
