@@ -325,27 +325,35 @@ static void try_configuration(search *on, cudnnBackendDescriptor_t configuration
     plan->plan = NULL;
 }
 
-/* The configurations that heuristics have for a graph, best first. All that are made are in the list, on an error too. */
-static pb_status list_configurations(const pb_cudnn *cudnn, cudnnBackendDescriptor_t heuristic,
-                                     cudnnBackendDescriptor_t all[CONFIGURATIONS_MAX], int64_t *count) {
+/* Configurations that heuristics have for a graph, best first. `count` of them say something: what cuDNN counts beforehand is only an
+ * upper bound. The other `made - count` are objects all the same. */
+typedef struct configurations {
+    int64_t count, made;
+    cudnnBackendDescriptor_t all[CONFIGURATIONS_MAX];
+} configurations;
+
+/* All that are made are in the list, on an error too. */
+static pb_status list_configurations(const pb_cudnn *cudnn, cudnnBackendDescriptor_t heuristic, configurations *list) {
     int64_t have = 0;
-    PB_TRY(pb_cudnn_check(cudnn,
-                          cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, 0, &have, NULL),
+    list->count = list->made = 0;
+    PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, 0, &have, NULL),
                           "number of configurations"));
     have = have < CONFIGURATIONS_MAX ? have : CONFIGURATIONS_MAX;
-    for (*count = 0; *count < have; ++*count)
-        PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &all[*count]),
-                              "a configuration"));
-    PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, *count, &have,
-                                                                all), "configurations"));
+    for (; list->made < have; list->made++)
+        PB_TRY(pb_cudnn_check(
+            cudnn, cudnn->cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &list->all[list->made]),
+            "a configuration"));
+    PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, list->made,
+                                                                &have, list->all), "configurations"));
+    list->count = have < list->made ? have : list->made;
     return pb_ok();
 }
 
 /* Tries what one mode of the heuristics proposes. */
 static pb_status search_mode(search *on, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode, pb_plan *plan) {
     const pb_cudnn *cudnn = on->device->cudnn;
-    cudnnBackendDescriptor_t heuristic, all[CONFIGURATIONS_MAX];
-    int64_t count = 0;
+    cudnnBackendDescriptor_t heuristic;
+    configurations list;
     const attribute attributes[] = {
         {CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, OBJECT, 1, &graph},
         {CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode},
@@ -353,15 +361,15 @@ static pb_status search_mode(search *on, cudnnBackendDescriptor_t graph, cudnnBa
     };
     PB_TRY(make(cudnn, &plan->objects, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics", attributes, COUNT(attributes),
                 &heuristic));
-    pb_status status = list_configurations(cudnn, heuristic, all, &count);
-    for (int64_t c = 0; c < count; c++) {
-        const bool tried = !pb_failed(&status) && !plan->plan;
+    pb_status status = list_configurations(cudnn, heuristic, &list);
+    for (int64_t c = 0; c < list.made; c++) {
+        const bool tried = c < list.count && !plan->plan;
         if (tried)
-            try_configuration(on, all[c], plan);
+            try_configuration(on, list.all[c], plan);
         if (tried && plan->plan)
-            keep(&plan->objects, all[c]);
+            keep(&plan->objects, list.all[c]);
         else
-            (void)cudnn->cudnnBackendDestroyDescriptor(all[c]);
+            (void)cudnn->cudnnBackendDestroyDescriptor(list.all[c]);
     }
     return status;
 }
