@@ -29,6 +29,7 @@ OUTSIDE_HEADERS = (
     (r"mpi\.h", ("mpi/",)),
     (r"hdf5(_hl)?\.h|H5\w+\.h", ("io/",)),
     (r"(oneapi/dnnl/)?dnnl\w*\.h", ("gpu/cpu_network.c",)),
+    (r"cudnn\w*\.h", ("gpu/cuda/network",)),
     (r"jansson\.h", ("io/", "jobs/")),
     (r"jpeglib\.h|png\.h|csv\.h|openssl/.*|isa-l.*", ("io/",)),
 )

@@ -5,9 +5,9 @@
  *
  * A layer is one graph, so that its sum is stored once:
  *   convolution -> + residual -> + bias -> ReLU (or clamp to [0, 6])
- * in this order, because it is the one for which cuDNN has plans (docs/decisions/0018-cudnn-graphs.md); the sums in between are
- * float whatever the type of the ends. A depthwise layer is a convolution whose weights have one input channel. Max pooling is a
- * graph of its one operation.
+ * in this order, because it is the one that all of cuDNN's engines know (docs/decisions/0018-cudnn-graphs.md); the sums in
+ * between are float whatever the type of the ends. A depthwise layer is a convolution whose weights have one input channel. Max
+ * pooling is a graph of its one operation.
  */
 #ifndef PB_GPU_CUDA_NETWORK_GRAPH_H
 #define PB_GPU_CUDA_NETWORK_GRAPH_H

@@ -325,8 +325,8 @@ static void try_configuration(search *on, cudnnBackendDescriptor_t configuration
     plan->plan = NULL;
 }
 
-/* Configurations that heuristics have for a graph, best first. `count` of them say something: what cuDNN counts beforehand is only an
- * upper bound. The other `made - count` are objects all the same. */
+/* Configurations that heuristics have for a graph, best first. `count` of them say something: what cuDNN counts beforehand is
+ * only an upper bound. The other `made - count` are objects all the same. */
 typedef struct configurations {
     int64_t count, made;
     cudnnBackendDescriptor_t all[CONFIGURATIONS_MAX];
@@ -336,7 +336,8 @@ typedef struct configurations {
 static pb_status list_configurations(const pb_cudnn *cudnn, cudnnBackendDescriptor_t heuristic, configurations *list) {
     int64_t have = 0;
     list->count = list->made = 0;
-    PB_TRY(pb_cudnn_check(cudnn, cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, 0, &have, NULL),
+    PB_TRY(pb_cudnn_check(cudnn,
+                          cudnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, OBJECT, 0, &have, NULL),
                           "number of configurations"));
     have = have < CONFIGURATIONS_MAX ? have : CONFIGURATIONS_MAX;
     for (; list->made < have; list->made++)

@@ -20,6 +20,14 @@ if(PB_CUDNN)
   target_link_libraries(test_cuda_network PRIVATE fake_cudnn)
 endif()
 
+# docs/PERFORMANCE.md has the table that this program makes.
+add_executable(roofline cuda/roofline.c)
+pb_compile_rules(roofline)
+target_link_libraries(roofline PRIVATE pb_cuda_network pb_gpu pb_base m)
+add_test(NAME docs/roofline COMMAND roofline --check ${CMAKE_SOURCE_DIR}/docs/PERFORMANCE.md)
+set_tests_properties(docs/roofline PROPERTIES LABELS unit)
+add_dependencies(unit_tests roofline)
+
 # The real cuDNN makes plans where its library is, with NVRTC and a driver that only says yes (fake_driver.c).
 find_file(CUDNN_LIBRARY libcudnn.so.9 HINTS ${PB_CUDA_LIBRARY_DIR})
 if(NOT PB_CUDNN OR NOT CUDNN_LIBRARY OR PB_SANITIZE)

@@ -1,10 +1,10 @@
 /* Plans of every layer of every backbone, made by the real cuDNN for an H100 that is described, on a machine without a GPU.
  *
- * A layer without a plan fails the test, unless it stands in WITHOUT. Layers whose bias had to take the layer's own type are counted:
- * docs/decisions/0018-cudnn-graphs.md says which they are.
+ * A layer without a plan fails the test, unless it stands in WITHOUT. Layers whose bias had to take the layer's own type are
+ * counted: docs/decisions/0018-cudnn-graphs.md says which they are.
  *
- * One test a precision and size, so that none takes minutes: of 62 different layers, each plan of half precision compiles a kernel.
- * Plans go to a cache beside the test; a second run takes them from there. PB_PLANS_FOLDER in CMakeLists.txt.
+ * One test a precision and size, so that none takes minutes: of 62 different layers, each plan of half precision compiles a
+ * kernel. Plans go to a cache beside the test; a second run takes them from there. PB_PLANS_FOLDER in CMakeLists.txt.
  */
 #include "base/memory.h"
 #include "gpu/cuda/network_cache.h"
@@ -111,8 +111,9 @@ static void check_backbones(pb_precision precision, pb_size size, int io_bias) {
         pb_network_free(&network);
     }
     test_must(pb_plan_cache_save(&of.cache));
-    printf("%s, %s, %d x %d, batch %d: %d different layers, %d plans made, %d with a bias of the layer's type, %d without a plan\n",
-           version, pb_precision_name(precision), size.width, size.height, BATCH, of.distinct, of.made, of.io_bias, of.without);
+    printf(
+        "%s, %s, %d x %d, batch %d: %d different layers, %d plans made, %d with a bias of the layer's type, %d without a plan\n",
+        version, pb_precision_name(precision), size.width, size.height, BATCH, of.distinct, of.made, of.io_bias, of.without);
     cr_assert_eq(of.not_listed, 0, "%d layers without a plan are not in the list", of.not_listed);
     cr_assert_eq(of.io_bias, io_bias);
     cr_assert_geq(of.distinct, 62);
