@@ -6,9 +6,10 @@
 #ifndef PB_GPU_CUDA_NETWORK_EDGES_H
 #define PB_GPU_CUDA_NETWORK_EDGES_H
 
-#include "gpu/cuda/network_graph.h"
+#include "gpu/cuda/precision.h"
 
 #include <cuda_runtime_api.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -6,31 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    pb_element element;
-} PRECISIONS[] = {
-    [PB_PRECISION_FP32] = {"fp32", PB_ELEMENT_FLOAT},
-    [PB_PRECISION_TF32] = {"tf32", PB_ELEMENT_FLOAT},
-    [PB_PRECISION_FP16] = {"fp16", PB_ELEMENT_HALF},
-    [PB_PRECISION_BF16] = {"bf16", PB_ELEMENT_BFLOAT},
-};
-
-static const struct {
-    const char *name;
-    size_t bytes;
-} ELEMENTS[] = {[PB_ELEMENT_FLOAT] = {"float", 4}, [PB_ELEMENT_HALF] = {"half", 2}, [PB_ELEMENT_BFLOAT] = {"bfloat", 2}};
-
-const char *pb_precision_name(pb_precision precision) { return PRECISIONS[precision].name; }
-
-pb_element pb_precision_element(pb_precision precision) { return PRECISIONS[precision].element; }
-
-size_t pb_element_bytes(pb_element element) { return ELEMENTS[element].bytes; }
-
-int pb_precision_input_channels(pb_precision precision) {
-    return 16 / (int)pb_element_bytes(pb_precision_element(precision));
-}
-
 /* ---- building ---- */
 
 /* Adds a tensor whose channels lie together. */
@@ -185,13 +160,15 @@ static void put_operation(writer *to, const pb_graph_operation *operation) {
 
 void pb_graph_text(const pb_graph *graph, char text[PB_GRAPH_TEXT]) {
     static const char ROLES[] = "vxwbry";
+    static const char *const ELEMENTS[] = {
+        [PB_ELEMENT_FLOAT] = "float", [PB_ELEMENT_HALF] = "half", [PB_ELEMENT_BFLOAT] = "bfloat"};
     writer to = {.text = text};
     text[0] = '\0';
     for (int o = 0; o < graph->operation_count; o++)
         put_operation(&to, &graph->operations[o]);
     for (int t = 0; t < graph->tensor_count; t++) {
         const pb_graph_tensor *tensor = &graph->tensors[t];
-        put(&to, "%s%c%d:%s[", t ? " " : "", ROLES[tensor->role], t, ELEMENTS[tensor->element].name);
+        put(&to, "%s%c%d:%s[", t ? " " : "", ROLES[tensor->role], t, ELEMENTS[tensor->element]);
         put_numbers(&to, tensor->dims, 4);
         put(&to, "/");
         put_numbers(&to, tensor->strides, 4);

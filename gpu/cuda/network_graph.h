@@ -12,29 +12,11 @@
 #ifndef PB_GPU_CUDA_NETWORK_GRAPH_H
 #define PB_GPU_CUDA_NETWORK_GRAPH_H
 
+#include "gpu/cuda/precision.h"
 #include "gpu/network.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* How exactly a network computes. Sums are float in all of them.
- *   fp32  float memory, float products
- *   tf32  float memory, products of values cut to 10 bits of mantissa
- *   fp16  half memory (10 bits of mantissa, up to 65504), exact products
- *   bf16  bfloat memory (7 bits of mantissa, float's range), exact products */
-typedef enum pb_precision { PB_PRECISION_FP32, PB_PRECISION_TF32, PB_PRECISION_FP16, PB_PRECISION_BF16 } pb_precision;
-
-/* "fp32", "tf32", "fp16", "bf16"; static. */
-const char *pb_precision_name(pb_precision precision);
-
-/* What stands in memory. */
-typedef enum pb_element { PB_ELEMENT_FLOAT, PB_ELEMENT_HALF, PB_ELEMENT_BFLOAT } pb_element;
-
-pb_element pb_precision_element(pb_precision precision);
-size_t pb_element_bytes(pb_element element);
-
-/* Channels of the network's input in memory: 3 and zeros up to a whole number of 16 bytes, which cuDNN's kernels read at once. */
-int pb_precision_input_channels(pb_precision precision);
 
 /* What a tensor is in its layer. Virtual ones never reach memory. */
 typedef enum pb_graph_role {

@@ -1,6 +1,6 @@
 # Networks on the "cuda" device, as far as they are without a GPU: graphs, weights and plans against plain twins. A fake
 # libcudnn.so.9 is linked, so that pb_cudnn_open finds it.
-set(network_sources cuda/test_network_graph.c cuda/test_network_weights.c cuda/test_network_cache.c)
+set(network_sources cuda/test_precision.c cuda/test_network_graph.c cuda/test_network_weights.c cuda/test_network_cache.c)
 if(PB_CUDNN)
   add_library(fake_cudnn SHARED cuda/fake_cudnn.c cuda/simulator.c)
   pb_compile_rules(fake_cudnn)

@@ -240,21 +240,6 @@ Test(network_graph, backbones_have_graphs) {
     }
 }
 
-Test(network_graph, precisions) {
-    static const struct {
-        pb_precision precision;
-        const char *name;
-        size_t bytes;
-        int channels;
-    } EXPECTED[] = {{PB_PRECISION_FP32, "fp32", 4, 4}, {PB_PRECISION_TF32, "tf32", 4, 4}, {PB_PRECISION_FP16, "fp16", 2, 8},
-                    {PB_PRECISION_BF16, "bf16", 2, 8}};
-    for (int i = 0; i < 4; i++) {
-        cr_assert_str_eq(pb_precision_name(EXPECTED[i].precision), EXPECTED[i].name);
-        cr_assert_eq(pb_element_bytes(pb_precision_element(EXPECTED[i].precision)), EXPECTED[i].bytes);
-        cr_assert_eq(pb_precision_input_channels(EXPECTED[i].precision), EXPECTED[i].channels);
-    }
-}
-
 /* ---- layers without a graph ---- */
 
 static void check_refused(pb_network *network, int layer, const char *why) {
