@@ -178,23 +178,32 @@ static uint64_t fnv(const char *bytes, size_t count) {
     return sum;
 }
 
-/* Lengths that lead outside, with a checksum that is right: bounds are checked all the same. */
+static void check_length(const char *path, const char *bytes, size_t count, size_t place, uint64_t length) {
+    char damaged[4096];
+    memcpy(damaged, bytes, count);
+    memcpy(damaged + place, &length, 8);
+    if (memcmp(damaged, bytes, count) == 0)
+        return;
+    uint64_t sum = fnv(damaged, count - 8);
+    memcpy(damaged + count - 8, &sum, 8);
+    write_bytes(path, damaged, count);
+    check_refused("length", place);
+}
+
+/* Lengths of maker, keys and plans that lead outside or nowhere, with a checksum that is right: bounds are checked all the same.
+ */
 Test(network_cache, wrong_lengths_are_found_behind_a_right_checksum) {
-    static const uint64_t LENGTHS[] = {0, 6, 1000, UINT64_C(1) << 32, UINT64_MAX, UINT64_MAX - 40};
+    static const uint64_t FAR[] = {UINT64_C(1) << 32, UINT64_MAX, UINT64_MAX - 20, UINT64_MAX - 40};
     char path[400], bytes[4096];
     write_file(path);
-    const size_t count = read_file(path, bytes), maker = strlen("cuDNN 9; {a device}");
-    const size_t places[] = {16, 24 + maker, 32 + maker};
-    for (size_t p = 0; p < 3; p++)
-        for (size_t l = 0; l < sizeof LENGTHS / sizeof *LENGTHS; l++) {
-            char damaged[4096];
-            memcpy(damaged, bytes, count);
-            memcpy(damaged + places[p], &LENGTHS[l], 8);
-            uint64_t sum = fnv(damaged, count - 8);
-            memcpy(damaged + count - 8, &sum, 8);
-            write_bytes(path, damaged, count);
-            check_refused("length", places[p]);
-        }
+    const size_t count = read_file(path, bytes), maker = strlen("cuDNN 9; {a device}"), second = 24 + maker + 16 + 9;
+    const size_t places[] = {16, 24 + maker, 32 + maker, second, second + 8};
+    for (size_t p = 0; p < 5; p++) {
+        for (uint64_t length = 0; length < count + 10; length++)
+            check_length(path, bytes, count, places[p], length);
+        for (size_t f = 0; f < sizeof FAR / sizeof *FAR; f++)
+            check_length(path, bytes, count, places[p], FAR[f]);
+    }
 }
 
 Test(network_cache, a_file_that_others_may_write_is_not_read) {
@@ -204,6 +213,11 @@ Test(network_cache, a_file_that_others_may_write_is_not_read) {
     check_refused("group", 0);
     cr_assert_eq(chmod(path, 0602), 0);
     check_refused("others", 0);
+    if (geteuid() == 0) { /* only root can give a file away */
+        cr_assert(chmod(path, 0600) == 0 && chown(path, 12345, (gid_t)-1) == 0);
+        check_refused("another user's", 0);
+        cr_assert_eq(chown(path, 0, (gid_t)-1), 0);
+    }
     cr_assert_eq(chmod(path, 0600), 0);
     char link[420];
     snprintf(link, sizeof link, "%s.moved", path);
