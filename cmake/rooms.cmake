@@ -20,18 +20,30 @@ function(pb_room NAME)
   target_link_libraries(pb_${NAME} PRIVATE ${ROOM_LINKS})
 endfunction()
 
-# The rules every target of ours is compiled under. -ffp-contract=off: arithmetic that decides is written out (a fused
+# The rules every C source of ours is compiled under. -ffp-contract=off: arithmetic that decides is written out (a fused
 # multiply-add is spelled fmaf), never left to the compiler; see docs/ARCHITECTURE.md, invariant 1.
+set(PB_C_OPTIONS -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic -Wshadow
+  -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings
+  -Wformat=2 -Wundef -Wvla)
 function(pb_compile_rules TARGET)
   target_compile_definitions(${TARGET} PRIVATE _GNU_SOURCE)
-  target_compile_options(${TARGET} PRIVATE -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic -Wshadow
-    -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings
-    -Wformat=2 -Wundef -Wvla)
+  target_compile_options(${TARGET} PRIVATE "$<$<COMPILE_LANGUAGE:C>:${PB_C_OPTIONS}>")
   if(PB_WERROR)
-    target_compile_options(${TARGET} PRIVATE -Werror)
+    target_compile_options(${TARGET} PRIVATE $<$<COMPILE_LANGUAGE:C>:-Werror>)
   endif()
   if(PB_SANITIZE)
     target_compile_options(${TARGET} PRIVATE -fsanitize=${PB_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${TARGET} PUBLIC -fsanitize=${PB_SANITIZE})
   endif()
+endfunction()
+
+# The rules of CUDA sources, beside those above for a target's C: no contraction here either. nvcc's own code for launches is not
+# pedantic.
+function(pb_cuda_compile_rules TARGET)
+  set(warnings -Xcompiler=-Wall,-Wextra)
+  if(PB_WERROR)
+    list(APPEND warnings -Werror=all-warnings -Xcompiler=-Werror)
+  endif()
+  target_compile_options(${TARGET} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=-ffp-contract=off,-fno-exceptions;${warnings}>")
 endfunction()

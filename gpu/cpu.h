@@ -17,6 +17,9 @@ typedef struct pb_cpu_state {
  * NULL when the forced one is unknown or this processor cannot run it. */
 const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name);
 
+/* Name of set number `set`, best first, and what it needs of a processor, in words; NULL past the last. */
+const char *pb_cpu_kernels_name(size_t set, const char **needs);
+
 /* oneDNN: cpu_network.c. pb_cpu_network_library writes its version and instruction set ("oneDNN 2.6.3 avx512_core"). */
 void pb_cpu_network_library(char *text, size_t size);
 pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);

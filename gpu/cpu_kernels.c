@@ -17,10 +17,11 @@ static bool runs_always(void) { return true; }
 static const struct {
     const pb_cpu_kernels *kernels;
     bool (*runs_here)(void);
+    const char *needs;
 } SETS[] = {
-    {&pb_cpu_kernels_avx512, runs_avx512},
-    {&pb_cpu_kernels_avx2, runs_avx2},
-    {&pb_cpu_kernels_plain, runs_always},
+    {&pb_cpu_kernels_avx512, runs_avx512, "AVX-512 F, VL, BW, DQ and FMA"},
+    {&pb_cpu_kernels_avx2, runs_avx2, "AVX2 and FMA"},
+    {&pb_cpu_kernels_plain, runs_always, "nothing"},
 };
 
 const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name) {
@@ -28,4 +29,11 @@ const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name) {
         if ((!name || strcmp(name, SETS[i].kernels->name) == 0) && SETS[i].runs_here())
             return SETS[i].kernels;
     return NULL;
+}
+
+const char *pb_cpu_kernels_name(size_t set, const char **needs) {
+    if (set >= sizeof SETS / sizeof *SETS)
+        return NULL;
+    *needs = SETS[set].needs;
+    return SETS[set].kernels->name;
 }

@@ -3,43 +3,51 @@
 #include "gpu/device_table.h"
 
 #include "base/memory.h"
+#include "gpu/plugin.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const pb_device_table *const kinds[] = {&pb_cpu_table};
+#define PLUGIN_KIND "cuda"
 
-enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
-
-/* The kind before the colon of "kind:which"; *which is what stands behind it, NULL without a colon. */
-static const pb_device_table *find_kind(const char *name, const char **which) {
+/* Whether `name` is "kind" or "kind:which". */
+static bool is_of_kind(const char *name, const char *kind) {
     size_t length = strcspn(name, ":");
-    *which = name[length] == ':' ? name + length + 1 : NULL;
-    for (size_t k = 0; k < KIND_COUNT; k++)
-        if (strlen(kinds[k]->kind) == length && memcmp(kinds[k]->kind, name, length) == 0)
-            return kinds[k];
-    return NULL;
+    return strlen(kind) == length && memcmp(kind, name, length) == 0;
 }
 
-static pb_status unknown_device(const char *name) {
-    char known[128] = "";
-    for (size_t k = 0, used = 0; k < KIND_COUNT && used < sizeof known; k++)
-        used += (size_t)snprintf(known + used, sizeof known - used, " %s", kinds[k]->kind);
-    return pb_fail(PB_E_USAGE, "device %s: unknown; this build has:%s", name, known);
+/* The table for the kind before the colon of "kind:which". */
+static pb_status find_kind(const char *name, const pb_device_table **table) {
+    *table = &pb_cpu_table;
+    if (is_of_kind(name, pb_cpu_table.kind))
+        return pb_ok();
+    if (!is_of_kind(name, PLUGIN_KIND))
+        return pb_fail(PB_E_USAGE, "device %s: unknown; this build has: %s %s", name, pb_cpu_table.kind, PLUGIN_KIND);
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "device %s", name);
+    return pb_prefix(pb_plugin_table(table), prefix);
+}
+
+void pb_device_each(pb_device_visitor *visit, void *context) {
+    const pb_device_table *plugin;
+    pb_cpu_table.each(visit, context);
+    pb_status status = pb_plugin_table(&plugin);
+    if (pb_failed(&status))
+        visit(context, PLUGIN_KIND, false, status.message);
+    else
+        plugin->each(visit, context);
 }
 
 pb_status pb_device_open(const char *name, int threads, pb_device **device_out) {
     PB_ASSERT(name && threads >= 1);
     *device_out = NULL;
-    const char *which;
-    const pb_device_table *table = find_kind(name, &which);
-    if (!table)
-        return unknown_device(name);
-    PB_ASSERT(table->version == PB_DEVICE_TABLE_VERSION);
+    const pb_device_table *table;
+    PB_TRY(find_kind(name, &table));
+    const char *colon = strchr(name, ':');
     pb_device *device;
     PB_TRY(pb_allocate(&device, 1, sizeof *device, "a device"));
     *device = (pb_device){.table = table, .threads = threads};
-    pb_status status = table->open(device, which);
+    pb_status status = table->open(device, colon ? colon + 1 : NULL);
     if (pb_failed(&status)) {
         pb_release(&device);
         return status;

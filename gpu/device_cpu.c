@@ -24,6 +24,22 @@ static pb_status cpu_open(pb_device *device, const char *which) {
     return pb_ok();
 }
 
+/* "cpu", and every set of kernels that it can be told to keep to. */
+static void cpu_each(pb_device_visitor *visit, void *context) {
+    char about[128], library[64], name[32];
+    const char *set, *needs;
+    pb_cpu_network_library(library, sizeof library);
+    snprintf(about, sizeof about, "%s kernels, the best here; networks by %s", pb_cpu_kernels_choose(NULL)->name, library);
+    visit(context, "cpu", true, about);
+    for (size_t i = 0; (set = pb_cpu_kernels_name(i, &needs)); i++) {
+        const bool usable = pb_cpu_kernels_choose(set) != NULL;
+        snprintf(name, sizeof name, "cpu:%s", set);
+        snprintf(about, sizeof about, "%s kernels%s%s", set, usable ? "" : ": this processor has not all that they need: ",
+                 usable ? "" : needs);
+        visit(context, name, usable, about);
+    }
+}
+
 static void cpu_close(pb_device *device) { pb_release(&device->state); }
 
 static pb_status cpu_alloc(pb_device *device, size_t bytes, void **pointer, const char *what) {
@@ -55,6 +71,7 @@ const pb_device_table pb_cpu_table = {
     .version = PB_DEVICE_TABLE_VERSION,
     .kind = "cpu",
     .memory_is_host = true,
+    .each = cpu_each,
     .open = cpu_open,
     .close = cpu_close,
     .alloc = cpu_alloc,

@@ -9,12 +9,13 @@
 #include "gpu/device.h"
 #include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 5 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 6 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
     const char *kind;  /* what stands before the colon in a device's name: "cpu" */
     bool memory_is_host; /* device memory may be read and written as host memory */
+    void (*each)(pb_device_visitor *visit, void *context);
     pb_status (*open)(pb_device *device, const char *which);
     void (*close)(pb_device *device);
     pb_status (*alloc)(pb_device *device, size_t bytes, void **pointer, const char *what);

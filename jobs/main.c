@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "gpu/device.h"
 #include "gpu/network.h"
 #include "jobs/job.h"
 
@@ -42,7 +43,10 @@ static void print_usage(FILE *out) {
     fprintf(out, "\n  patchbank JOB --help   the options of a job\n"
                  "  patchbank options      all options, as Markdown\n"
                  "  patchbank backbones    the feature networks: a line for each block that can be a tap\n"
-                 "  patchbank --version    version and commit\n");
+                 "  patchbank devices      what --device can name here: usable or not, and why\n"
+                 "  patchbank --version    version and commit\n"
+                 "\nEnvironment:\n"
+                 "  PATCHBANK_CUDA_PLUGIN  libpatchbank_cuda.so, where it is not beside the program or in ../lib/patchbank\n");
     print_exit_codes(out);
 }
 
@@ -76,6 +80,15 @@ static pb_status print_backbones(FILE *out) {
     return pb_ok();
 }
 
+static void print_device(void *out, const char *name, bool usable, const char *about) {
+    fprintf(out, "%-12s %-7s %s\n", name, usable ? "yes" : "no", about);
+}
+
+static void print_devices(FILE *out) {
+    fprintf(out, "%-12s %-7s %s\n", "device", "usable", "what it is, or why not");
+    pb_device_each(print_device, out);
+}
+
 static const job_entry *find_job(const char *name) {
     for (int i = 0; i < JOB_COUNT; i++)
         if (strcmp(JOBS[i].name, name) == 0)
@@ -94,6 +107,8 @@ static bool answer_at_once(int argc, char **argv, pb_status *status) {
         print_all_options(stdout);
     else if (strcmp(word, "backbones") == 0)
         *status = print_backbones(stdout);
+    else if (strcmp(word, "devices") == 0)
+        print_devices(stdout);
     else if (argc == 3 && strcmp(argv[2], "--help") == 0 && find_job(word))
         print_job_help(find_job(word), stdout);
     else
@@ -165,6 +180,7 @@ static int flush_answers(int code) {
 
 int main(int argc, char **argv) {
     pb_status status = pb_ok();
+    pb_device_plugin_path(getenv("PATCHBANK_CUDA_PLUGIN"));
     if (answer_at_once(argc, argv, &status)) {
         if (pb_failed(&status))
             pb_log_failure(&status, -1);

@@ -3,15 +3,19 @@
 #
 #   tests/long.sh [SECONDS]     SECONDS: of each fuzzer, by default 60
 #
-# Installs what is missing, builds the fuzzers of tests/fuzz and runs them one after the other. What they learn stays in
-# build/fuzz/tests/fuzz/corpus and is where the next run begins; an input that fails is left there too. Exit status: 0 when
-# nothing failed, else not.
+# Installs what is missing, shows that one changed line of any CUDA kernel fails its test (docs/MUTATIONS.md), builds the fuzzers
+# of tests/fuzz and runs them one after the other. What they learn stays in build/fuzz/tests/fuzz/corpus and is where the next run
+# begins; an input that fails is left there too. Exit status: 0 when nothing failed, else not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-60}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "usage: tests/long.sh [SECONDS]" >&2; exit 64; }
 
 jobs/install.sh test
+cmake --preset release
+cmake --build --preset release -j "$(nproc)" --target test_gpu_cuda
+/usr/bin/python3 tests/gpu/cuda/mutate.py build/release >build/mutations.md
+diff docs/MUTATIONS.md build/mutations.md
 cmake --preset fuzz
 cmake --build --preset fuzz -j "$(nproc)"
 PATCHBANK_FUZZ_SECONDS=$seconds ctest --preset fuzz

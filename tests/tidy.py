@@ -30,6 +30,7 @@ OUTSIDE_HEADERS = (
     (r"hdf5(_hl)?\.h|H5\w+\.h", ("io/",)),
     (r"(oneapi/dnnl/)?dnnl\w*\.h", ("gpu/cpu_network.c",)),
     (r"cudnn\w*\.h", ("gpu/cuda/network",)),
+    (r"cuda\w*\.h", ("gpu/cuda/",)),
     (r"jansson\.h", ("io/", "jobs/")),
     (r"jpeglib\.h|png\.h|csv\.h|openssl/.*|isa-l.*", ("io/",)),
 )
@@ -53,6 +54,7 @@ TESTED_ELSEWHERE = (
     ("tests/io/test_list.c", "both ways into a list", ("io/list_mvtec.c",)),
     ("tests/io/test_rejected_file.c", "fields are seen in a file", ("io/csv_field.c",)),
     ("tests/jobs/test_main.c", "the table is seen by help and docs/OPTIONS.md", ("jobs/options_table.c",)),
+    ("tests/jobs/test_devices.c", "what is missing on a machine is seen by the program", ("gpu/cuda/driver.c",)),
     ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
      ("jobs/collect.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
@@ -341,7 +343,8 @@ def rule_collectivity(repository):
 
 def rule_mirrored_test(repository):
     def test_of(path):
-        stem = "tests/{}/test_{}".format(*os.path.splitext(path)[0].rsplit("/", 1))
+        folder, name = os.path.split(os.path.splitext(path)[0])
+        stem = f"tests/{folder}/test_{name}"
         return next((stem + suffix for suffix in (".c", ".py", ".sh") if stem + suffix in repository.tree), None)
 
     elsewhere = {source for _, _, sources in repository.tested_elsewhere for source in sources}

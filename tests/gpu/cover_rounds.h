@@ -49,11 +49,24 @@ static inline void textbook_adds(rounds *r, size_t point) {
     r->due = pb_pack_farthest(pb_packed_distance2(key), r->offset + pb_farthest_index(key));
 }
 
-/* The device of a rank; NULL stands for a mixture. */
+/* Rows from host memory become points first on. */
+static inline void write_points(pb_device *device, pb_cover *cover, size_t first, size_t count, int dim, const float *rows) {
+    const size_t bytes = count * (size_t)dim * sizeof *rows;
+    float *there;
+    int64_t not_finite;
+    assert_done(pb_device_alloc(device, bytes, &there, "test rows"));
+    assert_done(pb_device_upload(device, there, rows, bytes));
+    assert_done(pb_device_cover_write(device, cover, first, count, there, &not_finite));
+    cr_assert_eq(not_finite, -1);
+    pb_device_release(device, &there);
+}
+
+/* The device of a rank; NULL stands for a mixture, of the CPU's kernels, "cuda+cpu" for one with those of a GPU. */
 static inline pb_device *open_rank(const char *device, int threads, int rank) {
-    static const char *const MIXTURE[RANKS_MAX] = {"cpu", "cpu:plain", "cpu:avx2"};
+    static const char *const MIXTURES[2][RANKS_MAX] = {{"cpu", "cpu:plain", "cpu:avx2"}, {"cpu", "cuda:0", "cpu:plain"}};
+    const bool with_gpu = device && strcmp(device, "cuda+cpu") == 0;
     pb_device *opened;
-    const char *name = device ? device : MIXTURE[rank];
+    const char *name = device && !with_gpu ? device : MIXTURES[with_gpu][rank];
     pb_status status = pb_device_open(name, threads, &opened);
     if (!device && status.code == PB_E_UNSUPPORTED)
         status = pb_device_open("cpu", threads, &opened);
@@ -70,16 +83,13 @@ static inline rounds begin_rounds(const char *device, int threads, int ranks, co
     assert_done(pb_allocate(&r.centres, n + CENTRES_MAX, sizeof *r.centres, "test centres"));
     const size_t cuts[RANKS_MAX + 1] = {0, ranks == 1 ? n : n / 3, ranks == 3 ? (n < 10 ? n / 3 : n / 2) : n, n};
     for (int i = 0; i < ranks; i++) {
-        int64_t not_finite;
         r.first[i] = cuts[i];
         r.first[i + 1] = cuts[i + 1];
         const size_t count = cuts[i + 1] - cuts[i], half = count / 2;
         pb_device *opened = r.devices[i] = open_rank(device, threads, i);
         assert_done(pb_device_cover_create(opened, count + (size_t)i, dim, 0, &r.covers[i])); /* some rooms are too large */
-        assert_done(pb_device_cover_write(opened, r.covers[i], 0, half, row_of(&r, cuts[i]), &not_finite));
-        cr_assert_eq(not_finite, -1);
-        assert_done(pb_device_cover_write(opened, r.covers[i], half, count - half, row_of(&r, cuts[i] + half), &not_finite));
-        cr_assert_eq(not_finite, -1);
+        write_points(opened, r.covers[i], 0, half, dim, row_of(&r, cuts[i]));
+        write_points(opened, r.covers[i], half, count - half, dim, row_of(&r, cuts[i] + half));
         pb_device_cover_place(opened, r.covers[i], offset + (uint32_t)cuts[i]);
         assert_done(pb_device_cover_add(opened, r.covers[i], row_of(&r, start), 1));
     }

@@ -97,8 +97,8 @@ Test(train, wrong_input) {
     must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 --backbone nosuch"), 64);
     says_once("nosuch");
     must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 --resize 96 --crop 128"), 64);
-    must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 --device cuda:0"), 64);
-    says_once("cuda:0");
+    must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 --device gpu:0"), 64);
+    says_once("gpu:0");
     cr_assert(!exists("b.h5"));
     nothing_half_written();
 }

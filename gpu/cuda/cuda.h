@@ -1,0 +1,100 @@
+/* cuda.h: private to gpu/cuda/: the parts of the "cuda" device, which fill the slots of its table (device.c). Contracts:
+ * gpu/device.h, gpu/cover.h.
+ *   device.c    the table; devices are opened and listed; memory and copies
+ *   driver.c    whether there is a driver at all
+ *   features.c  patch features
+ *   points.c    points and what is done with them
+ *   cover.h     covers
+ *   kernels.h   what starts the kernels
+ *
+ * Every function of the table begins with pb_cuda_enter, because CUDA keeps the present device for each thread of the host, and
+ * queues its work on the device's one stream; what leaves the device is waited for. A CUDA error is sticky: the device that
+ * reports one other than lack of memory answers every later call with it, so the job ends.
+ */
+#ifndef PB_GPU_CUDA_CUDA_H
+#define PB_GPU_CUDA_CUDA_H
+
+#include "gpu/cuda/kernels.h"
+#include "gpu/device_table.h"
+
+/* Device memory that grows with what is asked of it. */
+typedef struct pb_cuda_room {
+    void *memory;
+    size_t bytes;
+} pb_cuda_room;
+
+/* What pb_device.state points at. */
+typedef struct pb_cuda_state {
+    int ordinal;
+    int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
+    cudaStream_t stream;
+    pb_cuda_room scratch; /* of patch features */
+    size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
+    char name[320]; /* for messages: "cuda:0 (NVIDIA H100)" */
+} pb_cuda_state;
+
+static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return (pb_cuda_state *)device->state; }
+
+/* Makes this device the present one of the calling thread. */
+pb_status pb_cuda_enter(const pb_device *device);
+
+/* PB_OK, or what CUDA says about `operation`: PB_E_SYSTEM with device and operation. */
+pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation);
+
+/* Memory of the device, as pb_device_alloc; count * size may overflow. *pointer_out is NULL on an error. */
+pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t count, size_t size, const char *what);
+
+/* At least `bytes` bytes, with nothing in particular in them; the memory before is freed. */
+pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t bytes, const char *what);
+
+/* Frees what *pointer holds and sets it to NULL. */
+void pb_cuda_release(void *pointer_inout);
+
+/* Copies that are in place on return. */
+pb_status pb_cuda_upload(const pb_device *device, void *to_device, const void *from_host, size_t bytes);
+pb_status pb_cuda_download(const pb_device *device, void *to_host, const void *from_device, size_t bytes);
+
+/* Copies within device memory. */
+pb_status pb_cuda_move(const pb_device *device, void *to, const void *from, size_t bytes);
+
+/* Sets bytes of device memory. */
+pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t bytes);
+
+/* Why nothing of CUDA can work here, "" when it may: the driver's library cannot be opened (driver.c). */
+const char *pb_cuda_no_driver(void);
+
+/* features.c */
+pb_status pb_cuda_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
+                                 const float *const *taps, int n, float *features);
+pb_status pb_cuda_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
+                                     const float *const *taps, int n, float *features);
+
+/* points.c */
+pb_status pb_cuda_points_create(pb_device *device, size_t capacity, int dim, pb_points **points);
+void pb_cuda_points_free(pb_device *device, pb_points *points);
+pb_status pb_cuda_points_store(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
+                               int64_t *not_finite);
+pb_status pb_cuda_points_read(pb_device *device, const pb_points *points, size_t index, float *row);
+void pb_cuda_points_clear(pb_device *device, pb_points *points);
+pb_status pb_cuda_points_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best);
+pb_status pb_cuda_points_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
+                                 size_t count, uint64_t *nearest);
+
+/* cover.c, but for select: cover_select.c */
+pb_status pb_cuda_cover_create(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover);
+void pb_cuda_cover_free(pb_device *device, pb_cover *cover);
+pb_status pb_cuda_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
+                              int64_t *not_finite);
+void pb_cuda_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index);
+pb_status pb_cuda_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+pb_status pb_cuda_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count);
+pb_status pb_cuda_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most);
+pb_status pb_cuda_cover_settle(pb_device *device, pb_cover *cover, size_t *count);
+pb_status pb_cuda_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key);
+pb_status pb_cuda_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count);
+pb_status pb_cuda_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows);
+pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
+                               uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next);
+pb_status pb_cuda_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
+
+#endif

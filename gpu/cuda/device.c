@@ -1,0 +1,277 @@
+/* The "cuda" device: a GPU with the plugin's kernels, opened by its number: "cuda:0". */
+#include "gpu/cuda/cuda.h"
+
+#include "base/memory.h"
+#include "gpu/plugin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4 };
+
+/* ---- errors and memory ---- */
+
+pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation) {
+    if (error == cudaSuccess)
+        return pb_ok();
+    return pb_fail(PB_E_SYSTEM, "device %s: %s: %s (%s)", pb_cuda_state_of(device)->name, operation, cudaGetErrorString(error),
+                   cudaGetErrorName(error));
+}
+
+pb_status pb_cuda_enter(const pb_device *device) {
+    return pb_cuda_check(device, cudaSetDevice(pb_cuda_state_of(device)->ordinal), "taking the device");
+}
+
+static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
+
+static pb_status out_of_memory(const pb_device *device, size_t count, size_t size, const char *what) {
+    size_t free_bytes = 0, total_bytes = 0;
+    (void)cudaGetLastError(); /* it is told here, and not again by the next launch */
+    cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes);
+    return pb_fail(PB_E_SYSTEM, "device %s: out of memory: %s needs %zu times %zu bytes, %zu MiB of %zu MiB are free%s",
+                   pb_cuda_state_of(device)->name, what, count, size, free_bytes >> 20, total_bytes >> 20,
+                   error == cudaSuccess ? "" : ", as far as can be told");
+}
+
+pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t count, size_t size, const char *what) {
+    store(pointer_out, NULL);
+    size_t bytes;
+    void *memory = NULL;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return out_of_memory(device, count, size, what);
+    cudaError_t error =
+        cudaMalloc(&memory, bytes > 0 ? bytes : 1); /* CUDA's answer to 0 bytes is NULL, which means failure here */
+    if (error == cudaErrorMemoryAllocation)
+        return out_of_memory(device, count, size, what);
+    PB_TRY(pb_cuda_check(device, error, what));
+    store(pointer_out, memory);
+    return pb_ok();
+}
+
+/* An error of cudaFree is an earlier launch's, and the next call tells it too. */
+void pb_cuda_release(void *pointer_inout) {
+    void *memory;
+    memcpy(&memory, pointer_inout, sizeof memory);
+    if (memory)
+        (void)cudaFree(memory);
+    store(pointer_inout, NULL);
+}
+
+pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t bytes, const char *what) {
+    if (bytes <= room->bytes)
+        return pb_ok();
+    pb_cuda_release(&room->memory);
+    room->bytes = 0;
+    PB_TRY(pb_cuda_allocate(device, &room->memory, 1, bytes, what));
+    room->bytes = bytes;
+    return pb_ok();
+}
+
+static pb_status copy(const pb_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                      const char *operation) {
+    if (bytes == 0)
+        return pb_ok();
+    cudaStream_t stream = pb_cuda_state_of(device)->stream;
+    PB_TRY(pb_cuda_check(device, cudaMemcpyAsync(to, from, bytes, kind, stream), operation));
+    return pb_cuda_check(device, cudaStreamSynchronize(stream), operation);
+}
+
+pb_status pb_cuda_upload(const pb_device *device, void *to_device, const void *from_host, size_t bytes) {
+    return copy(device, to_device, from_host, bytes, cudaMemcpyHostToDevice, "copy to the device");
+}
+
+pb_status pb_cuda_download(const pb_device *device, void *to_host, const void *from_device, size_t bytes) {
+    return copy(device, to_host, from_device, bytes, cudaMemcpyDeviceToHost, "copy from the device");
+}
+
+pb_status pb_cuda_move(const pb_device *device, void *to, const void *from, size_t bytes) {
+    return pb_cuda_check(device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, pb_cuda_state_of(device)->stream),
+                         "copy on the device");
+}
+
+pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t bytes) {
+    return pb_cuda_check(device, cudaMemsetAsync(memory, byte, bytes, pb_cuda_state_of(device)->stream), "setting memory");
+}
+
+/* ---- the slots ---- */
+
+static pb_status cuda_alloc(pb_device *device, size_t bytes, void **pointer, const char *what) {
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_allocate(device, pointer, bytes, 1, what);
+}
+
+static void cuda_release(pb_device *device, void *pointer) {
+    (void)device;
+    pb_cuda_release(&pointer);
+}
+
+static pb_status cuda_upload(pb_device *device, void *to_device, const void *from_host, size_t bytes) {
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_upload(device, to_device, from_host, bytes);
+}
+
+static pb_status cuda_download(pb_device *device, void *to_host, const void *from_device, size_t bytes) {
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_download(device, to_host, from_device, bytes);
+}
+
+static pb_status cuda_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                                 size_t height) {
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_check(device,
+                         cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, height, cudaMemcpyDeviceToDevice,
+                                           pb_cuda_state_of(device)->stream),
+                         "copy of a block");
+}
+
+static pb_status cuda_unit_rows(pb_device *device, float *rows, size_t n, int dim) {
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_check(device, pb_cuda_unit_rows(pb_cuda_state_of(device)->stream, rows, n, dim), "unit_rows");
+}
+
+static pb_status cuda_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
+                              float *out) {
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_check(device, pb_cuda_project(pb_cuda_state_of(device)->stream, rows, n, dim, matrix, out_dim, out),
+                         "project");
+}
+
+/* The number behind the colon; -1 when it is none. */
+static int ordinal_of(const char *which) {
+    char *end;
+    if (!which || which[0] < '0' || which[0] > '9')
+        return -1;
+    unsigned long number = strtoul(which, &end, 10);
+    return *end || number > 1023 ? -1 : (int)number;
+}
+
+/* How many devices there are; why there are none in `trouble`. */
+static int count_devices(char *trouble, size_t size) {
+    int count = 0;
+    snprintf(trouble, size, "%s", pb_cuda_no_driver());
+    if (trouble[0])
+        return 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) {
+        snprintf(trouble, size, "no device: %s", cudaGetErrorString(error));
+        return 0;
+    }
+    if (count == 0)
+        snprintf(trouble, size, "no device");
+    return count;
+}
+
+/* Name, compute capability, memory and driver; *usable: whether the plugin has kernels for it. */
+static cudaError_t describe(int ordinal, struct cudaDeviceProp *properties, char *text, size_t size, bool *usable) {
+    int driver = 0;
+    cudaError_t error = cudaDriverGetVersion(&driver);
+    if (error == cudaSuccess)
+        error = cudaGetDeviceProperties(properties, ordinal);
+    *usable = error == cudaSuccess && properties->major >= CAPABILITY_LEAST;
+    if (error != cudaSuccess)
+        snprintf(text, size, "%s", cudaGetErrorString(error));
+    else
+        snprintf(text, size, "%s, compute capability %d.%d%s, %zu MiB, driver for CUDA %d.%d", properties->name,
+                 properties->major, properties->minor, *usable ? "" : " (8.0 is the least)", properties->totalGlobalMem >> 20,
+                 driver / 1000, driver % 1000 / 10);
+    return error;
+}
+
+static void cuda_each(pb_device_visitor *visit, void *context) {
+    char text[400];
+    const int count = count_devices(text, sizeof text);
+    if (count == 0)
+        visit(context, "cuda", false, text);
+    for (int d = 0; d < count; d++) {
+        struct cudaDeviceProp properties;
+        char name[32];
+        bool usable;
+        (void)describe(d, &properties, text, sizeof text, &usable); /* its trouble is in the text */
+        snprintf(name, sizeof name, "cuda:%d", d);
+        visit(context, name, usable, text);
+    }
+}
+
+/* Fills the state of device number `ordinal`, which has been found usable. */
+static pb_status begin(pb_device *device, int ordinal, const struct cudaDeviceProp *properties, const char *text) {
+    pb_cuda_state *state = pb_cuda_state_of(device);
+    state->ordinal = ordinal;
+    state->scratch_most = (size_t)256 << 20;
+    state->blocks = properties->multiProcessorCount * BLOCKS_A_MULTIPROCESSOR;
+    snprintf(state->name, sizeof state->name, "cuda:%d (%s)", ordinal, properties->name);
+    snprintf(device->description, sizeof device->description, "cuda:%d: %.140s", ordinal, text);
+    snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d", properties->major,
+             properties->minor);
+    PB_TRY(pb_cuda_enter(device));
+    return pb_cuda_check(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream");
+}
+
+static pb_status cuda_open(pb_device *device, const char *which) {
+    const int ordinal = ordinal_of(which);
+    char text[400];
+    struct cudaDeviceProp properties;
+    bool usable;
+    if (ordinal < 0)
+        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0; patchbank devices lists them",
+                       which ? ":" : "", which ? which : "");
+    const int count = count_devices(text, sizeof text);
+    if (count == 0)
+        return pb_fail(PB_E_UNSUPPORTED, "device cuda:%d: %s", ordinal, text);
+    if (ordinal >= count)
+        return pb_fail(PB_E_UNSUPPORTED, "device cuda:%d: there are %d, from cuda:0 on", ordinal, count);
+    cudaError_t error = describe(ordinal, &properties, text, sizeof text, &usable);
+    if (!usable)
+        return pb_fail(error == cudaSuccess ? PB_E_UNSUPPORTED : PB_E_SYSTEM, "device cuda:%d: %s", ordinal, text);
+    PB_TRY(pb_allocate(&device->state, 1, sizeof(pb_cuda_state), "the cuda device"));
+    pb_status status = begin(device, ordinal, &properties, text);
+    if (pb_failed(&status))
+        pb_release(&device->state);
+    return status;
+}
+
+static void cuda_close(pb_device *device) {
+    (void)cudaStreamDestroy(pb_cuda_state_of(device)->stream);
+    pb_cuda_release(&pb_cuda_state_of(device)->scratch.memory);
+    pb_release(&device->state);
+}
+
+/* Slots left out answer PB_E_UNSUPPORTED: there are no networks yet, and no exchange without the host. */
+static const pb_device_table TABLE = {
+    .version = PB_DEVICE_TABLE_VERSION,
+    .kind = "cuda",
+    .each = cuda_each,
+    .open = cuda_open,
+    .close = cuda_close,
+    .alloc = cuda_alloc,
+    .release = cuda_release,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .copy_block = cuda_copy_block,
+    .patch_features = pb_cuda_patch_features,
+    .patchcore_features = pb_cuda_patchcore_features,
+    .unit_rows = cuda_unit_rows,
+    .project = cuda_project,
+    .points_create = pb_cuda_points_create,
+    .points_free = pb_cuda_points_free,
+    .points_write = pb_cuda_points_store,
+    .points_read = pb_cuda_points_read,
+    .points_clear = pb_cuda_points_clear,
+    .greedy_step = pb_cuda_points_step,
+    .nearest = pb_cuda_points_nearest,
+    .cover_create = pb_cuda_cover_create,
+    .cover_free = pb_cuda_cover_free,
+    .cover_write = pb_cuda_cover_write,
+    .cover_place = pb_cuda_cover_place,
+    .cover_read = pb_cuda_cover_read,
+    .cover_add = pb_cuda_cover_add,
+    .cover_refresh = pb_cuda_cover_refresh,
+    .cover_settle = pb_cuda_cover_settle,
+    .cover_key = pb_cuda_cover_key,
+    .cover_raise = pb_cuda_cover_raise,
+    .cover_candidates = pb_cuda_cover_candidates,
+    .cover_select = pb_cuda_cover_select,
+    .cover_update = pb_cuda_cover_update,
+};
+
+const pb_device_table *pb_device_plugin(void) { return &TABLE; }

@@ -1,0 +1,94 @@
+/* lanes.h: private to gpu/cuda/: how a kernel is written so that nvcc and, as C, the emulator of tests/gpu/emulator compile it.
+ *
+ * A kernel uses CUDA's own names: threadIdx.x, blockIdx.x, blockDim.x, gridDim.x, __syncthreads, __shfl_xor_sync (of 64 bits),
+ * __ballot_sync, __popc, atomicMax, atomicMin and atomicAdd of packed pairs. What C and C++ say differently stands here:
+ *   KERNEL(name, type, threads, blocks) { ... }   a kernel that gets `const type a`; threads a block at most, and how many such
+ *                                                 blocks a multiprocessor must hold, which limits registers
+ *   LAUNCH(name, grid, threads, shared, stream, arguments)   shared: bytes, at most 48 KiB
+ *   SHARED(type, name)                            `name` points to the block's shared memory, aligned to 16 bytes
+ * Kernels and launches stand in one file; the launch functions of kernels.h are what the host knows.
+ *
+ * Bits (docs/ARCHITECTURE.md, invariant 1): compiled without contraction; a fused multiply-add is spelled fmaf.
+ */
+#ifndef PB_GPU_CUDA_LANES_H
+#define PB_GPU_CUDA_LANES_H
+
+#include <cuda_runtime.h>
+
+#ifdef __CUDACC__
+#include <cuda_fp16.h>
+
+#define DEVICE static __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
+#define KERNEL(name, type, threads, blocks) static __global__ void __launch_bounds__(threads, blocks) name(const type a)
+#define LAUNCH(name, grid, threads, shared, stream, arguments) name<<<grid, threads, shared, stream>>>(arguments)
+#define SHARED(type, name)                                            \
+    extern __shared__ __align__(16) unsigned char lanes_shared[];     \
+    type *name = (type *)lanes_shared
+
+/* A float rounded to half precision, as bits. */
+DEVICE unsigned short half_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }
+#else
+#define DEVICE static inline __attribute__((always_inline, unused))
+#define UNROLL
+#define KERNEL(name, type, threads, blocks)                                                \
+    static void name(const type a);                                                        \
+    static void name##_run(const void *arguments) { name(*(const type *)arguments); }      \
+    static void name(const type a)
+#define LAUNCH(name, grid, threads, shared, stream, arguments) \
+    emulator_launch(#name, name##_run, &(arguments), sizeof(arguments), (grid), (threads), (shared), (stream))
+#define SHARED(type, name) type *name = (type *)emulator_shared()
+
+__extension__ typedef _Float16 half_float;
+
+DEVICE unsigned short half_bits(float value) {
+    const half_float half = (half_float)value;
+    unsigned short bits;
+    memcpy(&bits, &half, sizeof bits);
+    return bits;
+}
+#endif
+
+enum { WARP = 32 };
+#define ALL_LANES 0xFFFFFFFFu
+
+/* A packed pair of gpu/device.h, in the type that atomic operations take. */
+typedef unsigned long long packed_pair;
+
+DEVICE packed_pair pack_farthest(float distance2, unsigned index) {
+    return (packed_pair)__float_as_uint(distance2) << 32 | (0xFFFFFFFFu - index);
+}
+
+DEVICE packed_pair pack_nearest(float distance2, unsigned index) {
+    return (packed_pair)__float_as_uint(distance2) << 32 | index;
+}
+
+DEVICE float distance2_of(packed_pair packed) { return __uint_as_float((unsigned)(packed >> 32)); }
+
+DEVICE bool is_finite(float value) { return (__float_as_uint(value) & 0x7F800000u) != 0x7F800000u; }
+
+/* The largest value of a warp's lanes, in each of them. All lanes take part. */
+DEVICE packed_pair warp_most(packed_pair value) {
+    for (int lanes = WARP / 2; lanes > 0; lanes /= 2) {
+        const packed_pair other = __shfl_xor_sync(ALL_LANES, value, lanes);
+        value = other > value ? other : value;
+    }
+    return value;
+}
+
+/* The largest value of a block's threads goes into *most, by one atomic operation a block, none for 0. All threads take part,
+ * whole warps. slots: WARP places of shared memory. */
+DEVICE void block_most(packed_pair value, packed_pair *slots, packed_pair *most) {
+    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    value = warp_most(value);
+    if (lane == 0)
+        slots[warp] = value;
+    __syncthreads();
+    if (warp == 0) {
+        value = warp_most(lane < blockDim.x / WARP ? slots[lane] : 0);
+        if (lane == 0 && value > 0)
+            atomicMax(most, value);
+    }
+}
+
+#endif

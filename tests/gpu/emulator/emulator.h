@@ -1,0 +1,42 @@
+/* emulator.h: a small CUDA device on the CPU, for tests of the kernels and the host code of gpu/cuda/, which are compiled
+ * unchanged: against the headers of this folder, the kernels as C with gcc's -fsanitize=thread. That option makes the compiler
+ * call a function for every access to memory; here these functions are not the thread sanitizer's but the emulator's, so that it
+ * sees every access of every thread of a kernel, without a word in the kernel. It finds
+ *   - an access outside of all allocations, shared memory and the kernel's arguments: the launch ends with an illegal address;
+ *   - two accesses to one place by two threads, one of them a write, with no barrier between: of the same block, or, in device
+ *     memory, of different blocks. Accesses of less than four bytes are not looked at for this;
+ *   - a read of shared memory that nobody wrote;
+ *   - a barrier that not all threads of a block reach, or not the same one; a warp operation that not all lanes of it reach.
+ * The threads of a block run one after the other, each until it waits or ends, in an order that the test chooses; blocks run in
+ * the order of their numbers, or backwards. What kernels must not depend on, no order may change.
+ *
+ * A warp operation waits for the lanes of its mask, but counts for nothing where memory is exchanged: threads that rely on it
+ * for that are reported.
+ */
+#ifndef PB_TESTS_EMULATOR_H
+#define PB_TESTS_EMULATOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum emulator_order { EMULATOR_RISING, EMULATOR_FALLING, EMULATOR_SHUFFLED, EMULATOR_ORDERS } emulator_order;
+
+/* How threads take turns from now on. */
+void emulator_turns(emulator_order order);
+
+/* How many faults were found since the last call, and the first of them in words ("" when none ever was). Makes a device usable
+ * again whose launch ended with an illegal address. */
+size_t emulator_faults(void);
+const char *emulator_first_fault(void);
+
+/* Allocations and streams that have not been freed. */
+size_t emulator_living(void);
+
+/* The runtime's call number `call` from now on (1 is the next) fails once with `error`, whatever it is; 0: none. Returns how many
+ * calls were made since the last call of this function. Calls that free cannot fail. */
+size_t emulator_fail(size_t call, int error);
+
+/* What cudaGetDeviceCount says: devices, or an error. */
+void emulator_devices(int count, int error);
+
+#endif
