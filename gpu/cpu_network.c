@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "gpu/cpu_winograd.h"
+#include "gpu/network_memory.h"
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl_debug.h>
@@ -20,7 +21,7 @@
 #include <string.h>
 
 /* Channels repeat every 3 values and registers every 16: a stretch of 48 begins both anew, so that its loop has no remainders. */
-enum { STRETCH = 48, SLOTS_MAX = PB_LAYERS_MAX, IN_TAP = -1 };
+enum { STRETCH = 48 };
 
 typedef struct cpu_layer {
     dnnl_primitive_t primitive;
@@ -32,14 +33,13 @@ typedef struct cpu_layer {
     pb_cpu_token_layer tokens;
     pb_layer_shape input, output;
     int source, residual; /* as in pb_layer */
-    int slot;             /* of a worker, that holds the output; IN_TAP: the caller's memory */
 } cpu_layer;
 
 /* What one thread needs for itself. Memory objects are views of the slots, one a layer; index 0 is the network's input. */
 typedef struct cpu_worker {
     dnnl_stream_t stream;
     float *input, *scratchpad;
-    float *slots[SLOTS_MAX];
+    float *slots[PB_LAYERS_MAX]; /* of pb_compiled.memory; a tap is in the caller's */
     dnnl_memory_t outputs[PB_LAYERS_MAX + 1], scratchpads[PB_LAYERS_MAX];
     pb_winograd_memory band;
     dnnl_memory_t values[PB_LAYERS_MAX], products[PB_LAYERS_MAX]; /* of one position of a band; NULL without Winograd */
@@ -47,10 +47,10 @@ typedef struct cpu_worker {
 
 struct pb_compiled {
     dnnl_engine_t engine;
-    int batch_max, layer_count, slot_count, tap_count, worker_count;
+    int batch_max, layer_count, tap_count, worker_count;
     int taps[PB_TAPS_MAX];
     float mean[STRETCH], scale[STRETCH];
-    size_t slot_values[SLOTS_MAX];
+    pb_network_memory memory;
     pb_layer_shape input;
     const pb_cpu_kernels *kernels;
     cpu_layer layers[PB_LAYERS_MAX];
@@ -121,23 +121,20 @@ typedef struct edge_widths {
     dnnl_dims_t before, after;
 } edge_widths;
 
-static edge_widths edges_of(const pb_layer *layer, pb_size in, pb_size out) {
-    const int lengths[2] = {in.height, in.width}, outs[2] = {out.height, out.width};
+static edge_widths edges_of(const pb_layer *layer, pb_size in) {
+    const int lengths[2] = {in.height, in.width};
     edge_widths edges = {0};
     for (int axis = 0; axis < 2; axis++) {
-        int before = pb_layer_pad_before(layer, lengths[axis]);
-        int after = (outs[axis] - 1) * layer->stride + layer->kernel - lengths[axis] - before;
-        edges.before[axis] = before;
-        edges.after[axis] = after > 0 ? after : 0;
+        edges.before[axis] = pb_layer_pad_before(layer, lengths[axis]);
+        edges.after[axis] = pb_layer_pad_after(layer, lengths[axis]);
     }
     return edges;
 }
 
-/* A layer whose bias is NULL has none. */
 static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                       dnnl_primitive_desc_t *convolution) {
     const dnnl_dims_t strides = {layer->stride, layer->stride};
-    const edge_widths edges = edges_of(layer, input.size, output.size);
+    const edge_widths edges = edges_of(layer, input.size);
     dnnl_memory_desc_t from, weights, bias, to;
     dnnl_convolution_desc_t operation;
     dnnl_primitive_attr_t attributes = NULL;
@@ -162,7 +159,7 @@ static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *laye
 static dnnl_status_t make_pooling(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                   dnnl_primitive_desc_t *pooling) {
     const dnnl_dims_t strides = {layer->stride, layer->stride}, kernel = {layer->kernel, layer->kernel};
-    const edge_widths edges = edges_of(layer, input.size, output.size);
+    const edge_widths edges = edges_of(layer, input.size);
     dnnl_memory_desc_t from, to;
     dnnl_pooling_desc_t operation;
     dnnl_primitive_attr_t attributes = NULL;
@@ -245,40 +242,6 @@ static pb_status check(dnnl_status_t status, const char *what, const char *name)
         return pb_ok();
     pb_code code = status == dnnl_out_of_memory ? PB_E_SYSTEM : status == dnnl_unimplemented ? PB_E_UNSUPPORTED : PB_E_INTERNAL;
     return pb_fail(code, "%s: oneDNN: %s: %s", name, what, dnnl_status2str(status));
-}
-
-static bool is_tap(const pb_network *network, int layer) {
-    for (int t = 0; t < network->tap_count; t++)
-        if (network->taps[t] == layer)
-            return true;
-    return false;
-}
-
-static int last_use(const pb_network *network, int layer) {
-    int last = layer;
-    for (int l = layer + 1; l < network->layer_count; l++)
-        if (network->layers[l].source == layer || network->layers[l].residual == layer)
-            last = l;
-    return last;
-}
-
-/* Gives each output that is not a tap the first slot whose old output is no longer read. */
-static void plan_slots(pb_compiled *compiled, const pb_network *network) {
-    int busy_until[SLOTS_MAX];
-    for (int l = 0; l < network->layer_count; l++) {
-        cpu_layer *layer = &compiled->layers[l];
-        layer->slot = IN_TAP;
-        if (is_tap(network, l))
-            continue;
-        layer->slot = 0;
-        while (layer->slot < compiled->slot_count && busy_until[layer->slot] >= l)
-            layer->slot++;
-        if (layer->slot == compiled->slot_count)
-            compiled->slot_count++;
-        busy_until[layer->slot] = last_use(network, l);
-        if (compiled->slot_values[layer->slot] < pb_layer_shape_values(layer->output))
-            compiled->slot_values[layer->slot] = pb_layer_shape_values(layer->output);
-    }
 }
 
 /* The product of one position of a band is a 1x1 convolution of an image as high as the band has tiles. */
@@ -373,8 +336,8 @@ static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker
         scratchpad = larger(scratchpad, scratchpad_bytes(&compiled->layers[l]));
     PB_TRY(pb_allocate(&worker->scratchpad, scratchpad, 1, "a layer's scratchpad"));
     PB_TRY(pb_allocate(&worker->input, pb_layer_shape_values(compiled->input), sizeof(float), "an input"));
-    for (int s = 0; s < compiled->slot_count; s++)
-        PB_TRY(pb_allocate(&worker->slots[s], compiled->slot_values[s], sizeof(float), "activations"));
+    for (int s = 0; s < compiled->memory.slot_count; s++)
+        PB_TRY(pb_allocate(&worker->slots[s], compiled->memory.slot_values[s], sizeof(float), "activations"));
     return allocate_band(compiled, &worker->band);
 }
 
@@ -398,7 +361,8 @@ static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_
     dnnl_status_t status = view_of(compiled->engine, compiled->input, worker->input, &worker->outputs[0]);
     for (int l = 0; l < compiled->layer_count && status == dnnl_success; l++) {
         const cpu_layer *layer = &compiled->layers[l];
-        float *values = layer->slot == IN_TAP ? NULL : worker->slots[layer->slot];
+        int slot = compiled->memory.slots[l];
+        float *values = slot == PB_SLOT_NONE ? NULL : worker->slots[slot];
         status = view_of(compiled->engine, layer->output, values, &worker->outputs[l + 1]);
         if (status == dnnl_success && !layer->by_tokens)
             status = dnnl_memory_create(&worker->scratchpads[l], scratchpad_of(layer), compiled->engine, worker->scratchpad);
@@ -415,7 +379,7 @@ static pb_status compile(const pb_network *network, pb_compiled *compiled) {
     }
     memcpy(compiled->taps, network->taps, sizeof compiled->taps);
     PB_TRY(compile_layers(compiled, network));
-    plan_slots(compiled, network);
+    pb_network_plan_memory(network, &compiled->memory);
     PB_TRY(pb_allocate(&compiled->workers, (size_t)compiled->worker_count, sizeof *compiled->workers, "workers"));
     for (int w = 0; w < compiled->worker_count; w++)
         PB_TRY(make_worker(compiled, network->backbone, &compiled->workers[w]));
@@ -460,7 +424,7 @@ static void free_worker(const pb_compiled *compiled, cpu_worker *worker) {
     pb_release(&worker->band.products);
     pb_release(&worker->band.zeros);
     pb_release(&worker->band.spare);
-    for (int s = 0; s < compiled->slot_count; s++)
+    for (int s = 0; s < compiled->memory.slot_count; s++)
         pb_release(&worker->slots[s]);
     pb_release(&worker->input);
     pb_release(&worker->scratchpad);

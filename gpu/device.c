@@ -5,10 +5,15 @@
 #include "base/memory.h"
 #include "gpu/plugin.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PLUGIN_KIND "cuda"
+
+static char plans[PATH_MAX]; /* by pb_device_plans_path; "" when none was */
+
+void pb_device_plans_path(const char *path) { snprintf(plans, sizeof plans, "%s", path ? path : ""); }
 
 /* Whether `name` is "kind" or "kind:which". */
 static bool is_of_kind(const char *name, const char *kind) {
@@ -46,7 +51,7 @@ pb_status pb_device_open(const char *name, int threads, pb_device **device_out) 
     const char *colon = strchr(name, ':');
     pb_device *device;
     PB_TRY(pb_allocate(&device, 1, sizeof *device, "a device"));
-    *device = (pb_device){.table = table, .threads = threads};
+    *device = (pb_device){.table = table, .threads = threads, .plans = plans[0] ? plans : NULL};
     pb_status status = table->open(device, colon ? colon + 1 : NULL);
     if (pb_failed(&status)) {
         pb_release(&device);

@@ -35,10 +35,11 @@ typedef struct pb_compiled pb_compiled; /* a network in a device's own form */
 typedef struct pb_points pb_points;     /* points in a device's own layout, with their distance to the centres seen so far */
 
 /* Opens a device. name: a kind, or a kind, a colon and which one: "cpu", or "cpu:avx2" to have it keep to those kernels (avx512,
- * avx2, plain; the same bits, except that networks are oneDNN's choice); "cuda:0" for the first GPU, by the plugin, which is
- * opened when it is first asked for. threads: CPU threads that it may use, >= 1.
- * Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when
- * this machine cannot run it (or has no plugin, or one of another build), with the reason. */
+ * avx2, plain; the same bits, except that networks are oneDNN's choice); "cuda:0" for the first GPU, "cuda:0:fp16" to have its
+ * networks computed less exactly (fp32, tf32, fp16, bf16; gpu/cuda/precision.h), by the plugin, which is opened when it is first
+ * asked for. threads: CPU threads that it may use, >= 1. Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown
+ * kind (the known ones are listed), PB_E_UNSUPPORTED when this machine cannot run it (or has no plugin, or one of another build),
+ * with the reason. */
 PB_CHECKED pb_status pb_device_open(const char *name, int threads, pb_device **device_out);
 
 /* Closes it and sets *device to NULL; everything made on it must have been released. NULL is fine. */
@@ -47,6 +48,10 @@ void pb_device_close(pb_device **device);
 /* Where the plugin of "cuda" is, instead of beside the program or in ../lib/patchbank from there; NULL or "": there. Before the
  * first device is opened or listed; not thread safe. */
 void pb_device_plugin_path(const char *path);
+
+/* Folder where devices keep what they compiled for networks, so that the next job need not; it must exist and be the user's own.
+ * NULL or "": nothing is kept. For devices opened later; not thread safe. */
+void pb_device_plans_path(const char *path);
 
 /* Calls visit for every device that can be named, in a fixed order. name: as pb_device_open takes it ("cuda" when there is none
  * of that kind); about: one line, what it is when usable, else why not. The texts are the visitor's during the call only. */

@@ -146,4 +146,7 @@ pb_layer_shape pb_network_shape(const pb_network *network, int layer);
  * high. */
 int pb_layer_pad_before(const pb_layer *layer, int length);
 
+/* Likewise over the right or the lower edge: of the kernel's last place; 0 where that does not reach the edge. */
+int pb_layer_pad_after(const pb_layer *layer, int length);
+
 #endif

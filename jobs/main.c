@@ -46,7 +46,8 @@ static void print_usage(FILE *out) {
                  "  patchbank devices      what --device can name here: usable or not, and why\n"
                  "  patchbank --version    version and commit\n"
                  "\nEnvironment:\n"
-                 "  PATCHBANK_CUDA_PLUGIN  libpatchbank_cuda.so, where it is not beside the program or in ../lib/patchbank\n");
+                 "  PATCHBANK_CUDA_PLUGIN  libpatchbank_cuda.so, where it is not beside the program or in ../lib/patchbank\n"
+                 "  PATCHBANK_PLANS        a folder of yours where GPUs' compiled networks are kept for the next job\n");
     print_exit_codes(out);
 }
 
@@ -232,6 +233,7 @@ static void wait_without_spinning(char **argv) {
 int main(int argc, char **argv) {
     pb_status status = pb_ok();
     pb_device_plugin_path(getenv("PATCHBANK_CUDA_PLUGIN"));
+    pb_device_plans_path(getenv("PATCHBANK_PLANS"));
     if (answer_at_once(argc, argv, &status)) {
         if (pb_failed(&status))
             pb_log_failure(&status, -1);

@@ -2,13 +2,16 @@
 #include "gpu/cuda/cuda.h"
 
 #include "base/memory.h"
+#ifdef PB_CUDNN
+#include "gpu/cuda/network.h"
+#endif
 #include "gpu/plugin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4 };
+enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4, LIBRARY_TEXT = 64 };
 
 /* ---- errors and memory ---- */
 
@@ -137,13 +140,15 @@ static pb_status cuda_project(pb_device *device, const float *rows, size_t n, in
                          "project");
 }
 
-/* The number behind the colon; -1 when it is none. */
-static int ordinal_of(const char *which) {
+/* Reads "0" or "0:fp16". Returns false for anything else. */
+static bool read_name(const char *which, int *ordinal, pb_precision *precision) {
     char *end;
+    *precision = PB_PRECISION_FP32;
     if (!which || which[0] < '0' || which[0] > '9')
-        return -1;
+        return false;
     unsigned long number = strtoul(which, &end, 10);
-    return *end || number > 1023 ? -1 : (int)number;
+    *ordinal = number > 1023 ? -1 : (int)number;
+    return *ordinal >= 0 && (*end == '\0' || (*end == ':' && pb_precision_parse(end + 1, precision)));
 }
 
 /* How many devices there are; why there are none in `trouble`. */
@@ -193,27 +198,45 @@ static void cuda_each(pb_device_visitor *visit, void *context) {
     }
 }
 
+/* What networks are computed by, for pb_device_arithmetic. */
+static const char *network_library(pb_precision precision, char text[LIBRARY_TEXT]) {
+    snprintf(text, LIBRARY_TEXT, "no cuDNN");
+#ifdef PB_CUDNN
+    pb_status status = pb_cuda_network_library(precision, text);
+    if (pb_failed(&status))
+        snprintf(text, LIBRARY_TEXT, "no cuDNN");
+#else
+    (void)precision;
+#endif
+    return text;
+}
+
 /* Fills the state of device number `ordinal`, which has been found usable. */
-static pb_status begin(pb_device *device, int ordinal, const struct cudaDeviceProp *properties, const char *text) {
+static pb_status begin(pb_device *device, int ordinal, pb_precision precision, const struct cudaDeviceProp *properties,
+                       const char *text) {
     pb_cuda_state *state = pb_cuda_state_of(device);
+    char library[LIBRARY_TEXT];
     state->ordinal = ordinal;
+    state->precision = precision;
     state->scratch_most = (size_t)256 << 20;
     state->blocks = properties->multiProcessorCount * BLOCKS_A_MULTIPROCESSOR;
     snprintf(state->name, sizeof state->name, "cuda:%d (%s)", ordinal, properties->name);
     snprintf(device->description, sizeof device->description, "cuda:%d: %.140s", ordinal, text);
-    snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d", properties->major,
-             properties->minor);
+    snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d, %d multiprocessors, %.40s",
+             properties->major, properties->minor, properties->multiProcessorCount, network_library(precision, library));
     PB_TRY(pb_cuda_enter(device));
     return pb_cuda_check(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream");
 }
 
 static pb_status cuda_open(pb_device *device, const char *which) {
-    const int ordinal = ordinal_of(which);
+    int ordinal;
+    pb_precision precision;
     char text[400];
     struct cudaDeviceProp properties;
     bool usable;
-    if (ordinal < 0)
-        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0; patchbank devices lists them",
+    if (!read_name(which, &ordinal, &precision))
+        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0, and how exact networks are after another"
+                       " colon: fp32, tf32, fp16 or bf16; patchbank devices lists them",
                        which ? ":" : "", which ? which : "");
     const int count = count_devices(text, sizeof text);
     if (count == 0)
@@ -224,7 +247,7 @@ static pb_status cuda_open(pb_device *device, const char *which) {
     if (!usable)
         return pb_fail(error == cudaSuccess ? PB_E_UNSUPPORTED : PB_E_SYSTEM, "device cuda:%d: %s", ordinal, text);
     PB_TRY(pb_allocate(&device->state, 1, sizeof(pb_cuda_state), "the cuda device"));
-    pb_status status = begin(device, ordinal, &properties, text);
+    pb_status status = begin(device, ordinal, precision, &properties, text);
     if (pb_failed(&status))
         pb_release(&device->state);
     return status;
@@ -236,7 +259,7 @@ static void cuda_close(pb_device *device) {
     pb_release(&device->state);
 }
 
-/* Slots left out answer PB_E_UNSUPPORTED: there are no networks yet, and no exchange without the host. */
+/* Slots left out answer PB_E_UNSUPPORTED: networks without cuDNN's headers at build time, and exchange without the host. */
 static const pb_device_table TABLE = {
     .version = PB_DEVICE_TABLE_VERSION,
     .kind = "cuda",
@@ -248,6 +271,11 @@ static const pb_device_table TABLE = {
     .upload = cuda_upload,
     .download = cuda_download,
     .copy_block = cuda_copy_block,
+#ifdef PB_CUDNN
+    .compile = pb_cuda_compile,
+    .compiled_free = pb_cuda_compiled_free,
+    .run = pb_cuda_run,
+#endif
     .patch_features = pb_cuda_patch_features,
     .patchcore_features = pb_cuda_patchcore_features,
     .unit_rows = cuda_unit_rows,

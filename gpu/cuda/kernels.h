@@ -15,15 +15,6 @@
 extern "C" {
 #endif
 
-/* normalise.cu: pixels of 3 bytes become `channels` (3 to 8) values (byte - mean) * scale, those from the fourth on 0. half:
- * values are rounded to half precision, out is uint16_t; else float. */
-typedef struct pb_cuda_normalisation {
-    float mean[3], scale[3];
-} pb_cuda_normalisation;
-
-cudaError_t pb_cuda_normalise(cudaStream_t stream, const uint8_t *images, size_t pixels, pb_cuda_normalisation how, int channels,
-                              int half, void *out);
-
 /* patch_means.cu, patch_blend.cu and patch_pool.cu: the parts of patch features. A field is [n][height][width][channels]; what is
  * made of a place goes to `stride` floats from what is made of the place before. */
 typedef struct pb_cuda_field {

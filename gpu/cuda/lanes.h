@@ -28,6 +28,9 @@
 
 /* A float rounded to half precision, as bits. */
 DEVICE unsigned short half_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }
+
+/* The other way, exactly. */
+DEVICE float half_value(unsigned short bits) { return __half2float(__ushort_as_half(bits)); }
 #else
 #define DEVICE static inline __attribute__((always_inline, unused))
 #define UNROLL
@@ -47,6 +50,12 @@ DEVICE unsigned short half_bits(float value) {
     memcpy(&bits, &half, sizeof bits);
     return bits;
 }
+
+DEVICE float half_value(unsigned short bits) {
+    half_float half;
+    memcpy(&half, &bits, sizeof half);
+    return (float)half;
+}
 #endif
 
 enum { WARP = 32 };
@@ -64,6 +73,14 @@ DEVICE packed_pair pack_nearest(float distance2, unsigned index) {
 }
 
 DEVICE float distance2_of(packed_pair packed) { return __uint_as_float((unsigned)(packed >> 32)); }
+
+/* A finite float rounded to bfloat, as bits: its upper half, ties to even. */
+DEVICE unsigned short bfloat_bits(float value) {
+    const unsigned bits = __float_as_uint(value);
+    return (unsigned short)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
+DEVICE float bfloat_value(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
 
 DEVICE bool is_finite(float value) { return (__float_as_uint(value) & 0x7F800000u) != 0x7F800000u; }
 

@@ -549,3 +549,19 @@ Test(network, memory_that_is_refused_to_a_transformer_leaves_nothing) {
         pb_network_free(&network);
     }
 }
+
+/* The kernel's last place ends where the padding does, for every length: the definition in gpu/network.h. */
+Test(network, padding_before_and_after_holds_every_place) {
+    static const int KERNELS[] = {1, 3, 5, 7};
+    for (int c = 0; c < 4 * 2 * 2 * 40; c++) {
+        pb_layer layer = {
+            .kernel = KERNELS[c % 4], .stride = 1 + c / 4 % 2, .padding = c / 8 % 2 ? PB_PADDING_SAME : PB_PADDING_SYMMETRIC};
+        const int length = 1 + c / 16, places = (length + layer.stride - 1) / layer.stride;
+        const int before = pb_layer_pad_before(&layer, length), after = pb_layer_pad_after(&layer, length);
+        const int reach = before + length + after - layer.kernel;
+        cr_assert(before >= 0 && after >= 0 && reach >= 0 && reach / layer.stride + 1 == places, "kernel %d, stride %d, %d long",
+                  layer.kernel, layer.stride, length);
+        if (layer.padding == PB_PADDING_SAME && layer.kernel > layer.stride)
+            cr_assert(after == before || after == before + 1, "the odd pixel is at the end");
+    }
+}

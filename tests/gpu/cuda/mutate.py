@@ -24,15 +24,19 @@ TIMEOUT = 300   # seconds; a change that makes a kernel run for ever is found to
 # File of gpu/cuda/ that is changed, kernels that include it, suites that must find it: then what is replaced by what. The text to
 # replace stands in the file exactly once.
 CHANGES = (
-    ("normalise.cu", ["normalise.cu"], ["normalise"], (
+    ("network_input.cu", ["network_input.cu"], ["network_input"], (
         ("if (pixel >= a.pixels)", "if (pixel > a.pixels)"),
-        ("a.images[pixel * 3 + (size_t)c] - a.how.mean[c]", "a.images[pixel * 3 + (size_t)c] - a.how.mean[0]"),
-        ("a.how.mean[c]) * a.how.scale[c] : 0.0f", "a.how.mean[c]) * a.how.scale[c] : 1.0f"),
-        ("a.how.mean[c]) * a.how.scale[c] :", "a.how.mean[c]) / (1 / a.how.scale[c]) :"),
-        ("a.halves[pixel * (size_t)a.channels + (size_t)c] = half_bits(value)",
-         "a.halves[pixel * 8 + (size_t)c] = half_bits(value)"),
-        ("(pixels + NORMALISE_THREADS - 1) / NORMALISE_THREADS), NORMALISE_THREADS",
-         "pixels / NORMALISE_THREADS + 1), NORMALISE_THREADS - 1"),
+        ("a.images[pixel * 3 + (size_t)c] - a.mean[c]", "a.images[pixel * 3 + (size_t)c] - a.mean[0]"),
+        ("a.mean[c]) * a.scale[c] : 0.0f", "a.mean[c]) * a.scale[c] : 1.0f"),
+        ("a.mean[c]) * a.scale[c] :", "a.mean[c]) / (1 / a.scale[c]) :"),
+        ("a.halves[pixel * (size_t)a.channels + (size_t)c]", "a.halves[pixel * 8 + (size_t)c]"),
+        ("a.element == PB_ELEMENT_HALF ?", "a.element != PB_ELEMENT_HALF ?"),
+        ("(pixels + INPUT_THREADS - 1) / INPUT_THREADS), INPUT_THREADS", "pixels / INPUT_THREADS + 1), INPUT_THREADS - 1"),
+    )),
+    ("network_tap.cu", ["network_tap.cu"], ["network_tap"], (
+        ("if (at >= a.count)", "if (at > a.count)"),
+        ("a.element == PB_ELEMENT_HALF ?", "a.element != PB_ELEMENT_HALF ?"),
+        ("(count + TAP_THREADS - 1) / TAP_THREADS), TAP_THREADS", "count / TAP_THREADS), TAP_THREADS"),
     )),
     ("patch_means.cu", ["patch_means.cu"], ["patch_means"], (
         ("if (at >= a.values)", "if (at > a.values)"),

@@ -16,7 +16,7 @@ static pb_device *opened(void) {
 Test(cuda_device, says_what_it_is) {
     pb_device *device = opened();
     cr_assert_str_eq(pb_device_description(device), "cuda:0: Emulator, compute capability 9.0, 16384 MiB, driver for CUDA 13.0");
-    cr_assert_str_eq(pb_device_arithmetic(device), "cuda: compute capability 9.0");
+    cr_assert_str_eq(pb_device_arithmetic(device), "cuda: compute capability 9.0, 3 multiprocessors, no cuDNN");
     pb_device_close(&device);
     assert_sound();
 }
@@ -32,7 +32,8 @@ static void expect_refused(const char *name, pb_code code, const char *words) {
 }
 
 Test(cuda_device, is_named_by_a_number) {
-    static const char *const NAMES[] = {"cuda", "cuda:", "cuda:x", "cuda:-1", "cuda: 0", "cuda:0x", "cuda:99999999999"};
+    static const char *const NAMES[] = {"cuda",    "cuda:",   "cuda:x",     "cuda:-1",    "cuda: 0",
+                                        "cuda:0x", "cuda:0:", "cuda:0:fp8", "cuda:0fp16", "cuda:99999999999"};
     for (size_t n = 0; n < LENGTH(NAMES); n++)
         expect_refused(NAMES[n], PB_E_USAGE, "as cuda:0");
     emulator_devices(2, cudaSuccess);

@@ -1,0 +1,372 @@
+/* A compiled network is a list of layers whose plans and memory never change, so that its whole run is captured once. */
+#include "gpu/cuda/network.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "gpu/cuda/network_cache.h"
+#include "gpu/cuda/network_edges.h"
+#include "gpu/cuda/network_plan.h"
+#include "gpu/cuda/network_weights.h"
+#include "gpu/network_memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* More than any of our layers wants (0.6 GiB: fp32, 64 images of 320 x 224), and little beside a GPU's memory. */
+static const int64_t WORKSPACE_MAX = INT64_C(1) << 30;
+
+typedef struct cuda_layer {
+    pb_graph graph;
+    int plan;                      /* in pb_compiled.plans */
+    void *memory[PB_GRAPH_ROLES];  /* weights and bias are the layer's own, the rest is borrowed */
+} cuda_layer;
+
+enum { KEY_TEXT = PB_GRAPH_TEXT + 8 };
+
+/* Layers with equal graphs share a plan. The key begins with the precision: fp32 and tf32 have the same graphs. */
+typedef struct cuda_plan {
+    char key[KEY_TEXT];
+    pb_plan plan;
+} cuda_plan;
+
+struct pb_compiled {
+    pb_cuda_place place;
+    const pb_cudnn *cudnn;
+    cudnnHandle_t handle;
+    pb_plan_device device;
+    int batch_max, layer_count, tap_count, plan_count, slot_count;
+    float mean[3], scale[3];
+    size_t pixels;                     /* of an image */
+    size_t tap_values[PB_TAPS_MAX];    /* of an image */
+    size_t bytes;                      /* of device memory so far */
+    void *input, *workspace, *taps[PB_TAPS_MAX], *slots[PB_LAYERS_MAX];
+    cuda_layer layers[PB_LAYERS_MAX];
+    cuda_plan plans[PB_LAYERS_MAX];
+    cudaGraphExec_t captured;
+};
+
+static pb_status check(const pb_compiled *compiled, cudaError_t error, const char *what) {
+    if (error == cudaSuccess)
+        return pb_ok();
+    return pb_fail(PB_E_SYSTEM, "device %s: %s: %s (%s)", compiled->place.device, what, cudaGetErrorString(error),
+                   cudaGetErrorName(error));
+}
+
+/* ---- memory ---- */
+
+/* Device memory full of zeros. *pointer is NULL on an error. */
+static pb_status allocate(pb_compiled *compiled, size_t bytes, const char *what, void **pointer) {
+    *pointer = NULL;
+    cudaError_t error = cudaMalloc(pointer, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError(); /* told here, and not again by the next launch */
+        return pb_fail(PB_E_SYSTEM,
+                       "device %s: out of memory: a network for batches of %d images has %zu MiB and needs %zu MiB"
+                       " more for %s; ask for a smaller batch",
+                       compiled->place.device, compiled->batch_max, compiled->bytes >> 20, (bytes >> 20) + 1, what);
+    }
+    PB_TRY(check(compiled, error, what));
+    compiled->bytes += bytes;
+    return check(compiled, cudaMemsetAsync(*pointer, 0, bytes, compiled->place.stream), what);
+}
+
+/* Input, slots and taps, for batch_max images. */
+static pb_status allocate_activations(pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory) {
+    const size_t each = pb_element_bytes(pb_precision_element(compiled->place.precision)), batch = (size_t)compiled->batch_max;
+    const size_t channels = (size_t)pb_precision_input_channels(compiled->place.precision);
+    PB_TRY(allocate(compiled, batch * compiled->pixels * channels * each, "images", &compiled->input));
+    compiled->slot_count = memory->slot_count;
+    for (int s = 0; s < memory->slot_count; s++)
+        PB_TRY(allocate(compiled, batch * memory->slot_values[s] * each, "activations", &compiled->slots[s]));
+    for (int t = 0; t < network->tap_count; t++) {
+        compiled->tap_values[t] = pb_layer_shape_values(pb_network_shape(network, network->taps[t]));
+        PB_TRY(allocate(compiled, batch * compiled->tap_values[t] * each, "taps", &compiled->taps[t]));
+    }
+    return pb_ok();
+}
+
+/* Where the output of a layer lies; -1: the images. */
+static void *output_of(const pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory, int layer) {
+    if (layer < 0)
+        return compiled->input;
+    if (memory->slots[layer] != PB_SLOT_NONE)
+        return compiled->slots[memory->slots[layer]];
+    int tap = 0;
+    while (network->taps[tap] != layer)
+        tap++;
+    return compiled->taps[tap];
+}
+
+static void connect(pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory) {
+    for (int l = 0; l < network->layer_count; l++) {
+        void **at = compiled->layers[l].memory;
+        at[PB_GRAPH_SOURCE] = output_of(compiled, network, memory, network->layers[l].source);
+        at[PB_GRAPH_OUTPUT] = output_of(compiled, network, memory, l);
+        if (network->layers[l].residual >= 0)
+            at[PB_GRAPH_RESIDUAL] = output_of(compiled, network, memory, network->layers[l].residual);
+    }
+}
+
+/* Converts one of a layer's tensors in host memory and copies it to memory of its own. */
+static pb_status place_tensor(pb_compiled *compiled, const pb_layer *from, cuda_layer *layer, pb_graph_role role) {
+    const size_t bytes = pb_graph_bytes(&layer->graph, role);
+    void *host;
+    PB_TRY(pb_allocate(&host, bytes, 1, from->name));
+    pb_status status = role == PB_GRAPH_WEIGHTS ? pb_graph_weights(from, &layer->graph, host)
+                                                : pb_graph_bias(from, &layer->graph, host);
+    if (!pb_failed(&status))
+        status = allocate(compiled, bytes, "weights", &layer->memory[role]);
+    if (!pb_failed(&status))
+        status =
+            check(compiled, cudaMemcpyAsync(layer->memory[role], host, bytes, cudaMemcpyHostToDevice, compiled->place.stream),
+                  "copying weights");
+    if (!pb_failed(&status))
+        status = check(compiled, cudaStreamSynchronize(compiled->place.stream), "copying weights");
+    pb_release(&host);
+    return status;
+}
+
+static pb_status place_weights(pb_compiled *compiled, const pb_network *network) {
+    for (int l = 0; l < network->layer_count; l++) {
+        if (network->layers[l].operation != PB_OPERATION_CONVOLUTION)
+            continue;
+        PB_TRY(place_tensor(compiled, &network->layers[l], &compiled->layers[l], PB_GRAPH_WEIGHTS));
+        PB_TRY(place_tensor(compiled, &network->layers[l], &compiled->layers[l], PB_GRAPH_BIAS));
+    }
+    return pb_ok();
+}
+
+/* ---- plans ---- */
+
+/* The plan of a key in the cache. A plan that cuDNN does not take back is as one that is not there. */
+static pb_status recall_plan(const pb_compiled *compiled, const pb_plan_cache *cache, const char *key, pb_plan *plan_out) {
+    char *text;
+    *plan_out = (pb_plan){0};
+    PB_TRY(pb_plan_cache_get(cache, key, &text));
+    pb_status status = text ? pb_plan_from_text(&compiled->device, text, plan_out) : pb_ok();
+    pb_release(&text);
+    if (pb_failed(&status))
+        pb_log(PB_LOG_WARN, "plan_refused", "device=\"%s\" why=\"%s\"", compiled->place.device, status.message);
+    return pb_ok();
+}
+
+static pb_status remember_plan(const pb_compiled *compiled, pb_plan_cache *cache, const char *key, const pb_plan *plan) {
+    char *text;
+    PB_TRY(pb_plan_to_text(&compiled->device, plan, &text));
+    pb_status status = pb_plan_cache_put(cache, key, text);
+    pb_release(&text);
+    return status;
+}
+
+/* Finds or makes the plan of a layer's graph. */
+static pb_status plan_graph(pb_compiled *compiled, pb_plan_cache *cache, const char *name, cuda_layer *layer) {
+    cuda_plan *next = &compiled->plans[compiled->plan_count];
+    char text[PB_GRAPH_TEXT];
+    pb_graph_text(&layer->graph, text);
+    snprintf(next->key, sizeof next->key, "%s %s", pb_precision_name(compiled->place.precision), text);
+    layer->plan = 0;
+    while (strcmp(compiled->plans[layer->plan].key, next->key) != 0)
+        layer->plan++;
+    if (layer->plan < compiled->plan_count)
+        return pb_ok();
+    PB_TRY(recall_plan(compiled, cache, next->key, &next->plan));
+    if (!next->plan.plan) {
+        PB_TRY(pb_plan_make(&compiled->device, &layer->graph, compiled->place.precision, WORKSPACE_MAX, name, &next->plan));
+        compiled->plan_count++; /* from here on it is freed with the rest */
+        return remember_plan(compiled, cache, next->key, &next->plan);
+    }
+    compiled->plan_count++;
+    return pb_ok();
+}
+
+/* A bias in float, or, where cuDNN has no plan for that (depthwise in bf16), in the type of the layer. */
+static pb_status plan_layer(pb_compiled *compiled, pb_plan_cache *cache, const pb_network *network, int l) {
+    const pb_precision precision = compiled->place.precision;
+    const pb_element element = pb_precision_element(precision);
+    cuda_layer *layer = &compiled->layers[l];
+    const char *name = network->layers[l].name;
+    PB_TRY(pb_graph_of_layer(network, l, precision, PB_ELEMENT_FLOAT, compiled->batch_max, &layer->graph));
+    pb_status status = plan_graph(compiled, cache, name, layer);
+    if (status.code != PB_E_UNSUPPORTED || element == PB_ELEMENT_FLOAT || pb_graph_find(&layer->graph, PB_GRAPH_BIAS) < 0)
+        return status;
+    PB_TRY(pb_graph_of_layer(network, l, precision, element, compiled->batch_max, &layer->graph));
+    return plan_graph(compiled, cache, name, layer);
+}
+
+static pb_status plan_layers(pb_compiled *compiled, const pb_network *network, pb_plan_cache *cache) {
+    for (int l = 0; l < network->layer_count; l++)
+        PB_TRY(plan_layer(compiled, cache, network, l));
+    return pb_ok();
+}
+
+/* Plans of all layers, from the cache as far as it has them. What is new is saved even when a later layer has no plan. */
+static pb_status plan_network(pb_compiled *compiled, const pb_network *network) {
+    char version[PB_CUDNN_VERSION_TEXT], *maker;
+    pb_plan_cache cache;
+    pb_cudnn_version_text(compiled->cudnn, version);
+    const size_t length = strlen(version) + strlen(compiled->device.description) + 3;
+    PB_TRY(pb_allocate(&maker, length, 1, "a plan cache"));
+    snprintf(maker, length, "%s; %s", version, compiled->device.description);
+    pb_status status = pb_plan_cache_open(compiled->place.plans, maker, &cache);
+    pb_release(&maker);
+    if (pb_failed(&status))
+        return status;
+    if (cache.trouble[0])
+        pb_log(PB_LOG_WARN, "plans_not_read", "path=\"%s\" why=\"%s\"", cache.path, cache.trouble);
+    status = plan_layers(compiled, network, &cache);
+    pb_status saved = pb_plan_cache_save(&cache);
+    if (pb_failed(&saved))
+        pb_log(PB_LOG_WARN, "plans_not_saved", "why=\"%s\"", saved.message);
+    pb_plan_cache_close(&cache);
+    return status;
+}
+
+/* ---- running ---- */
+
+/* Queues all layers, on whatever the input holds. */
+static pb_status queue_layers(pb_compiled *compiled) {
+    for (int l = 0; l < compiled->layer_count; l++) {
+        const cuda_layer *layer = &compiled->layers[l];
+        PB_TRY(pb_plan_run(&compiled->device, compiled->handle, &compiled->plans[layer->plan].plan, &layer->graph, layer->memory,
+                           compiled->workspace));
+    }
+    return pb_ok();
+}
+
+static pb_status capture(pb_compiled *compiled) {
+    cudaStream_t stream = compiled->place.stream;
+    cudaGraph_t graph = NULL;
+    PB_TRY(check(compiled, cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a capture"));
+    pb_status status = queue_layers(compiled);
+    pb_keep_first(&status, check(compiled, cudaStreamEndCapture(stream, &graph), "ending a capture"));
+    if (!pb_failed(&status))
+        status = check(compiled, cudaGraphInstantiate(&compiled->captured, graph, 0), "making a graph");
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    return status;
+}
+
+/* Runs the layers once, which loads their kernels, as a capture must not, and then captures them. A capture that is refused costs
+ * a launch a layer from then on, but no result: it is said and gone on without. */
+static pb_status prepare(pb_compiled *compiled) {
+    PB_TRY(queue_layers(compiled));
+    PB_TRY(check(compiled, cudaStreamSynchronize(compiled->place.stream), "running a network"));
+    pb_status status = capture(compiled);
+    if (pb_failed(&status)) {
+        pb_log(PB_LOG_WARN, "not_captured", "why=\"%s\"", status.message);
+        (void)cudaGetLastError(); /* told here, and not again by the next launch */
+        compiled->captured = NULL;
+    }
+    return pb_ok();
+}
+
+static pb_status widen_taps(pb_compiled *compiled, int n, float *const *taps) {
+    const pb_element element = pb_precision_element(compiled->place.precision);
+    for (int t = 0; t < compiled->tap_count; t++)
+        PB_TRY(check(compiled, pb_cuda_network_tap(compiled->place.stream, compiled->taps[t],
+                                                   (size_t)n * compiled->tap_values[t], element, taps[t]), "taps"));
+    return pb_ok();
+}
+
+/* Images and taps are the caller's and change from call to call: they stay out of the captured graph. */
+pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
+    PB_ASSERT(n >= 0 && n <= compiled->batch_max);
+    if (n == 0)
+        return pb_ok();
+    const pb_cuda_place *place = &compiled->place;
+    PB_TRY(check(compiled, pb_cuda_network_input(place->stream, images, (size_t)n * compiled->pixels, compiled->mean,
+                                                 compiled->scale, pb_precision_input_channels(place->precision),
+                                                 pb_precision_element(place->precision), compiled->input), "images"));
+    if (place->images_read)
+        PB_TRY(check(compiled, cudaEventRecord(place->images_read, place->stream), "recording an event"));
+    if (compiled->captured)
+        PB_TRY(check(compiled, cudaGraphLaunch(compiled->captured, place->stream), "running a network"));
+    else
+        PB_TRY(queue_layers(compiled));
+    return widen_taps(compiled, n, taps);
+}
+
+/* ---- compiling ---- */
+
+static pb_status begin(pb_compiled *compiled, const pb_network *network) {
+    compiled->layer_count = network->layer_count;
+    compiled->tap_count = network->tap_count;
+    compiled->pixels = pb_size_area(network->size);
+    memcpy(compiled->mean, network->mean, sizeof compiled->mean);
+    memcpy(compiled->scale, network->scale, sizeof compiled->scale);
+    PB_TRY(pb_cudnn_open(&compiled->cudnn));
+    PB_TRY(pb_cudnn_check(compiled->cudnn, compiled->cudnn->cudnnCreate(&compiled->handle), "beginning"));
+    PB_TRY(pb_cudnn_check(compiled->cudnn, compiled->cudnn->cudnnSetStream(compiled->handle, compiled->place.stream), "stream"));
+    return pb_plan_device_open(compiled->cudnn, compiled->place.ordinal, &compiled->device);
+}
+
+static pb_status allocate_workspace(pb_compiled *compiled) {
+    int64_t most = 0;
+    for (int p = 0; p < compiled->plan_count; p++)
+        most = compiled->plans[p].plan.workspace > most ? compiled->plans[p].plan.workspace : most;
+    return allocate(compiled, (size_t)most, "a workspace", &compiled->workspace);
+}
+
+static pb_status compile(pb_compiled *compiled, const pb_network *network) {
+    pb_network_memory memory;
+    pb_network_plan_memory(network, &memory);
+    PB_TRY(begin(compiled, network));
+    PB_TRY(plan_network(compiled, network));
+    PB_TRY(allocate_activations(compiled, network, &memory));
+    PB_TRY(allocate_workspace(compiled));
+    connect(compiled, network, &memory);
+    PB_TRY(place_weights(compiled, network));
+    return prepare(compiled);
+}
+
+pb_status pb_cuda_network_compile(const pb_cuda_place *place, const pb_network *network, int batch_max,
+                                  pb_compiled **compiled_out) {
+    PB_ASSERT(network->layer_count <= PB_LAYERS_MAX && network->tap_count <= PB_TAPS_MAX && batch_max >= 1);
+    *compiled_out = NULL;
+    pb_compiled *compiled;
+    PB_TRY(pb_allocate(&compiled, 1, sizeof *compiled, "a compiled network"));
+    compiled->place = *place;
+    compiled->batch_max = batch_max;
+    pb_status status = compile(compiled, network);
+    if (pb_failed(&status)) {
+        pb_cuda_network_free(compiled);
+        return status;
+    }
+    *compiled_out = compiled;
+    return status;
+}
+
+/* Also of a network that was compiled in part. cudaFree waits for what still uses the memory. */
+void pb_cuda_network_free(pb_compiled *compiled) {
+    if (!compiled)
+        return;
+    (void)cudaStreamSynchronize(compiled->place.stream);
+    if (compiled->captured)
+        (void)cudaGraphExecDestroy(compiled->captured);
+    for (int l = 0; l < compiled->layer_count; l++) {
+        (void)cudaFree(compiled->layers[l].memory[PB_GRAPH_WEIGHTS]);
+        (void)cudaFree(compiled->layers[l].memory[PB_GRAPH_BIAS]);
+    }
+    for (int p = 0; p < compiled->plan_count; p++)
+        pb_plan_free(&compiled->device, &compiled->plans[p].plan);
+    for (int s = 0; s < compiled->slot_count; s++)
+        (void)cudaFree(compiled->slots[s]);
+    for (int t = 0; t < compiled->tap_count; t++)
+        (void)cudaFree(compiled->taps[t]);
+    (void)cudaFree(compiled->input);
+    (void)cudaFree(compiled->workspace);
+    pb_plan_device_close(&compiled->device);
+    if (compiled->handle)
+        (void)compiled->cudnn->cudnnDestroy(compiled->handle);
+    pb_release(&compiled);
+}
+
+pb_status pb_cuda_network_library(pb_precision precision, char text[PB_CUDA_NETWORK_TEXT]) {
+    const pb_cudnn *cudnn;
+    char version[PB_CUDNN_VERSION_TEXT];
+    text[0] = '\0';
+    PB_TRY(pb_cudnn_open(&cudnn));
+    pb_cudnn_version_text(cudnn, version);
+    snprintf(text, PB_CUDA_NETWORK_TEXT, "%s %s", version, pb_precision_name(precision));
+    return pb_ok();
+}

@@ -1,0 +1,178 @@
+#include "fake_runtime.h"
+
+#include "fake_cudnn.h"
+#include "gpu/cuda/network_edges.h"
+#include "simulator.h"
+
+#include <criterion/criterion.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+fake_runtime fake_cuda;
+
+enum { WORK_MAX = 512 };
+
+/* What was captured, or is being. */
+struct CUgraph_st {
+    int count;
+    struct {
+        void (*run)(void *);
+        void (*drop)(void *);
+        void *work;
+    } all[WORK_MAX];
+};
+
+static struct CUgraph_st *capturing;
+
+static cudaError_t answer(void) { return ++fake_cuda.calls == fake_cuda.fail_at ? fake_cuda.failure : cudaSuccess; }
+
+static void queue(void (*run)(void *), void (*drop)(void *), void *work) {
+    if (!capturing) {
+        run(work);
+        drop(work);
+        return;
+    }
+    cr_assert_lt(capturing->count, WORK_MAX);
+    capturing->all[capturing->count].run = run;
+    capturing->all[capturing->count].drop = drop;
+    capturing->all[capturing->count++].work = work;
+}
+
+void fake_runtime_begin(void) { fake.queue = queue; }
+
+/* ---- memory ---- */
+
+cudaError_t cudaMalloc(void **pointer, size_t bytes) {
+    cudaError_t error = answer();
+    cr_assert(!capturing, "memory is asked for in a capture");
+    if (error != cudaSuccess)
+        return error;
+    if (fake_cuda.room && fake_cuda.bytes + bytes > fake_cuda.room)
+        return cudaErrorMemoryAllocation;
+    cr_assert_eq(posix_memalign(pointer, 256, bytes), 0);
+    memset(*pointer, 0xFF, bytes);
+    fake_cuda.allocations++;
+    fake_cuda.bytes += malloc_usable_size(*pointer);
+    fake_cuda.most = fake_cuda.bytes > fake_cuda.most ? fake_cuda.bytes : fake_cuda.most;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *pointer) {
+    if (pointer) {
+        fake_cuda.allocations--;
+        fake_cuda.bytes -= malloc_usable_size(pointer);
+    }
+    free(pointer);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
+    cr_assert(stream == FAKE_STREAM && kind == cudaMemcpyHostToDevice && !capturing);
+    cudaError_t error = answer();
+    if (error == cudaSuccess)
+        memcpy(to, from, bytes);
+    return error;
+}
+
+cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
+    cr_assert(stream == FAKE_STREAM && !capturing);
+    cudaError_t error = answer();
+    if (error == cudaSuccess)
+        memset(to, byte, bytes);
+    return error;
+}
+
+/* ---- streams and graphs ---- */
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    cr_assert(stream == FAKE_STREAM && !capturing);
+    return answer();
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    cr_assert(event == FAKE_EVENT && stream == FAKE_STREAM && !capturing);
+    fake_cuda.events++;
+    return answer();
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
+    cr_assert(stream == FAKE_STREAM && mode == cudaStreamCaptureModeThreadLocal && !capturing);
+    cudaError_t error = answer();
+    if (error == cudaSuccess)
+        capturing = calloc(1, sizeof *capturing);
+    return error;
+}
+
+/* A capture ends even when it fails; there is then no graph. */
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
+    cr_assert(stream == FAKE_STREAM && capturing);
+    cudaError_t error = answer();
+    *graph = capturing;
+    capturing = NULL;
+    if (error != cudaSuccess) {
+        cudaGraphDestroy(*graph);
+        *graph = NULL;
+    }
+    return error;
+}
+
+/* The executable graph takes the work; the graph keeps none. */
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
+    cudaError_t error = answer();
+    cr_assert_eq(flags, 0);
+    if (error != cudaSuccess)
+        return error;
+    struct CUgraph_st *copy = malloc(sizeof *copy);
+    memcpy(copy, graph, sizeof *copy);
+    graph->count = 0;
+    *executable = (cudaGraphExec_t)(void *)copy;
+    fake_cuda.captures++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    for (int w = 0; w < graph->count; w++)
+        graph->all[w].drop(graph->all[w].work);
+    free(graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) { return cudaGraphDestroy((cudaGraph_t)(void *)executable); }
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+    const struct CUgraph_st *graph = (const struct CUgraph_st *)(void *)executable;
+    cr_assert(stream == FAKE_STREAM && !capturing);
+    cudaError_t error = answer();
+    for (int w = 0; w < graph->count && error == cudaSuccess; w++)
+        graph->all[w].run(graph->all[w].work);
+    fake_cuda.launches++;
+    return error;
+}
+
+cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+
+const char *cudaGetErrorName(cudaError_t error) { return error == cudaSuccess ? "cudaSuccess" : "cudaErrorFake"; }
+
+const char *cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "as asked for"; }
+
+/* ---- the kernels ---- */
+
+cudaError_t pb_cuda_network_input(cudaStream_t stream, const uint8_t *images, size_t pixels, const float mean[3],
+                                  const float scale[3], int channels, pb_element element, void *out) {
+    cr_assert(stream == FAKE_STREAM && !capturing);
+    cudaError_t error = answer();
+    for (size_t p = 0; p < pixels && error == cudaSuccess; p++)
+        for (int c = 0; c < channels; c++)
+            simulator_put(element, out, (int64_t)p * channels + c,
+                          c < 3 ? ((float)images[p * 3 + (size_t)c] - mean[c]) * scale[c] : 0);
+    return error;
+}
+
+cudaError_t pb_cuda_network_tap(cudaStream_t stream, const void *values, size_t count, pb_element element, float *out) {
+    cr_assert(stream == FAKE_STREAM && !capturing);
+    cudaError_t error = answer();
+    for (size_t i = 0; i < count && error == cudaSuccess; i++)
+        out[i] = simulator_get(element, values, (int64_t)i);
+    return error;
+}
