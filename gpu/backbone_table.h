@@ -65,6 +65,8 @@ typedef struct pb_positions {
     const char *const *refused; /* tensors that only a network of another kind has, which would pass for this; ends with NULL */
 } pb_positions;
 
+enum { PB_TENSOR_NAME_MAX = 96 };
+
 /* A whole backbone; everything in it is static. */
 typedef struct pb_backbone {
     const char *taps;        /* what is usual, as text */
@@ -80,6 +82,8 @@ typedef struct pb_backbone {
     const pb_block *blocks;
     int block_count;
     int first_block;         /* number of the first, which is how taps count */
+    /* What another well-known program calls tensor `name`; NULL: nothing else. */
+    void (*other_name)(const char *name, char other[PB_TENSOR_NAME_MAX]);
 } pb_backbone;
 
 /* The one list of backbones: each is known to users by this name and defined as pb_backbone_NAME in its family's file. */

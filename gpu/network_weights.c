@@ -28,10 +28,21 @@ static pb_status missing(const pb_status *failure, int rank, const int64_t *shap
     return pb_fail(failure->code, "%s; expected shape %s", failure->message, shape_text(rank, shape, expected));
 }
 
+/* Finds a tensor by its name, or else by the one that another program gives it. A failure is that of its own name. */
+static pb_status find(const pb_network_builder *builder, const char *name, pb_tensor_view *view) {
+    pb_status status = builder->lookup(builder->context, name, view);
+    if (!pb_failed(&status) || !builder->backbone->other_name)
+        return status;
+    char other[PB_TENSOR_NAME_MAX];
+    builder->backbone->other_name(name, other);
+    pb_status by_other = builder->lookup(builder->context, other, view);
+    return pb_failed(&by_other) ? status : by_other;
+}
+
 /* Borrows a tensor after checking its shape and its values. */
 static pb_status fetch(const pb_network_builder *builder, const char *name, int rank, const int64_t *shape, const float **data) {
     pb_tensor_view view;
-    pb_status looked_up = builder->lookup(builder->context, name, &view);
+    pb_status looked_up = find(builder, name, &view);
     if (pb_failed(&looked_up))
         return missing(&looked_up, rank, shape);
     PB_ASSERT(view.rank >= 0 && view.rank <= PB_TENSOR_RANK_MAX);
@@ -53,7 +64,7 @@ static pb_status fetch(const pb_network_builder *builder, const char *name, int 
 /* Borrows a vector of one value a channel, named PREFIX NAME or, with a suffix, PREFIX NAME.SUFFIX. */
 static pb_status fetch_vector(const pb_network_builder *builder, const char *prefix, const char *name, const char *suffix,
                               int64_t channels, const float **data) {
-    char full[96];
+    char full[PB_TENSOR_NAME_MAX];
     int length = snprintf(full, sizeof full, "%s%s%s%s", prefix, name, *suffix ? "." : "", suffix);
     PB_ASSERT(length > 0 && (size_t)length < sizeof full);
     return fetch(builder, full, 1, &channels, data);

@@ -3,6 +3,8 @@
 
 #include "networks.h"
 
+#include "gpu/backbone_table.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -89,4 +91,28 @@ Test(backbone_efficientnet_lite0, defaults_are_those_of_patchcore) {
     test_must(pb_backbone_defaults("efficientnet_lite0", &taps, &side));
     cr_assert_str_eq(taps, "4,10");
     cr_assert_eq(side, 224);
+}
+
+/* timm numbers blocks within stages. */
+Test(backbone_efficientnet_lite0, other_names_are_timms) {
+    static const char *const BLOCKS_OF_TIMM[BLOCKS] = {"0.0", "1.0", "1.1", "2.0", "2.1", "3.0", "3.1", "3.2",
+                                                       "4.0", "4.1", "4.2", "5.0", "5.1", "5.2", "5.3", "6.0"};
+    static const char *const PARTS[][2] = {
+        {"_expand_conv.weight", "conv_pw.weight"},    {"_bn0.bias", "bn1.bias"},
+        {"_depthwise_conv.weight", "conv_dw.weight"}, {"_bn1.running_mean", "bn2.running_mean"},
+        {"_project_conv.weight", "conv_pwl.weight"},  {"_bn2.weight", "bn3.weight"}};
+    char ours[PB_TENSOR_NAME_MAX], found[PB_TENSOR_NAME_MAX], expected[PB_TENSOR_NAME_MAX];
+    for (int b = 1; b < BLOCKS; b++)
+        for (size_t p = 0; p < sizeof PARTS / sizeof *PARTS; p++) {
+            snprintf(ours, sizeof ours, "_blocks.%d.%s", b, PARTS[p][0]);
+            snprintf(expected, sizeof expected, "blocks.%s.%s", BLOCKS_OF_TIMM[b], PARTS[p][1]);
+            pb_backbone_efficientnet_lite0.other_name(ours, found);
+            cr_assert_str_eq(found, expected);
+        }
+    pb_backbone_efficientnet_lite0.other_name("_blocks.0._project_conv.weight", found);
+    cr_assert_str_eq(found, "blocks.0.0.conv_pw.weight"); /* which elsewhere is the expansion */
+    pb_backbone_efficientnet_lite0.other_name("_bn0.running_var", found);
+    cr_assert_str_eq(found, "bn1.running_var");
+    pb_backbone_efficientnet_lite0.other_name("_conv_stem.weight", found);
+    cr_assert_str_eq(found, "conv_stem.weight");
 }
