@@ -13,7 +13,8 @@ seconds=${1:-60}
 
 jobs/install.sh test
 cmake --preset release
-cmake --build --preset release -j "$(nproc)" --target test_gpu_cuda
+cmake --build --preset release -j "$(nproc)" --target test_gpu_cuda bench_device
+build/release/tests/bench/bench_device cuda:0 0.0005 1 build/release/tests/gpu/emulator/libpb_cuda_emulated.so
 /usr/bin/python3 tests/gpu/cuda/mutate.py build/release >build/mutations.md
 diff docs/MUTATIONS.md build/mutations.md
 cmake --preset fuzz

@@ -64,6 +64,8 @@ build() {
 
 step install jobs/install.sh test
 build release
+# Without nvcc the plugin of CUDA devices is not even compiled; its kernels and host code are tested on the emulator all the same.
+[ -e build/release/jobs/libpatchbank_cuda.so ] || report "cuda (no nvcc)" 0 0 1
 if step weights jobs/fetch.sh "$DATA" weights; then
     PATCHBANK_TEST_WEIGHTS=$PWD/$DATA/efficientnet-lite0.safetensors
     export PATCHBANK_TEST_WEIGHTS

@@ -7,7 +7,7 @@
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
 
-enum { LIST_THREADS = 256, SCAN_THREADS = 1024 };
+enum { LIST_THREADS = 256, SCAN_THREADS = 256 };
 
 typedef struct list_arguments {
     pb_cuda_cover_points points;
@@ -52,7 +52,7 @@ typedef struct scan_arguments {
     packed_pair *total;
 } scan_arguments;
 
-/* Each thread adds up a stretch of counts; then the sums of the stretches before it are added up in ten steps. */
+/* Each thread adds up a stretch of counts; then the sums of the stretches before it are added up in eight steps. */
 KERNEL(cover_scan, scan_arguments, SCAN_THREADS, 1) {
     SHARED(unsigned, sums);
     const size_t stretch = (a.blocks + SCAN_THREADS - 1) / SCAN_THREADS, first = threadIdx.x * stretch;

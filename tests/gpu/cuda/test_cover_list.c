@@ -80,4 +80,4 @@ Test(cover_list, is_what_a_loop_finds) {
 }
 
 /* More blocks than the scan has threads: each adds up a stretch, the last ones of which are empty. */
-Test(cover_list, has_more_blocks_than_the_scan_threads) { check(256 * 1500 + 7, 9, pb_pack_farthest(6, 0), 4); }
+Test(cover_list, has_more_blocks_than_the_scan_threads) { check(256 * 400 + 7, 9, pb_pack_farthest(6, 0), 4); }
