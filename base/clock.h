@@ -8,7 +8,8 @@ double pb_clock_seconds(void);
 enum { PB_TIMESTAMP_MAX = 32 };
 
 /* The present in UTC, ISO 8601 with milliseconds ("2026-11-24T05:15:37.123Z"). text must hold PB_TIMESTAMP_MAX bytes.
- * For log lines only: no output file may depend on it (banks are compared bit for bit). */
+ * For log lines, and for the bank store's note of when a version was published: no other output file may depend on it (banks are
+ * compared bit for bit). */
 void pb_clock_timestamp(char *text);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/fault.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,13 @@
 enum { FAULT_NAME_MAX = 64 };
 
 static char armed_name[FAULT_NAME_MAX]; /* written before threads start, then only read */
+static int armed_signal;                /* 0: the point reports a failure */
 static atomic_int hits_left;            /* 0: nothing armed */
+
+/* What stands after the point: nothing, or what becomes of the process. -1: something else. */
+static int signal_of(const char *action) {
+    return *action == '\0' ? 0 : strcmp(action, "!kill") == 0 ? SIGKILL : strcmp(action, "!stop") == 0 ? SIGSTOP : -1;
+}
 
 pb_status pb_fault_arm(const char *specification, int rank) {
     atomic_store(&hits_left, 0);
@@ -16,11 +23,13 @@ pb_status pb_fault_arm(const char *specification, int rank) {
     char name[FAULT_NAME_MAX];
     int for_rank = rank, hit = 1, end = 0;
     int fields = sscanf(specification, "%63[a-z0-9._-]%n@%9d%n:%9d%n", name, &end, &for_rank, &end, &hit, &end);
-    if (fields < 1 || specification[end] != '\0' || for_rank < 0 || hit < 1)
-        return pb_fail(PB_E_USAGE, "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT", specification);
+    if (fields < 1 || signal_of(specification + end) < 0 || for_rank < 0 || hit < 1)
+        return pb_fail(PB_E_USAGE, "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT, and !kill or !stop after it",
+                       specification);
     if (for_rank != rank)
         return pb_ok();
     strcpy(armed_name, name);
+    armed_signal = signal_of(specification + end);
     atomic_store(&hits_left, hit);
     return pb_ok();
 }
@@ -31,5 +40,8 @@ bool pb_fault(const char *name) {
     int left = atomic_load(&hits_left);
     while (left > 0 && !atomic_compare_exchange_weak(&hits_left, &left, left - 1)) {
     }
-    return left == 1;
+    if (left != 1 || armed_signal == 0)
+        return left == 1;
+    raise(armed_signal);
+    return false;
 }

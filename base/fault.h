@@ -2,7 +2,9 @@
  *
  * A fault point stands where the operating system could refuse (a write, an fsync, an allocation). It costs one load of a flag
  * when nothing is armed. Only main.c arms one, from the environment variable PATCHBANK_FAULT="name" or "name@rank" or
- * "name@rank:hit" (hit 1 is the first time the point is passed); the point then reports a failure once.
+ * "name@rank:hit" (hit 1 is the first time the point is passed); the point then reports a failure once. With "!kill" after any
+ * of these the process dies there instead, by SIGKILL, as with its node; with "!stop" it is stopped there by SIGSTOP, like a
+ * process whose node hangs, and goes on, unharmed and late, when it is sent SIGCONT.
  */
 #ifndef PB_BASE_FAULT_H
 #define PB_BASE_FAULT_H
@@ -13,7 +15,8 @@
  * another rank is ignored. Errors: PB_E_USAGE when the text has not the form above. Not collective, not thread safe. */
 PB_CHECKED pb_status pb_fault_arm(const char *specification, int rank);
 
-/* True when the armed fault is `name` and its turn has come. Thread safe. */
+/* True when the armed fault is `name`, its turn has come and it is a failure: the caller then does as if the operating system had
+ * refused. Thread safe. */
 bool pb_fault(const char *name);
 
 #endif

@@ -76,7 +76,7 @@ __attribute__((format(printf, 3, 0))) static void put_event(pb_log_level level, 
     pb_clock_timestamp(timestamp);
     append(&line, "%s %-5s rank=%d", timestamp, LEVEL_NAMES[level], this_rank);
     if (this_job)
-        append(&line, " job=%s", this_job);
+        append(&line, strchr(this_job, ' ') ? " job=\"%s\"" : " job=%s", this_job);
     append(&line, " event=%s ", event);
     append_list(&line, format, arguments);
     put_line(&line);

@@ -23,7 +23,7 @@
  * script does not repeat a job for one rank's full disk when another rank's input is bad. */
 #define PB_CODES(X)                                                                              \
     X(PB_OK, 0, 0, "done", "go on")                                                              \
-    X(PB_E_NO, 1, 1, "the answer is no (verify found damage)", "look at the report")             \
+    X(PB_E_NO, 1, 1, "the answer is no (verify found damage, a bank was refused)", "look at the report")             \
     X(PB_E_USAGE, 64, 4, "unknown or wrong option", "never retry: correct the command")          \
     X(PB_E_INPUT, 65, 4, "bad input data", "never retry: correct the input")                     \
     X(PB_E_UNSUPPORTED, 69, 4, "not supported by this build or device", "never retry here")      \

@@ -8,13 +8,13 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static const pb_step stem_steps[] = {
-    {"_conv_stem", "_bn0", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6},
+    PB_STEP_CONVOLUTION("_conv_stem", "_bn0", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6),
 };
 
 static const pb_step inverted_steps[] = {
-    {"_expand_conv", "_bn0", PB_WIDTH_EXPANDED, PB_EXTENT_POINT, PB_ACTIVATION_RELU6},
-    {"_depthwise_conv", "_bn1", PB_WIDTH_DEPTHWISE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6},
-    {"_project_conv", "_bn2", PB_WIDTH_OUTPUTS, PB_EXTENT_POINT, PB_ACTIVATION_NONE},
+    PB_STEP_CONVOLUTION("_expand_conv", "_bn0", PB_WIDTH_EXPANDED, PB_EXTENT_POINT, PB_ACTIVATION_RELU6),
+    PB_STEP_CONVOLUTION("_depthwise_conv", "_bn1", PB_WIDTH_DEPTHWISE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6),
+    PB_STEP_CONVOLUTION("_project_conv", "_bn2", PB_WIDTH_OUTPUTS, PB_EXTENT_POINT, PB_ACTIVATION_NONE),
 };
 
 static const pb_block stem[] = {

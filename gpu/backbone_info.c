@@ -15,14 +15,10 @@ static const pb_backbone *table_of(const char *name) {
     return NULL;
 }
 
-/* Layers are convolutions without bias before a batch norm, which has a weight and a bias a channel. */
 static int64_t parameters_of(const pb_network *network) {
     int64_t count = 0;
-    for (int l = 0; l < network->layer_count; l++) {
-        const pb_layer *layer = &network->layers[l];
-        if (layer->operation == PB_OPERATION_CONVOLUTION)
-            count += (int64_t)layer->outputs * (layer->inputs / layer->groups * layer->kernel * layer->kernel + 2);
-    }
+    for (int l = 0; l < network->layer_count; l++)
+        count += network->layers[l].parameters;
     return count;
 }
 

@@ -10,11 +10,11 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 static const pb_step stem_steps[] = {
-    {"conv1", "bn1", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU},
+    PB_STEP_CONVOLUTION("conv1", "bn1", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU),
 };
 
 static const pb_step pool_steps[] = {
-    {"maxpool", NULL, PB_WIDTH_DEPTHWISE, PB_EXTENT_BOTH, PB_ACTIVATION_NONE},
+    {.name = "maxpool", .width = PB_WIDTH_DEPTHWISE, .extent = PB_EXTENT_BOTH, .operation = PB_OPERATION_MAX_POOL},
 };
 
 static const pb_block stem[] = {
@@ -23,17 +23,18 @@ static const pb_block stem[] = {
 };
 
 static const pb_step basic_steps[] = {
-    {"conv1", "bn1", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU},
-    {"conv2", "bn2", PB_WIDTH_OUTPUTS, PB_EXTENT_KERNEL, PB_ACTIVATION_RELU},
+    PB_STEP_CONVOLUTION("conv1", "bn1", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU),
+    PB_STEP_CONVOLUTION("conv2", "bn2", PB_WIDTH_OUTPUTS, PB_EXTENT_KERNEL, PB_ACTIVATION_RELU),
 };
 
 static const pb_step bottleneck_steps[] = {
-    {"conv1", "bn1", PB_WIDTH_MIDDLE, PB_EXTENT_POINT, PB_ACTIVATION_RELU},
-    {"conv2", "bn2", PB_WIDTH_MIDDLE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU},
-    {"conv3", "bn3", PB_WIDTH_OUTPUTS, PB_EXTENT_POINT, PB_ACTIVATION_RELU},
+    PB_STEP_CONVOLUTION("conv1", "bn1", PB_WIDTH_MIDDLE, PB_EXTENT_POINT, PB_ACTIVATION_RELU),
+    PB_STEP_CONVOLUTION("conv2", "bn2", PB_WIDTH_MIDDLE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU),
+    PB_STEP_CONVOLUTION("conv3", "bn3", PB_WIDTH_OUTPUTS, PB_EXTENT_POINT, PB_ACTIVATION_RELU),
 };
 
-static const pb_step shortcut = {"downsample.0", "downsample.1", PB_WIDTH_OUTPUTS, PB_EXTENT_STRIDE, PB_ACTIVATION_NONE};
+static const pb_step shortcut =
+    PB_STEP_CONVOLUTION("downsample.0", "downsample.1", PB_WIDTH_OUTPUTS, PB_EXTENT_STRIDE, PB_ACTIVATION_NONE);
 
 #define LAYER(number, steps_, units_, stride_, middle_, outputs_)                                                 \
     {.prefix = "layer" #number ".", .steps = steps_, .step_count = COUNT(steps_), .units = units_, .kernel = 3,   \

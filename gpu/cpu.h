@@ -1,6 +1,6 @@
 /* cpu.h: private to gpu/: the parts of the "cpu" device, which fill the slots of pb_cpu_table (gpu/device_cpu.c).
- * Contracts: gpu/device.h. cpu_network.c is the only file that knows oneDNN; cpu_points.c and cpu_features.c drive the kernels of
- * cpu_kernels.h, which come in one source compiled per instruction set and are chosen when the device is opened.
+ * Contracts: gpu/device.h. cpu_network*.c are the only files that know oneDNN; cpu_points.c and cpu_features.c drive the kernels
+ * of cpu_kernels.h, which come in one source compiled per instruction set and are chosen when the device is opened.
  */
 #ifndef PB_GPU_CPU_H
 #define PB_GPU_CPU_H

@@ -9,13 +9,13 @@
  * in its reference code), and taps need no conversion: their layers write to the caller's memory.
  */
 #include "gpu/cpu.h"
+#include "gpu/cpu_network_tokens.h"
 
 #include "base/memory.h"
 #include "gpu/cpu_winograd.h"
 #include "gpu/network_memory.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +29,8 @@ typedef struct cpu_layer {
     pb_winograd winograd;
     dnnl_memory_t weights[PB_WINOGRAD_POSITIONS], bias; /* read only, shared by all threads; NULL for pooling; [0] without
                                                          * Winograd */
+    bool by_tokens;        /* then the primitive and all these are NULL, and this is used */
+    pb_cpu_token_layer tokens;
     pb_layer_shape input, output;
     int source, residual; /* as in pb_layer */
 } cpu_layer;
@@ -90,6 +92,8 @@ static dnnl_status_t append_post_ops(dnnl_post_ops_t post_ops, const pb_layer *l
         status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
     if (status == dnnl_success && layer->activation == PB_ACTIVATION_RELU6)
         status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_bounded_relu, 6.0f, 0.0f);
+    if (status == dnnl_success && layer->activation == PB_ACTIVATION_GELU)
+        status = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_gelu_erf, 0.0f, 0.0f);
     return status;
 }
 
@@ -227,6 +231,10 @@ static const dnnl_memory_desc_t *scratchpad_of(const cpu_layer *layer) {
     return dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
 }
 
+static size_t scratchpad_bytes(const cpu_layer *layer) {
+    return layer->by_tokens ? layer->tokens.scratch : dnnl_memory_desc_get_size(scratchpad_of(layer));
+}
+
 /* ---- compiling ---- */
 
 static pb_status check(dnnl_status_t status, const char *what, const char *name) {
@@ -275,6 +283,9 @@ static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, cons
     layer->by_winograd = pb_winograd_plan(from, layer->input, layer->output, &layer->winograd);
     if (layer->by_winograd)
         return compile_winograd(compiled, stream, from, layer);
+    layer->by_tokens = pb_cpu_token_operation(from->operation);
+    if (layer->by_tokens)
+        return check(pb_cpu_tokens_compile(compiled->engine, from, layer->input, &layer->tokens), "tokens", from->name);
     bool pool = from->operation == PB_OPERATION_MAX_POOL;
     dnnl_primitive_desc_t primitive = NULL;
     dnnl_status_t status = pool ? make_pooling(compiled->engine, from, layer->input, layer->output, &primitive)
@@ -322,7 +333,7 @@ static pb_status allocate_band(const pb_compiled *compiled, pb_winograd_memory *
 static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker) {
     size_t scratchpad = 0;
     for (int l = 0; l < compiled->layer_count; l++)
-        scratchpad = larger(scratchpad, dnnl_memory_desc_get_size(scratchpad_of(&compiled->layers[l])));
+        scratchpad = larger(scratchpad, scratchpad_bytes(&compiled->layers[l]));
     PB_TRY(pb_allocate(&worker->scratchpad, scratchpad, 1, "a layer's scratchpad"));
     PB_TRY(pb_allocate(&worker->input, pb_layer_shape_values(compiled->input), sizeof(float), "an input"));
     for (int s = 0; s < compiled->memory.slot_count; s++)
@@ -353,7 +364,7 @@ static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_
         int slot = compiled->memory.slots[l];
         float *values = slot == PB_SLOT_NONE ? NULL : worker->slots[slot];
         status = view_of(compiled->engine, layer->output, values, &worker->outputs[l + 1]);
-        if (status == dnnl_success)
+        if (status == dnnl_success && !layer->by_tokens)
             status = dnnl_memory_create(&worker->scratchpads[l], scratchpad_of(layer), compiled->engine, worker->scratchpad);
         if (status == dnnl_success)
             status = view_band(compiled, worker, l);
@@ -431,6 +442,7 @@ void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled) {
         for (int p = 0; p < PB_WINOGRAD_POSITIONS; p++)
             dnnl_memory_destroy(compiled->layers[l].weights[p]);
         dnnl_memory_destroy(compiled->layers[l].bias);
+        pb_cpu_tokens_free(&compiled->layers[l].tokens);
     }
     dnnl_engine_destroy(compiled->engine);
     pb_release(&compiled);
@@ -486,10 +498,23 @@ static dnnl_status_t run_winograd(const pb_compiled *compiled, const cpu_worker 
     return status;
 }
 
+static dnnl_status_t run_tokens(const pb_compiled *compiled, const cpu_worker *worker, int index) {
+    const cpu_layer *layer = &compiled->layers[index];
+    void *input, *output;
+    dnnl_status_t status = dnnl_memory_get_data_handle(worker->outputs[layer->source + 1], &input);
+    if (status == dnnl_success)
+        status = dnnl_memory_get_data_handle(worker->outputs[index + 1], &output);
+    return status == dnnl_success
+               ? pb_cpu_tokens_run(&layer->tokens, compiled->engine, worker->stream, input, output, worker->scratchpad)
+               : status;
+}
+
 static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *worker, int index) {
     const cpu_layer *layer = &compiled->layers[index];
     if (layer->by_winograd)
         return run_winograd(compiled, worker, index);
+    if (layer->by_tokens)
+        return run_tokens(compiled, worker, index);
     const dnnl_exec_arg_t arguments[] = {
         {DNNL_ARG_SRC, worker->outputs[layer->source + 1]},
         {DNNL_ARG_DST, worker->outputs[index + 1]},

@@ -21,7 +21,8 @@ static size_t stride_of(int tiles, int channels) {
 
 bool pb_winograd_plan(const pb_layer *layer, pb_layer_shape input, pb_layer_shape output, pb_winograd *plan) {
     int rows = (output.size.height + 1) / 2, columns = (output.size.width + 1) / 2;
-    bool dense = layer->operation == PB_OPERATION_CONVOLUTION && layer->groups == 1;
+    bool dense = layer->operation == PB_OPERATION_CONVOLUTION && layer->groups == 1 &&
+                 layer->activation != PB_ACTIVATION_GELU;
     if (!dense || layer->kernel != 3 || layer->stride != 1 || layer->inputs < CHANNELS_MIN || layer->outputs < CHANNELS_MIN ||
         layer->inputs % CHANNELS_STEP != 0 || layer->outputs % CHANNELS_STEP != 0 || rows * columns < TILES_MIN)
         return false;

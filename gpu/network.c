@@ -1,8 +1,7 @@
-#include "gpu/network.h"
+/* From a table to layers: which there are, how they hang together, and their shapes. Weights: gpu/network_weights.c. */
+#include "gpu/network_builder.h"
 
 #include "base/memory.h"
-#include "base/random.h"
-#include "gpu/backbone_table.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -21,26 +20,6 @@ static const pb_backbone *const backbones[] = {
     PB_BACKBONES(BACKBONE_TABLE)
 #undef BACKBONE_TABLE
 };
-
-enum { PREFIX_MAX = 40 };
-
-/* Where a layer comes from: what its tensors' names begin with and the step that made it. */
-typedef struct origin {
-    char prefix[PREFIX_MAX];
-    const pb_step *step;
-} origin;
-
-/* A network under construction. fill gives a convolution its weights and bias, for which there is memory already; NULL: an
- * outline. */
-typedef struct network_builder {
-    const pb_backbone *backbone;
-    pb_network *network;
-    origin origins[PB_LAYERS_MAX];
-    pb_status (*fill)(const struct network_builder *builder, int layer);
-    pb_tensor_lookup lookup;
-    void *context; /* of lookup */
-    uint64_t seed;
-} network_builder;
 
 const char *const *pb_backbone_names(void) { return backbone_names; }
 
@@ -86,8 +65,36 @@ static pb_status parse_taps(const char *name, const pb_backbone *backbone, const
                    " blocks %lu to %lu", text, (int)PB_TAPS_MAX, name, first, end_block - 1);
 }
 
-static size_t weight_count(const pb_layer *layer) {
-    return (size_t)layer->outputs * (size_t)(layer->inputs / layer->groups) * (size_t)layer->kernel * (size_t)layer->kernel;
+size_t pb_layer_weight_count(const pb_network *network, int index) {
+    const pb_layer *layer = &network->layers[index];
+    switch (layer->operation) {
+    case PB_OPERATION_CONVOLUTION:
+        return (size_t)layer->outputs * (size_t)(layer->inputs / layer->groups) * (size_t)layer->kernel * (size_t)layer->kernel;
+    case PB_OPERATION_TOKENS:
+        return pb_layer_shape_values(pb_network_shape(network, index));
+    case PB_OPERATION_LAYER_NORM:
+        return (size_t)layer->outputs;
+    case PB_OPERATION_MAX_POOL:
+    case PB_OPERATION_ATTENTION:
+    case PB_OPERATION_PATCHES:
+        break;
+    }
+    return 0;
+}
+
+static bool has_bias(const pb_layer *layer) {
+    return layer->operation == PB_OPERATION_CONVOLUTION || layer->operation == PB_OPERATION_LAYER_NORM;
+}
+
+/* Values of the tensors that layer `index` is made of: of a batch norm those that are learnt. */
+static int64_t parameters_of(const pb_network_builder *builder, int index) {
+    const pb_layer *layer = &builder->network->layers[index];
+    const pb_step *step = builder->origins[index].step;
+    int64_t side = builder->backbone->positions.side, weights = (int64_t)pb_layer_weight_count(builder->network, index);
+    if (layer->operation == PB_OPERATION_TOKENS)
+        return (2 + side * side) * layer->outputs;
+    int vectors = (has_bias(layer) ? 1 : 0) + (step->norm ? 1 : 0) + (step->scale ? 1 : 0);
+    return weights + (int64_t)vectors * layer->outputs;
 }
 
 static int step_outputs(const pb_block *block, const pb_step *step, int unit_inputs, int inputs) {
@@ -98,6 +105,8 @@ static int step_outputs(const pb_block *block, const pb_step *step, int unit_inp
         return inputs;
     case PB_WIDTH_MIDDLE:
         return block->middle;
+    case PB_WIDTH_ATTENDED:
+        return 3 * block->outputs;
     case PB_WIDTH_OUTPUTS:
         break;
     }
@@ -107,85 +116,121 @@ static int step_outputs(const pb_block *block, const pb_step *step, int unit_inp
 /* One of the repetitions of a block's steps. */
 typedef struct block_unit {
     const pb_block *block;
-    char prefix[PREFIX_MAX];
+    char prefix[PB_PREFIX_MAX];
     int stride;
     int entry, entry_channels; /* the layer that it begins from, and what comes out of that */
 } block_unit;
 
-static pb_status give_weights(network_builder *builder, int index) {
+static pb_status give_weights(pb_network_builder *builder, int index) {
     pb_layer *layer = &builder->network->layers[index];
-    if (!builder->fill || layer->operation == PB_OPERATION_MAX_POOL)
+    size_t count = pb_layer_weight_count(builder->network, index);
+    if (!builder->fill || count == 0)
         return pb_ok();
-    PB_TRY(pb_allocate(&layer->weights, weight_count(layer), sizeof *layer->weights, layer->name));
-    PB_TRY(pb_allocate(&layer->bias, (size_t)layer->outputs, sizeof *layer->bias, layer->name));
+    PB_TRY(pb_allocate(&layer->weights, count, sizeof *layer->weights, layer->name));
+    if (has_bias(layer))
+        PB_TRY(pb_allocate(&layer->bias, (size_t)layer->outputs, sizeof *layer->bias, layer->name));
     return builder->fill(builder, index);
 }
 
+static int groups_of(const block_unit *unit, const pb_step *step, int inputs) {
+    if (step->operation == PB_OPERATION_ATTENTION)
+        return unit->block->heads;
+    return step->width == PB_WIDTH_DEPTHWISE ? inputs : 1;
+}
+
 /* Adds the layer of a step of `unit` that reads layer `source`. */
-static pb_status append_layer(network_builder *builder, const block_unit *unit, const pb_step *step, int source) {
+static pb_status append_layer(pb_network_builder *builder, const block_unit *unit, const pb_step *step, int source) {
     pb_network *network = builder->network;
     PB_ASSERT(network->layer_count < PB_LAYERS_MAX);
     int index = network->layer_count++, inputs = pb_network_shape(network, source).channels;
     bool has_kernel = step->extent == PB_EXTENT_KERNEL || step->extent == PB_EXTENT_BOTH;
     bool has_stride = step->extent == PB_EXTENT_STRIDE || step->extent == PB_EXTENT_BOTH;
-    origin *from = &builder->origins[index];
-    from->step = step;
+    pb_layer_origin *from = &builder->origins[index];
+    *from = (pb_layer_origin){.step = step, .block = unit->block};
     memcpy(from->prefix, unit->prefix, sizeof from->prefix);
     pb_layer *layer = &network->layers[index];
-    *layer = (pb_layer){.operation = step->norm ? PB_OPERATION_CONVOLUTION : PB_OPERATION_MAX_POOL, .inputs = inputs,
+    *layer = (pb_layer){.operation = step->operation, .inputs = inputs,
                         .outputs = step_outputs(unit->block, step, unit->entry_channels, inputs), .source = source,
                         .residual = -1, .kernel = has_kernel ? unit->block->kernel : 1, .stride = has_stride ? unit->stride : 1,
-                        .groups = step->width == PB_WIDTH_DEPTHWISE ? inputs : 1, .padding = builder->backbone->padding,
+                        .groups = groups_of(unit, step, inputs), .padding = builder->backbone->padding,
                         .activation = step->activation};
-    int length = snprintf(layer->name, sizeof layer->name, "%s%s%s", unit->prefix, step->conv, step->norm ? ".weight" : "");
+    if (step->operation == PB_OPERATION_LAYER_NORM)
+        layer->epsilon = builder->backbone->norm_epsilon;
+    layer->parameters = parameters_of(builder, index);
+    int length = snprintf(layer->name, sizeof layer->name, "%s%s%s", unit->prefix, step->name, has_bias(layer) ? ".weight" : "");
     PB_ASSERT(length > 0 && (size_t)length < sizeof layer->name);
     return give_weights(builder, index);
 }
 
 /* Adds the layers of a unit after the last layer there is. The shortcut comes before the last step, which adds it. */
-static pb_status append_unit(network_builder *builder, const block_unit *unit) {
+static pb_status append_unit(pb_network_builder *builder, const block_unit *unit) {
     const pb_block *block = unit->block;
     bool fits = unit->stride == 1 && unit->entry_channels == block->outputs, added = block->residual && (fits || block->shortcut);
-    int source = unit->entry, shortcut = unit->entry;
+    int source = unit->entry, joined = unit->entry; /* joined: what the next step that joins adds */
     for (int s = 0; s < block->step_count; s++) {
         const pb_step *step = &block->steps[s];
-        bool last = s == block->step_count - 1;
+        bool last = s == block->step_count - 1, joins = last ? added : step->joins;
         if (step->width == PB_WIDTH_EXPANDED && block->expansion == 1)
             continue;
         if (last && added && !fits) {
-            shortcut = builder->network->layer_count;
+            joined = builder->network->layer_count;
             PB_TRY(append_layer(builder, unit, block->shortcut, unit->entry));
         }
         int index = builder->network->layer_count;
         PB_TRY(append_layer(builder, unit, step, source));
-        if (last && added)
-            builder->network->layers[index].residual = shortcut;
+        if (joins) {
+            builder->network->layers[index].residual = joined;
+            joined = index;
+        }
         source = index;
     }
     return pb_ok();
 }
 
-/* Adds the layers of a block after the last layer there is. */
-static pb_status append_block(network_builder *builder, const pb_block *block) {
+/* Adds the layers of a block that reads layer *at, which becomes the block's last layer. */
+static pb_status append_block(pb_network_builder *builder, const pb_block *block, int *at) {
     for (int u = 0; u == 0 || u < block->units; u++) {
-        block_unit unit = {.block = block, .stride = u == 0 ? block->stride : 1, .entry = builder->network->layer_count - 1};
+        block_unit unit = {.block = block, .stride = u == 0 ? block->stride : 1, .entry = *at};
         unit.entry_channels = pb_network_shape(builder->network, unit.entry).channels;
         int length = block->units == 0 ? snprintf(unit.prefix, sizeof unit.prefix, "%s", block->prefix)
                                        : snprintf(unit.prefix, sizeof unit.prefix, "%s%d.", block->prefix, u);
         PB_ASSERT(length >= 0 && (size_t)length < sizeof unit.prefix);
         PB_TRY(append_unit(builder, &unit));
+        *at = builder->network->layer_count - 1;
     }
     return pb_ok();
 }
 
-static pb_status build(network_builder *builder, const char *name, const char *taps, pb_size size) {
-    int index, blocks[PB_TAPS_MAX], tap_count;
-    PB_TRY(find_backbone(name, &index));
-    const pb_backbone *backbone = backbones[index];
-    PB_TRY(parse_taps(name, backbone, taps, blocks, &tap_count));
+/* Makes the output of layer `at`, the last of a block, a tap. */
+static pb_status append_tap(pb_network_builder *builder, int at) {
+    if (builder->backbone->head)
+        PB_TRY(append_block(builder, builder->backbone->head, &at));
+    builder->network->taps[builder->network->tap_count++] = at;
+    return pb_ok();
+}
+
+static pb_status check_size(const char *name, int multiple, pb_size size) {
     if (size.width < PB_INPUT_LEAST || size.height < PB_INPUT_LEAST)
         return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height,
                        PB_INPUT_LEAST, PB_INPUT_LEAST);
+    if (multiple == 0 || (size.width % multiple == 0 && size.height % multiple == 0))
+        return pb_ok();
+    int least = (PB_INPUT_LEAST + multiple - 1) / multiple * multiple, below[2], above[2];
+    const int sides[2] = {size.width, size.height};
+    for (int s = 0; s < 2; s++) {
+        below[s] = sides[s] < least ? least : sides[s] / multiple * multiple;
+        above[s] = (sides[s] + multiple - 1) / multiple * multiple;
+    }
+    return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: %s takes multiples of %d; the nearest are %d x %d and %d x %d",
+                   size.width, size.height, name, multiple, below[0], below[1], above[0], above[1]);
+}
+
+static pb_status build(pb_network_builder *builder, const char *name, const char *taps, pb_size size) {
+    int index, blocks[PB_TAPS_MAX], tap_count, at = -1;
+    PB_TRY(find_backbone(name, &index));
+    const pb_backbone *backbone = backbones[index];
+    PB_TRY(parse_taps(name, backbone, taps, blocks, &tap_count));
+    PB_TRY(check_size(name, backbone->multiple, size));
 
     pb_network *network = builder->network;
     builder->backbone = backbone;
@@ -195,16 +240,16 @@ static pb_status build(network_builder *builder, const char *name, const char *t
     memcpy(network->scale, backbone->scale, sizeof network->scale);
     PB_TRY(pb_allocate(&network->layers, PB_LAYERS_MAX, sizeof *network->layers, "layers of a network"));
     for (int b = 0; b < backbone->stem_count; b++)
-        PB_TRY(append_block(builder, &backbone->stem[b]));
+        PB_TRY(append_block(builder, &backbone->stem[b], &at));
     for (int b = 0; network->tap_count < tap_count; b++) {
-        PB_TRY(append_block(builder, &backbone->blocks[b]));
+        PB_TRY(append_block(builder, &backbone->blocks[b], &at));
         if (backbone->first_block + b == blocks[network->tap_count])
-            network->taps[network->tap_count++] = network->layer_count - 1;
+            PB_TRY(append_tap(builder, at));
     }
     return pb_ok();
 }
 
-static pb_status build_or_nothing(network_builder *builder, const char *name, const char *taps, pb_size size) {
+static pb_status build_or_nothing(pb_network_builder *builder, const char *name, const char *taps, pb_size size) {
     *builder->network = (pb_network){0};
     pb_status status = build(builder, name, taps, size);
     if (pb_failed(&status))
@@ -212,114 +257,19 @@ static pb_status build_or_nothing(network_builder *builder, const char *name, co
     return status;
 }
 
-/* ---- weights from tensors ---- */
-
-enum { SHAPE_TEXT_MAX = 200 };
-
-static const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_TEXT_MAX]) {
-    size_t used = (size_t)snprintf(text, SHAPE_TEXT_MAX, "[");
-    for (int d = 0; d < rank; d++)
-        used += (size_t)snprintf(text + used, SHAPE_TEXT_MAX - used, d ? ", %lld" : "%lld", (long long)shape[d]);
-    snprintf(text + used, SHAPE_TEXT_MAX - used, "]");
-    return text;
-}
-
-/* A lookup's failure, with what was looked for. */
-static pb_status missing(const pb_status *failure, int rank, const int64_t *shape) {
-    char expected[SHAPE_TEXT_MAX];
-    return pb_fail(failure->code, "%s; expected shape %s", failure->message, shape_text(rank, shape, expected));
-}
-
-/* Borrows a tensor after checking its shape and its values. */
-static pb_status fetch(const network_builder *builder, const char *name, int rank, const int64_t *shape, const float **data) {
-    pb_tensor_view view;
-    pb_status looked_up = builder->lookup(builder->context, name, &view);
-    if (pb_failed(&looked_up))
-        return missing(&looked_up, rank, shape);
-    PB_ASSERT(view.rank >= 0 && view.rank <= PB_TENSOR_RANK_MAX);
-    if (view.rank != rank || memcmp(view.shape, shape, (size_t)rank * sizeof *shape) != 0) {
-        char found[SHAPE_TEXT_MAX], expected[SHAPE_TEXT_MAX];
-        return pb_fail(PB_E_INPUT, "tensor %s: found shape %s, expected %s", name, shape_text(view.rank, view.shape, found),
-                       shape_text(rank, shape, expected));
-    }
-    size_t count = 1;
-    for (int d = 0; d < rank; d++)
-        count *= (size_t)shape[d];
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(view.data[i]))
-            return pb_fail(PB_E_INPUT, "tensor %s: value %zu is not finite (%g)", name, i, (double)view.data[i]);
-    *data = view.data;
-    return pb_ok();
-}
-
-typedef struct norm_tensors {
-    const float *scale, *shift, *mean, *variance; /* [channels] */
-} norm_tensors;
-
-static pb_status fetch_norm(const network_builder *builder, const origin *from, int64_t channels, norm_tensors *norm) {
-    const struct {
-        const char *suffix;
-        const float **data;
-    } parts[] = {{"weight", &norm->scale}, {"bias", &norm->shift}, {"running_mean", &norm->mean},
-                 {"running_var", &norm->variance}};
-    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
-        char name[96];
-        snprintf(name, sizeof name, "%s%s.%s", from->prefix, from->step->norm, parts[p].suffix);
-        PB_TRY(fetch(builder, name, 1, &channels, parts[p].data));
-    }
-    return pb_ok();
-}
-
-/* norm(conv(x, w)) = conv(x, w * factor) + (shift - mean * factor) with factor = scale / sqrt(variance + epsilon), in double and
- * rounded once. */
-static pb_status fill_folded(const network_builder *builder, int index) {
-    pb_layer *layer = &builder->network->layers[index];
-    const int64_t shape[4] = {layer->outputs, layer->inputs / layer->groups, layer->kernel, layer->kernel};
-    const float *weights = NULL;
-    norm_tensors norm = {0};
-    PB_TRY(fetch(builder, layer->name, 4, shape, &weights));
-    PB_TRY(fetch_norm(builder, &builder->origins[index], layer->outputs, &norm));
-    size_t each = weight_count(layer) / (size_t)layer->outputs;
-    for (int o = 0; o < layer->outputs; o++) {
-        double factor = norm.scale[o] / sqrt(norm.variance[o] + builder->backbone->norm_epsilon);
-        layer->bias[o] = (float)(norm.shift[o] - norm.mean[o] * factor);
-        bool finite = isfinite(layer->bias[o]);
-        for (size_t i = (size_t)o * each; i < (size_t)(o + 1) * each; i++) {
-            layer->weights[i] = (float)(weights[i] * factor);
-            finite = finite && isfinite(layer->weights[i]);
-        }
-        if (!finite)
-            return pb_fail(PB_E_INPUT, "tensor %s: channel %d is not finite with its batch norm %s folded in (variance %g)",
-                           layer->name, o, builder->origins[index].step->norm, (double)norm.variance[o]);
-    }
-    return pb_ok();
-}
-
 pb_status pb_network_load(const char *backbone, const char *taps, pb_size size, pb_tensor_lookup lookup, void *context,
                           pb_network *network_out) {
-    network_builder builder = {.network = network_out, .fill = fill_folded, .lookup = lookup, .context = context};
+    pb_network_builder builder = {.network = network_out, .fill = pb_network_fill_loaded, .lookup = lookup, .context = context};
     return build_or_nothing(&builder, backbone, taps, size);
 }
 
-/* ---- random weights ---- */
-
-/* Uniform in (-a, a) has variance a^2 / 3; He's is 2 / fan-in. The layer's number is the substream. */
-static pb_status fill_random(const network_builder *builder, int index) {
-    pb_layer *layer = &builder->network->layers[index];
-    size_t count = weight_count(layer);
-    float reach = (float)sqrt(6.0 * layer->outputs / (double)count);
-    for (size_t i = 0; i < count; i++)
-        layer->weights[i] = reach * pb_random_symmetric(builder->seed, PB_STREAM_WEIGHTS, (uint32_t)index, i);
-    return pb_ok();
-}
-
 pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed, pb_network *network_out) {
-    network_builder builder = {.network = network_out, .fill = fill_random, .seed = seed};
+    pb_network_builder builder = {.network = network_out, .fill = pb_network_fill_random, .seed = seed};
     return build_or_nothing(&builder, backbone, taps, size);
 }
 
 pb_status pb_network_outline(const char *backbone, const char *taps, pb_size size, pb_network *network_out) {
-    network_builder builder = {.network = network_out};
+    pb_network_builder builder = {.network = network_out};
     return build_or_nothing(&builder, backbone, taps, size);
 }
 
@@ -334,13 +284,31 @@ void pb_network_free(pb_network *network) {
     *network = (pb_network){0};
 }
 
+/* The places whose tokens layer `layer` reads. */
+static pb_size grid_of(const pb_network *network, int layer) {
+    while (network->layers[layer].operation != PB_OPERATION_TOKENS)
+        layer = network->layers[layer].source;
+    return pb_network_shape(network, network->layers[layer].source).size;
+}
+
 pb_layer_shape pb_network_shape(const pb_network *network, int layer) {
     PB_ASSERT(layer >= -1 && layer < network->layer_count);
     if (layer == -1)
         return (pb_layer_shape){network->size, 3};
     const pb_layer *at = &network->layers[layer];
-    pb_layer_shape shape = pb_network_shape(network, at->source);
-    return (pb_layer_shape){pb_size_over(shape.size, at->stride), at->outputs};
+    pb_size size = pb_network_shape(network, at->source).size;
+    switch (at->operation) {
+    case PB_OPERATION_TOKENS:
+        return (pb_layer_shape){{.width = 1 + size.width * size.height, .height = 1}, at->outputs};
+    case PB_OPERATION_PATCHES:
+        return (pb_layer_shape){grid_of(network, layer), at->outputs};
+    case PB_OPERATION_CONVOLUTION:
+    case PB_OPERATION_MAX_POOL:
+    case PB_OPERATION_LAYER_NORM:
+    case PB_OPERATION_ATTENTION:
+        break;
+    }
+    return (pb_layer_shape){pb_size_over(size, at->stride), at->outputs};
 }
 
 int pb_layer_pad_before(const pb_layer *layer, int length) {

@@ -3,6 +3,10 @@
  * A backbone is a static list of layers with the names of their tensors. Loading it fetches those tensors from whoever has
  * them (a safetensors file, the random floor), folds each batch norm into its convolution, in double precision, and gives a
  * pb_network: plain arrays in host memory, which a device copies into its own form. Nothing here computes features.
+ *
+ * The tokens of a vision transformer are an output of height 1: token t stands at column t, its values are the channels. A linear
+ * layer is then a convolution of one place. What a transformer scales after a linear layer or before the softmax is folded into
+ * weights, likewise in double.
  */
 #ifndef PB_GPU_NETWORK_H
 #define PB_GPU_NETWORK_H
@@ -16,9 +20,30 @@
 
 enum { PB_LAYERS_MAX = 256, PB_BLOCKS_MAX = 32, PB_TAPS_MAX = 8 };
 
-typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATION_RELU6 } pb_activation;
+/* GELU: x (1 + erf(x / sqrt(2))) / 2. */
+typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATION_RELU6, PB_ACTIVATION_GELU } pb_activation;
 
-typedef enum pb_operation { PB_OPERATION_CONVOLUTION, PB_OPERATION_MAX_POOL } pb_operation;
+/* What a layer does with its input x; y is its output.
+ *   CONVOLUTION  y = activation(conv(x, weights) + bias [+ output of layer `residual`]). Square kernel, square stride, zeros over
+ *                the edge. groups is 1 or, for a depthwise layer, inputs == outputs.
+ *   MAX_POOL     the largest value under the kernel, a channel alone: inputs == outputs == groups; what lies over the edge does
+ *                not count
+ *   TOKENS       the places of x, row by row, as tokens 1, 2, ... after the class token 0: y[0] = weights[0],
+ *                y[t] = x[place t - 1] + weights[t]; inputs == outputs
+ *   LAYER_NORM   each place alone: y = (x - m) / sqrt(v + epsilon) * weights + bias, m and v being the mean and the mean squared
+ *                deviation of its channels; inputs == outputs
+ *   ATTENTION    groups is the number of heads, d = outputs / groups channels each; inputs == 3 * outputs: the queries of all
+ *                heads, then their keys, then their values. For each head: y[t] = sum over u of softmax over u (q[t] . k[u]) v[u]
+ *   PATCHES      the other way from TOKENS: all tokens but the class token, in the places where they were; inputs == outputs
+ * Kernel and stride are 1 but for the first two; residual and activation are those of convolutions. */
+typedef enum pb_operation {
+    PB_OPERATION_CONVOLUTION,
+    PB_OPERATION_MAX_POOL,
+    PB_OPERATION_TOKENS,
+    PB_OPERATION_LAYER_NORM,
+    PB_OPERATION_ATTENTION,
+    PB_OPERATION_PATCHES
+} pb_operation;
 
 /* How far a kernel reaches over the edge, along either axis. Either way a length of `in` pixels becomes ceil(in / stride).
  *   SAME       as TensorFlow pads: total = max((ceil(in / stride) - 1) * stride + kernel - in, 0), floor(total / 2) before, the
@@ -26,11 +51,7 @@ typedef enum pb_operation { PB_OPERATION_CONVOLUTION, PB_OPERATION_MAX_POOL } pb
  *   SYMMETRIC  as PyTorch's networks pad: (kernel - 1) / 2 before and after; the kernel is odd */
 typedef enum pb_padding { PB_PADDING_SAME, PB_PADDING_SYMMETRIC } pb_padding;
 
-/* One convolution with its batch norm folded in:
- *   y = activation(conv(x, weights) + bias [+ output of layer `residual`])
- * Square kernel, square stride, zeros over the edge. groups is 1 or, for a depthwise layer, inputs == outputs.
- * Or the largest value under the kernel, a channel alone: no weights, no bias, inputs == outputs == groups, no residual, and what
- * lies over the edge does not count. */
+/* One operation, with whatever is linear after it (or, for queries, before the softmax) folded in. */
 typedef struct pb_layer {
     char name[64];            /* of its weights, for messages */
     pb_operation operation;
@@ -38,10 +59,13 @@ typedef struct pb_layer {
     int kernel, stride, groups;
     pb_padding padding;
     pb_activation activation;
+    double epsilon;           /* of LAYER_NORM */
     int source;               /* layer whose output is the input; -1: the image */
     int residual;             /* layer whose output is added before the activation; -1: none */
-    float *weights;           /* [outputs][inputs / groups][kernel][kernel]; owned by the network; NULL in an outline */
-    float *bias;              /* [outputs]; likewise */
+    int64_t parameters;       /* values of its tensors, as they are before anything is folded */
+    float *weights;           /* CONVOLUTION [outputs][inputs / groups][kernel][kernel], TOKENS [1 + places][outputs], LAYER_NORM
+                               * [outputs]; owned by the network; NULL for the others and in an outline */
+    float *bias;              /* CONVOLUTION and LAYER_NORM [outputs]; likewise */
 } pb_layer;
 
 /* A network cut after its last tap. Created by pb_network_load, released by pb_network_free. */
@@ -76,16 +100,19 @@ PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **tap
 enum { PB_INPUT_LEAST = 32 };
 
 /* Builds the network of `backbone` for the taps in `taps` ("4,10": numbers of blocks, increasing), with tensors from lookup. The
- * blocks of a ResNet are its layers 1 to 4.
- * size: of the input in pixels, each side at least PB_INPUT_LEAST.
- * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or a smaller size; PB_E_INPUT for a
- * missing tensor, a wrong shape (found and expected are named) or a value that is not finite; PB_E_SYSTEM when memory is out.
+ * blocks of a ResNet are its layers 1 to 4. A tap of DINOv2 is the patch tokens after that block and the network's final norm.
+ * size: of the input in pixels, each side at least PB_INPUT_LEAST and, for DINOv2, a multiple of 14. Position embeddings are
+ * interpolated to it (gpu/positions.h).
+ * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or a size that does not suit it (the
+ * nearest that do are named); PB_E_INPUT for a missing tensor, a wrong shape (found and expected are named), a value that is not
+ * finite, or a tensor that only a network of another kind has; PB_E_SYSTEM when memory is out.
  * *network is then empty. Not collective. */
 PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, pb_size size, pb_tensor_lookup lookup, void *context,
                                      pb_network *network_out);
 
-/* As pb_network_load, with seeded random weights: uniform with He's variance 2 / fan-in, batch norm the identity. The floor that
- * real weights must beat: what architecture and preprocessing alone achieve. */
+/* As pb_network_load, with seeded random weights: uniform with He's variance 2 / fan-in, biases 0, norms and scales the identity,
+ * position embeddings with the deviation 0.02 that training begins with, class token 0. The floor that real weights must beat:
+ * what architecture and preprocessing alone achieve. */
 PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed,
                                        pb_network *network_out);
 
@@ -101,7 +128,7 @@ typedef struct pb_backbone_tap {
 typedef struct pb_backbone_info {
     const char *taps;     /* the default; static */
     int side;             /* likewise, pixels */
-    int64_t parameters;   /* weights of convolutions and weights and biases of batch norms, up to the last block */
+    int64_t parameters;   /* values of all tensors up to the last block, but for running means and variances */
     int tap_count;
     pb_backbone_tap all[PB_BLOCKS_MAX];
 } pb_backbone_info;

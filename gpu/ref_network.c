@@ -12,6 +12,8 @@ static double activate(pb_activation activation, double value) {
         return value;
     case PB_ACTIVATION_RELU:
         return value > 0 ? value : 0;
+    case PB_ACTIVATION_GELU:
+        return 0.5 * value * (1 + erf(value * sqrt(0.5)));
     case PB_ACTIVATION_RELU6:
         break;
     }
@@ -50,9 +52,62 @@ static void run_pool(const pb_layer *layer, pb_size size, const float *input, pb
                 *output++ = largest_at(layer, size, input, y * layer->stride - above, x * layer->stride - left, o);
 }
 
+static void run_tokens(const pb_layer *layer, size_t places, const float *input, float *output) {
+    size_t channels = (size_t)layer->outputs;
+    for (size_t i = 0; i < (1 + places) * channels; i++)
+        output[i] = i < channels ? layer->weights[i] : (float)((double)input[i - channels] + (double)layer->weights[i]);
+}
+
+static void run_layer_norm(const pb_layer *layer, size_t places, const float *input, float *output) {
+    int channels = layer->outputs;
+    for (size_t p = 0; p < places; p++, input += channels, output += channels) {
+        double mean = 0, squares = 0;
+        for (int c = 0; c < channels; c++)
+            mean += (double)input[c] / channels;
+        for (int c = 0; c < channels; c++)
+            squares += ((double)input[c] - mean) * ((double)input[c] - mean) / channels;
+        for (int c = 0; c < channels; c++)
+            output[c] = (float)(((double)input[c] - mean) / sqrt(squares + layer->epsilon) * (double)layer->weights[c] +
+                                (double)layer->bias[c]);
+    }
+}
+
+/* What token t takes of each token's value, for the head whose queries begin at channel `first`: share[tokens], of sum 1. */
+static void attend(const pb_layer *layer, size_t tokens, const float *input, size_t t, size_t first, double *share) {
+    size_t inputs = (size_t)layer->inputs, dim = (size_t)(layer->outputs / layer->groups);
+    const float *query = input + t * inputs + first, *key = input + (size_t)layer->outputs + first;
+    double largest = -INFINITY, sum = 0;
+    for (size_t u = 0; u < tokens; u++) {
+        share[u] = 0;
+        for (size_t c = 0; c < dim; c++)
+            share[u] += (double)query[c] * (double)key[u * inputs + c];
+        largest = fmax(largest, share[u]);
+    }
+    for (size_t u = 0; u < tokens; u++) {
+        share[u] = exp(share[u] - largest);
+        sum += share[u];
+    }
+    for (size_t u = 0; u < tokens; u++)
+        share[u] /= sum;
+}
+
+static void run_attention(const pb_layer *layer, size_t tokens, const float *input, double *share, float *output) {
+    size_t inputs = (size_t)layer->inputs, outputs = (size_t)layer->outputs, dim = outputs / (size_t)layer->groups;
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t first = 0; first < outputs; first += dim) {
+            attend(layer, tokens, input, t, first, share);
+            for (size_t c = first; c < first + dim; c++) {
+                double sum = 0;
+                for (size_t u = 0; u < tokens; u++)
+                    sum += share[u] * (double)input[u * inputs + 2 * outputs + c];
+                output[t * outputs + c] = (float)sum;
+            }
+        }
+}
+
 /* input: of `size`, layer->inputs channels; residual: NULL or as output, which is of size `out`. */
-static void run_layer(const pb_layer *layer, pb_size size, const float *input, pb_size out, const float *residual,
-                      float *output) {
+static void run_convolution(const pb_layer *layer, pb_size size, const float *input, pb_size out, const float *residual,
+                            float *output) {
     int above = pb_layer_pad_before(layer, size.height), left = pb_layer_pad_before(layer, size.width);
     size_t at = 0;
     for (int y = 0; y < out.height; y++)
@@ -69,28 +124,55 @@ static void normalise(const pb_network *network, const uint8_t *image, float *ou
         output[i] = ((float)image[i] - network->mean[i % 3]) * network->scale[i % 3];
 }
 
-/* outputs[l + 1] is the output of layer l, outputs[0] the input. */
-static void run_image(const pb_network *network, const uint8_t *image, float *const *outputs) {
-    normalise(network, image, outputs[0]);
-    for (int l = 0; l < network->layer_count; l++) {
-        const pb_layer *layer = &network->layers[l];
-        pb_size size = pb_network_shape(network, layer->source).size, out = pb_network_shape(network, l).size;
-        const float *input = outputs[layer->source + 1], *residual = layer->residual < 0 ? NULL : outputs[layer->residual + 1];
-        if (layer->operation == PB_OPERATION_MAX_POOL)
-            run_pool(layer, size, input, out, outputs[l + 1]);
-        else
-            run_layer(layer, size, input, out, residual, outputs[l + 1]);
+/* outputs[l + 1] is the output of layer l, outputs[0] the input; share: as many values as a layer has places. */
+static void run_layer(const pb_network *network, int l, float *const *outputs, double *share) {
+    const pb_layer *layer = &network->layers[l];
+    pb_size size = pb_network_shape(network, layer->source).size, out = pb_network_shape(network, l).size;
+    const float *input = outputs[layer->source + 1], *residual = layer->residual < 0 ? NULL : outputs[layer->residual + 1];
+    float *output = outputs[l + 1];
+    switch (layer->operation) {
+    case PB_OPERATION_CONVOLUTION:
+        run_convolution(layer, size, input, out, residual, output);
+        break;
+    case PB_OPERATION_MAX_POOL:
+        run_pool(layer, size, input, out, output);
+        break;
+    case PB_OPERATION_TOKENS:
+        run_tokens(layer, pb_size_area(size), input, output);
+        break;
+    case PB_OPERATION_LAYER_NORM:
+        run_layer_norm(layer, pb_size_area(size), input, output);
+        break;
+    case PB_OPERATION_ATTENTION:
+        run_attention(layer, pb_size_area(size), input, share, output);
+        break;
+    case PB_OPERATION_PATCHES:
+        memcpy(output, input + layer->outputs, pb_layer_shape_values(pb_network_shape(network, l)) * sizeof *output);
+        break;
     }
+}
+
+static void run_image(const pb_network *network, const uint8_t *image, float *const *outputs, double *share) {
+    normalise(network, image, outputs[0]);
+    for (int l = 0; l < network->layer_count; l++)
+        run_layer(network, l, outputs, share);
 }
 
 pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, float *const *taps) {
     PB_ASSERT(n >= 0 && network->layer_count <= PB_LAYERS_MAX);
     float *outputs[PB_LAYERS_MAX + 1] = {NULL};
+    double *share = NULL;
+    size_t places = 0;
     pb_status status = pb_ok();
-    for (int l = -1; l < network->layer_count && !pb_failed(&status); l++)
-        status = pb_allocate(&outputs[l + 1], pb_layer_shape_values(pb_network_shape(network, l)), sizeof(float), "activations");
+    for (int l = -1; l < network->layer_count && !pb_failed(&status); l++) {
+        pb_layer_shape shape = pb_network_shape(network, l);
+        places = pb_size_area(shape.size) > places ? pb_size_area(shape.size) : places;
+        status = pb_allocate(&outputs[l + 1], pb_layer_shape_values(shape), sizeof(float), "activations");
+    }
+    if (!pb_failed(&status))
+        status = pb_allocate(&share, places, sizeof *share, "shares of tokens");
     for (int i = 0; i < n && !pb_failed(&status); i++) {
-        run_image(network, images + (size_t)i * pb_layer_shape_values(pb_network_shape(network, -1)), outputs);
+        run_image(network, images + (size_t)i * pb_layer_shape_values(pb_network_shape(network, -1)), outputs, share);
         for (int t = 0; t < network->tap_count; t++) {
             size_t count = pb_layer_shape_values(pb_network_shape(network, network->taps[t]));
             memcpy(taps[t] + (size_t)i * count, outputs[network->taps[t] + 1], count * sizeof(float));
@@ -98,5 +180,6 @@ pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, fl
     }
     for (int l = -1; l < network->layer_count; l++)
         pb_release(&outputs[l + 1]);
+    pb_release(&share);
     return status;
 }

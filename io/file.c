@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { COPY_PIECE = 1 << 16 };
+
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 static pb_status read_fully(const char *path, int descriptor, char *bytes, size_t size) {
@@ -77,19 +79,26 @@ static void parent_folder(const char *path, char folder[PB_PATH_MAX]) {
         snprintf(folder, PB_PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static bool is_folder(const char *path) {
+bool pb_is_folder(const char *path) {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+/* Read-only, or not ours: like a folder without permission, for the user to put right, and no failure of the machine. */
+static pb_status cannot_create(int error, const char *path, const char *what) {
+    if (error == EROFS || error == EPERM)
+        return pb_fail(PB_E_INPUT, "%s: %s: %s", path, what, strerror(error));
+    return pb_fail_errno(error, path, what);
 }
 
 static pb_status create_one(const char *path) {
     if (pb_fault("io.mkdir"))
         return pb_fail_errno(ENOSPC, path, "cannot create the folder");
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && is_folder(path)))
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && pb_is_folder(path)))
         return pb_ok();
     if (errno == EEXIST)
         return pb_fail(PB_E_INPUT, "%s: cannot create the folder: something else stands there", path);
-    return pb_fail_errno(errno, path, "cannot create the folder");
+    return cannot_create(errno, path, "cannot create the folder");
 }
 
 pb_status pb_folder_create(const char *path) {
@@ -98,12 +107,12 @@ pb_status pb_folder_create(const char *path) {
     for (char *slash = strchr(prefix + (prefix[0] == '/'), '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         /* A parent that is there may be one that we could not create (read-only, not ours). */
-        pb_status status = is_folder(prefix) ? pb_ok() : create_one(prefix);
+        pb_status status = pb_is_folder(prefix) ? pb_ok() : create_one(prefix);
         if (pb_failed(&status))
             return status;
         *slash = '/';
     }
-    return is_folder(prefix) ? pb_ok() : create_one(prefix);
+    return pb_is_folder(prefix) ? pb_ok() : create_one(prefix);
 }
 
 /* --- complete or not there -------------------------------------------------------------------------------------- */
@@ -113,17 +122,15 @@ static pb_status create_temporary(const pb_output *output) {
     if (pb_fault("io.create"))
         return pb_fail_errno(ENOSPC, output->final, "cannot create");
     int descriptor = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0 && (errno == EROFS || errno == EPERM))
-        return pb_fail(PB_E_INPUT, "%s: cannot create: %s", output->final, strerror(errno));
     if (descriptor < 0)
-        return pb_fail_errno(errno, output->final, "cannot create");
+        return cannot_create(errno, output->final, "cannot create");
     close(descriptor);
     return pb_ok();
 }
 
 static pb_status begin(pb_output *output, const char *path) {
     PB_TRY(pb_path_join("", path, output->final));
-    if (is_folder(path))
+    if (pb_is_folder(path))
         return pb_fail(PB_E_INPUT, "%s: cannot write: a folder stands there", path);
     int written = snprintf(output->temporary, PB_PATH_MAX, "%s.part-%ld", path, (long)getpid());
     if (written >= PB_PATH_MAX)
@@ -212,11 +219,14 @@ static pb_status write_fully(int descriptor, const char *shown, const char *byte
     return pb_ok();
 }
 
-static pb_status write_temporary(const pb_output *output, const void *bytes, size_t size) {
+/* What writes the content of a file into an open descriptor. */
+typedef pb_status (*fill)(int descriptor, const char *shown, const void *context);
+
+static pb_status write_temporary(const pb_output *output, fill write_content, const void *context) {
     int descriptor = open(output->temporary, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (descriptor < 0)
         return pb_fail_errno(errno, output->final, "cannot open for writing");
-    pb_status status = write_fully(descriptor, output->final, bytes, size);
+    pb_status status = write_content(descriptor, output->final, context);
     int result = close(descriptor); /* some network file systems report a full disk only here */
     if (pb_fault("io.close"))
         result = -1, errno = ENOSPC;
@@ -225,12 +235,59 @@ static pb_status write_temporary(const pb_output *output, const void *bytes, siz
     return status;
 }
 
-pb_status pb_file_write(const char *path, const void *bytes, size_t size) {
+static pb_status write_file(const char *path, fill write_content, const void *context) {
     pb_output output = {0};
     PB_TRY(pb_output_begin(&output, path));
-    pb_status status = write_temporary(&output, bytes, size);
+    pb_status status = write_temporary(&output, write_content, context);
     if (!pb_failed(&status))
         status = pb_output_commit(&output);
     pb_output_abandon(&output);
     return status;
 }
+
+typedef struct memory {
+    const void *bytes;
+    size_t size;
+} memory;
+
+static pb_status write_memory(int descriptor, const char *shown, const void *context) {
+    const memory *content = context;
+    return write_fully(descriptor, shown, content->bytes, content->size);
+}
+
+pb_status pb_file_write(const char *path, const void *bytes, size_t size) {
+    memory content = {bytes, size};
+    return write_file(path, write_memory, &content);
+}
+
+/* A file that is copied: its name and its open descriptor. */
+typedef struct source {
+    const char *path;
+    int descriptor;
+} source;
+
+static pb_status write_pieces(int descriptor, const char *shown, const void *context) {
+    const source *from = context;
+    char piece[COPY_PIECE];
+    for (;;) {
+        ssize_t got = pb_fault("io.read") ? (errno = EIO, -1) : read(from->descriptor, piece, sizeof piece);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return pb_fail_errno(errno, from->path, "cannot read");
+        if (got == 0)
+            return pb_ok();
+        PB_TRY(write_fully(descriptor, shown, piece, (size_t)got));
+    }
+}
+
+pb_status pb_file_copy(const char *from, const char *path) {
+    source content = {from, open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (content.descriptor < 0)
+        return pb_fail_errno(errno, from, "cannot open");
+    pb_status status = write_file(path, write_pieces, &content);
+    close(content.descriptor);
+    return status;
+}
+
+pb_status pb_folder_flush(const char *path) { return flush_to_disk(path, path); }

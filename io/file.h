@@ -52,7 +52,17 @@ void pb_output_abandon(pb_output *output);
 /* Writes a whole small file by begin, write, commit. */
 PB_CHECKED pb_status pb_file_write(const char *path, const void *bytes, size_t size);
 
-/* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there. */
+/* Copies the file `from` to `path` by begin, write, commit, a piece at a time. Errors: those of reading and writing. */
+PB_CHECKED pb_status pb_file_copy(const char *from, const char *path);
+
+/* Whether a folder stands at `path`. */
+bool pb_is_folder(const char *path);
+
+/* Flushes the folder `path` itself, that is, the names in it, to the disk. */
+PB_CHECKED pb_status pb_folder_flush(const char *path);
+
+/* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there, or what is above it is
+ * missing rights or read-only. */
 PB_CHECKED pb_status pb_folder_create(const char *path);
 
 /* "folder/name" into joined (PB_PATH_MAX bytes); an absolute name is taken as it is. Errors: PB_E_INPUT when too long. */

@@ -7,12 +7,14 @@
 
 /* The number of rows is known only after a first look. The hash brackets the reading, so that a bank that is replaced meanwhile
  * is noticed. */
-static pb_status read_rows(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows, char *sha256) {
+static pb_status read_rows(const pb_bank_choice *choice, bool whole, pb_bank *bank, uint64_t *rows, char *sha256) {
+    const pb_job *job = &choice->job;
     const char *file = job->options->bank;
     char sha256_after[PB_SHA256_TEXT];
     pb_bank head = {0};
     uint64_t rows_after;
     PB_TRY(pb_sha256_file(file, sha256));
+    PB_TRY(pb_bank_choice_check(choice, sha256));
     PB_TRY(pb_bank_read(file, 0, 0, &head, rows));
     pb_bank_free(&head);
     if (*rows == 0)
@@ -23,8 +25,9 @@ static pb_status read_rows(const pb_job *job, bool whole, pb_bank *bank, uint64_
     return strcmp(sha256, sha256_after) == 0 ? pb_ok() : pb_fail(PB_E_INPUT, "%s: changed while it was read", file);
 }
 
-pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows, char sha256[PB_SHA256_TEXT]) {
-    pb_status status = pb_agree(job->comm, read_rows(job, whole, bank, rows, sha256));
+pb_status pb_bank_fit_read(const pb_bank_choice *choice, bool whole, pb_bank *bank, uint64_t *rows, char sha256[PB_SHA256_TEXT]) {
+    const pb_job *job = &choice->job;
+    pb_status status = pb_agree(job->comm, read_rows(choice, whole, bank, rows, sha256));
     return pb_failed(&status) ? status : pb_agree_equal(job->comm, sha256, job->options->bank);
 }
 

@@ -5,11 +5,13 @@
 
 #include "io/bank_file.h"
 #include "io/hash.h"
+#include "jobs/bank_choice.h"
 #include "jobs/setup.h"
 
-/* Collective. Reads this rank's shard of the bank of --bank, rows by pb_partition, or all of it. *rows: in the file, at least
- * one. sha256: of the file. Errors, agreed: pb_bank_read's; PB_E_INPUT when it has no rows or the ranks see different files. */
-PB_CHECKED pb_status pb_bank_fit_read(const pb_job *job, bool whole, pb_bank *bank, uint64_t *rows,
+/* Collective. Reads this rank's shard of the chosen bank, rows by pb_partition, or all of it. *rows: in the file, at least one.
+ * sha256: of the file. Errors, agreed: pb_bank_read's; PB_E_INPUT when it has no rows, the ranks see different files, or it is
+ * not the file that was published as this version. */
+PB_CHECKED pb_status pb_bank_fit_read(const pb_bank_choice *choice, bool whole, pb_bank *bank, uint64_t *rows,
                                       char sha256[PB_SHA256_TEXT]);
 
 /* Collective. Opens archive, weights, device and pipeline so that features are made as the bank's were: its attributes say how.

@@ -307,7 +307,7 @@ static pb_status write_json(const bench *b, const figures *total) {
 static pb_status answer(const bench *b) {
     const char *json = b->job->options->json;
     figures total = sum(b);
-    if (!json || strcmp(json, "-") != 0)
+    if (!pb_json_only(json))
         print_table(b, &total);
     return json ? write_json(b, &total) : pb_ok();
 }

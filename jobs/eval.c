@@ -2,108 +2,32 @@
  * whole of it is a sort of the image scores. */
 #include "base/log.h"
 #include "base/memory.h"
-#include "coreset/metrics.h"
-#include "io/file.h"
-#include "io/results_file.h"
+#include "jobs/figures.h"
 #include "jobs/job.h"
 #include "jobs/json.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* The labelled and scored images of one class (or of all), ready for coreset/metrics.h. */
-typedef struct sample {
-    size_t count;
-    double *score;
-    double *brightness[PB_BRIGHTNESS_STATS];
-    bool *defective;
-    int64_t *group; /* only when the groups are needed */
-    uint64_t defects, unlabelled, unscored;
-} sample;
-
-static void sample_free(sample *chosen) {
-    pb_release(&chosen->score);
-    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
-        pb_release(&chosen->brightness[k]);
-    pb_release(&chosen->defective);
-    pb_release(&chosen->group);
-}
-
-static pb_status parse_group(const pb_results *results, size_t i, int64_t *group) {
-    const char *text = results->groups[i];
-    char *end;
-    errno = 0;
-    *group = strtoll(text, &end, 10);
-    if (end == text || *end != '\0')
-        return pb_fail(PB_E_INPUT, "%s: group \"%s\" is not a whole number, which --pairs-within needs", results->paths[i], text);
-    if (errno == ERANGE)
-        return pb_fail(PB_E_INPUT,
-                       "%s: group \"%s\" is too large a number for --pairs-within, which takes %" PRId64 " to %" PRId64,
-                       results->paths[i], text, INT64_MIN, INT64_MAX);
-    return pb_ok();
-}
-
-static pb_status add(const pb_results *results, size_t i, sample *chosen) {
-    if (results->label[i] == PB_LABEL_UNKNOWN) {
-        chosen->unlabelled++;
-        return pb_ok();
-    }
-    if (isnan(results->score[i])) {
-        chosen->unscored++;
-        return pb_ok();
-    }
-    size_t at = chosen->count++;
-    chosen->score[at] = results->score[i];
-    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
-        chosen->brightness[k][at] = results->brightness[i][k];
-    chosen->defective[at] = results->label[i] == PB_LABEL_DEFECTIVE;
-    chosen->defects += chosen->defective[at];
-    return chosen->group ? parse_group(results, i, &chosen->group[at]) : pb_ok();
-}
-
-/* class NULL: all images. */
-static pb_status choose(const pb_results *results, const char *class, bool groups, sample *chosen) {
-    size_t images = (size_t)results->images;
-    *chosen = (sample){0};
-    PB_TRY(pb_allocate(&chosen->score, images, sizeof *chosen->score, "scores"));
-    for (int k = 0; k < PB_BRIGHTNESS_STATS; k++)
-        PB_TRY(pb_allocate(&chosen->brightness[k], images, sizeof *chosen->brightness[k], "scores"));
-    PB_TRY(pb_allocate(&chosen->defective, images, sizeof *chosen->defective, "labels"));
-    if (groups)
-        PB_TRY(pb_allocate(&chosen->group, images, sizeof *chosen->group, "groups"));
-    for (size_t i = 0; i < images; i++)
-        if (!class || strcmp(class, results->classes[i]) == 0)
-            PB_TRY(add(results, i, chosen));
-    return pb_ok();
-}
-
-/* The AUROC of one score: over all pairs, or, for within >= 0, over near pairs, which *pairs then counts. */
-static pb_status auroc_of(const sample *chosen, const double *score, int64_t within, double *auroc, uint64_t *pairs) {
-    return within < 0 ? pb_auroc(score, chosen->defective, chosen->count, auroc)
-                      : pb_auroc_near_pairs(score, chosen->defective, chosen->group, chosen->count, within, auroc, pairs);
-}
-
 /* The floor: the best that a single grey statistic achieves when statistic and direction are chosen with the labels in hand. */
-static pb_status floor_of(const sample *chosen, int64_t within, double *floor_auroc) {
+static pb_status floor_of(const pb_sample *chosen, int64_t within, double *floor_auroc) {
     uint64_t pairs;
     *floor_auroc = 0;
     for (int k = 0; k < PB_BRIGHTNESS_STATS; k++) {
         double auroc;
-        PB_TRY(auroc_of(chosen, chosen->brightness[k], within, &auroc, &pairs));
+        PB_TRY(pb_sample_auroc(chosen, chosen->brightness[k], within, &auroc, &pairs));
         *floor_auroc = fmax(*floor_auroc, fmax(auroc, 1 - auroc));
     }
     return pb_ok();
 }
 
 /* Where a class has no near pair its other figures are still an answer; of all images it is an error. */
-static pb_status put_near_pairs(const sample *chosen, int64_t within, const char *class, json_t *row) {
+static pb_status put_near_pairs(const pb_sample *chosen, int64_t within, const char *class, json_t *row) {
     double auroc, floor_auroc;
     uint64_t pairs;
-    pb_status status = auroc_of(chosen, chosen->score, within, &auroc, &pairs);
+    pb_status status = pb_sample_auroc(chosen, chosen->score, within, &auroc, &pairs);
     if (class && status.code == PB_E_INPUT && pairs == 0) {
         pb_log(PB_LOG_WARN, "near-pairs-left-out", "class=\"%s\" reason=\"%s\"", class, status.message);
         return pb_ok();
@@ -120,11 +44,11 @@ static pb_status put_near_pairs(const sample *chosen, int64_t within, const char
 
 /* One row of the answer: the figures of one class, or of all images when class is NULL. */
 static pb_status measure(const pb_results *results, const char *class, int64_t within, json_t *row) {
-    sample chosen;
+    pb_sample chosen;
     double auroc = NAN, floor_auroc = NAN;
-    pb_status status = choose(results, class, within >= 0, &chosen);
+    pb_status status = pb_sample_choose(results, class, within >= 0, &chosen);
     if (!pb_failed(&status))
-        status = auroc_of(&chosen, chosen.score, -1, &auroc, NULL);
+        status = pb_sample_auroc(&chosen, chosen.score, -1, &auroc, NULL);
     if (!pb_failed(&status))
         status = floor_of(&chosen, -1, &floor_auroc);
     if (!pb_failed(&status)) {
@@ -138,7 +62,7 @@ static pb_status measure(const pb_results *results, const char *class, int64_t w
         if (within >= 0)
             status = put_near_pairs(&chosen, within, class, row);
     }
-    sample_free(&chosen);
+    pb_sample_free(&chosen);
     return status;
 }
 
@@ -218,14 +142,11 @@ static pb_status measure_all(const pb_results *results, const pb_job_options *op
 }
 
 static pb_status evaluate(const pb_job_options *options) {
-    char path[PB_PATH_MAX];
     pb_results results;
-    PB_TRY(pb_path_join(options->results, "results.h5", path));
-    PB_TRY(pb_results_read(path, &results));
+    PB_TRY(pb_results_of_folder(options->results, &results));
     json_t *answer = json_object();
     pb_status status = measure_all(&results, options, answer);
-    bool json_only = options->json && strcmp(options->json, "-") == 0;
-    if (!pb_failed(&status) && !json_only)
+    if (!pb_failed(&status) && !pb_json_only(options->json))
         print_table(answer, options->pairs_within);
     if (!pb_failed(&status) && options->json)
         status = pb_json_write(answer, options->json);

@@ -1,8 +1,8 @@
 /* info.c: what is in a file, in words. Rank 0 looks; the others wait. */
 #include "io/archive.h"
 #include "io/bank_file.h"
-#include "io/file.h"
-#include "io/results_file.h"
+#include "jobs/bank_choice.h"
+#include "jobs/figures.h"
 #include "jobs/job.h"
 
 #include <inttypes.h>
@@ -64,9 +64,12 @@ static pb_status describe_archive(const char *folder) {
     return status;
 }
 
-static pb_status describe_bank(const char *path) {
+static pb_status describe_bank(const pb_job *job) {
+    pb_bank_choice choice;
     pb_bank bank = {0};
     uint64_t rows;
+    PB_TRY(pb_bank_choose_alone(job, &choice));
+    const char *path = choice.options.bank;
     PB_TRY(pb_bank_read(path, 0, 0, &bank, &rows));
     printf("memory bank %s\n  %" PRIu64 " rows of %d values\n", path, rows, bank.dim);
     print_attributes(&bank.attributes);
@@ -75,10 +78,8 @@ static pb_status describe_bank(const char *path) {
 }
 
 static pb_status describe_results(const char *folder) {
-    char path[PB_PATH_MAX];
     pb_results results;
-    PB_TRY(pb_path_join(folder, "results.h5", path));
-    PB_TRY(pb_results_read(path, &results));
+    PB_TRY(pb_results_of_folder(folder, &results));
     printf("results %s\n  %" PRIu64 " images, patch maps %d wide and %d high\n", folder, results.images, results.grid.width,
            results.grid.height);
     print_attributes(&results.attributes);
@@ -86,15 +87,16 @@ static pb_status describe_results(const char *folder) {
     return pb_ok();
 }
 
-static pb_status describe(const pb_job_options *options) {
+static pb_status describe(const pb_job *job) {
+    const pb_job_options *options = job->options;
     int given = !!options->archive + !!options->bank + !!options->results;
     if (given != 1)
         return pb_fail(PB_E_USAGE, "give one of --archive FOLDER, --bank FILE, --results FOLDER");
     return options->archive ? describe_archive(options->archive)
-           : options->bank  ? describe_bank(options->bank)
+           : options->bank  ? describe_bank(job)
                             : describe_results(options->results);
 }
 
 pb_status pb_job_info(const pb_job *job) {
-    return pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? describe(job->options) : pb_ok());
+    return pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? describe(job) : pb_ok());
 }

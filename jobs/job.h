@@ -1,7 +1,7 @@
 /* job.h: what a job is, and the one list of them.
  *
- * `patchbank JOB --options` runs one job on all ranks. Every job function is collective over job->comm and returns the same
- * status on every rank; only main.c turns it into an exit code.
+ * `patchbank JOB --options` (JOB is one word or two: `bank publish`) runs one job on all ranks. Every job function is collective
+ * over job->comm and returns the same status on every rank; only main.c turns it into an exit code.
  */
 #ifndef PB_JOBS_JOB_H
 #define PB_JOBS_JOB_H
@@ -10,29 +10,36 @@
 #include "jobs/options_table.h"
 #include "mpi/comm.h"
 
-/* The jobs, in the order of a user's work: name, the word that must follow it on the command line ("": none), one line for the
- * help. */
-#define PB_JOBS(X)                                                                                              \
-    X(pack, "", "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")                   \
-    X(info, "", "describe an archive, a memory bank or results")                                                \
-    X(verify, "", "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
-    X(train, "", "extract patch features of the training images and select the memory bank")                    \
-    X(score, "", "score images by the distance of their patches to the memory bank")                            \
-    X(eval, "", "image AUROC of scores against labels, beside the brightness floor")                            \
-    X(bench, "extract", "measure extraction: reading, decoding and the network alone, and archive to features")
+/* The jobs, in the order of a user's work: name in C, name on the command line (one word, or two parted by a blank), one line for
+ * the help. A name of two words is a job like any other, with options of its own. */
+#define PB_JOBS(X)                                                                                                    \
+    X(pack, "pack", "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")                     \
+    X(info, "info", "describe an archive, a memory bank or results")                                                  \
+    X(verify, "verify", "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
+    X(train, "train", "extract patch features of the training images and select the memory bank")                     \
+    X(score, "score", "score images by the distance of their patches to the memory bank")                             \
+    X(eval, "eval", "image AUROC of scores against labels, beside the brightness floor")                              \
+    X(bank_list, "bank list", "the versions of a bank in a bank store")                                               \
+    X(bank_publish, "bank publish", "make a bank the current version, if the gate lets it: 0 published, 1 refused")   \
+    X(bank_rollback, "bank rollback", "make an earlier version current again")                                        \
+    X(bank_gc, "bank gc", "remove old versions that nobody can still be reading")                                     \
+    X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                              \
+    X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")
 
 enum {
-#define PB_JOB_NUMBER(name, word, summary) pb_job_number_##name,
+#define PB_JOB_NUMBER(name, words, summary) pb_job_number_##name,
     PB_JOBS(PB_JOB_NUMBER)
 #undef PB_JOB_NUMBER
+    PB_JOB_COUNT
 };
+_Static_assert(PB_JOB_COUNT <= 30, "a job is a bit of a 32-bit set");
 
 /* Bits for the option table. */
 enum {
-#define PB_JOB_BIT(name, word, summary) PB_JOB_##name = 1 << pb_job_number_##name,
+#define PB_JOB_BIT(name, words, summary) PB_JOB_##name = 1 << pb_job_number_##name,
     PB_JOBS(PB_JOB_BIT)
 #undef PB_JOB_BIT
-    PB_JOB_ALL = 0xFFFF
+    PB_JOB_ALL = (1 << PB_JOB_COUNT) - 1
 };
 
 /* What a job function is given. Everything is borrowed. */
@@ -42,8 +49,8 @@ typedef struct pb_job {
     const pb_job_options *options;
 } pb_job;
 
-/* Collective, each in its own file. */
-#define PB_JOB_FUNCTION(name, word, summary) pb_status pb_job_##name(const pb_job *job);
+/* Collective, each in its own file (the small ones of one first word share it). */
+#define PB_JOB_FUNCTION(name, words, summary) pb_status pb_job_##name(const pb_job *job);
 PB_JOBS(PB_JOB_FUNCTION)
 #undef PB_JOB_FUNCTION
 

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool pb_json_only(const char *path) { return path && strcmp(path, "-") == 0; }
+
 pb_status pb_json_write(const json_t *answer, const char *path) {
     char *text = json_dumps(answer, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (!text)
         return pb_fail(PB_E_SYSTEM, "out of memory for the figures as JSON");
     pb_status status = pb_ok();
-    if (strcmp(path, "-") == 0)
+    if (pb_json_only(path))
         puts(text);
     else
         status = pb_file_write(path, text, strlen(text));

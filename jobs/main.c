@@ -14,19 +14,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct job_entry {
-    const char *name, *word, *summary; /* word: what must follow the name, "": nothing */
+    const char *name, *summary;
     uint32_t bit;
     pb_status (*run)(const pb_job *job);
 } job_entry;
 
 static const job_entry JOBS[] = {
-#define JOB_ENTRY(name, word, summary) {#name, word, summary, PB_JOB_##name, pb_job_##name},
+#define JOB_ENTRY(name, words, summary) {words, summary, PB_JOB_##name, pb_job_##name},
     PB_JOBS(JOB_ENTRY)
 #undef JOB_ENTRY
 };
-enum { JOB_COUNT = sizeof JOBS / sizeof JOBS[0] };
 
 static void print_exit_codes(FILE *out) {
     fprintf(out, "\nExit codes:\n");
@@ -38,8 +38,8 @@ static void print_exit_codes(FILE *out) {
 static void print_usage(FILE *out) {
     fprintf(out, "patchbank: finds defects in images the PatchCore way, on any number of MPI ranks\n\n"
                  "usage: [mpiexec -n RANKS] patchbank JOB --OPTION VALUE ...\n\nJobs:\n");
-    for (int i = 0; i < JOB_COUNT; i++)
-        fprintf(out, "  %-8s %s\n", JOBS[i].name, JOBS[i].summary);
+    for (int i = 0; i < PB_JOB_COUNT; i++)
+        fprintf(out, "  %-13s %s\n", JOBS[i].name, JOBS[i].summary);
     fprintf(out, "\n  patchbank JOB --help   the options of a job\n"
                  "  patchbank options      all options, as Markdown\n"
                  "  patchbank backbones    the feature networks: a line for each block that can be a tap\n"
@@ -54,7 +54,7 @@ static void print_usage(FILE *out) {
 static void print_job_help(const job_entry *entry, FILE *out) {
     size_t rows;
     const pb_option *table = pb_option_rows(&rows);
-    fprintf(out, "patchbank %s%s%s: %s\n\n", entry->name, entry->word[0] ? " " : "", entry->word, entry->summary);
+    fprintf(out, "patchbank %s: %s\n\n", entry->name, entry->summary);
     pb_options_help(table, rows, entry->bit, out);
     print_exit_codes(out);
 }
@@ -63,8 +63,8 @@ static void print_all_options(FILE *out) {
     size_t rows;
     const pb_option *table = pb_option_rows(&rows);
     fprintf(out, "# Options\n\nMade from `jobs/options.def` by `patchbank options`; a test compares.\n");
-    for (int i = 0; i < JOB_COUNT; i++) {
-        fprintf(out, "\n## patchbank %s%s%s\n\n%s.\n\n", JOBS[i].name, JOBS[i].word[0] ? " " : "", JOBS[i].word, JOBS[i].summary);
+    for (int i = 0; i < PB_JOB_COUNT; i++) {
+        fprintf(out, "\n## patchbank %s\n\n%s.\n\n", JOBS[i].name, JOBS[i].summary);
         pb_options_markdown(table, rows, JOBS[i].bit, out);
     }
 }
@@ -90,16 +90,67 @@ static void print_devices(FILE *out) {
     pb_device_each(print_device, out);
 }
 
-static const job_entry *find_job(const char *name) {
-    for (int i = 0; i < JOB_COUNT; i++)
-        if (strcmp(JOBS[i].name, name) == 0)
+/* Whether argv[1], or argv[1] and argv[2], are the job's name. *words: how many words that is. */
+static bool is_named(const job_entry *entry, int argc, char **argv, int *words) {
+    size_t first = strcspn(entry->name, " ");
+    bool two = entry->name[first] != '\0';
+    *words = two ? 2 : 1;
+    return argc > *words && strlen(argv[1]) == first && strncmp(argv[1], entry->name, first) == 0 &&
+           (!two || strcmp(argv[2], entry->name + first + 1) == 0);
+}
+
+/* The job that the first words name, NULL when they name none. */
+static const job_entry *find_job(int argc, char **argv, int *words) {
+    for (int i = 0; i < PB_JOB_COUNT; i++)
+        if (is_named(&JOBS[i], argc, argv, words))
             return &JOBS[i];
     return NULL;
+}
+
+/* Whether `word` is the first of the two words of this job's name. */
+static bool is_first_of_two(const job_entry *entry, const char *word) {
+    size_t length = strlen(word);
+    return length > 0 && strncmp(entry->name, word, length) == 0 && entry->name[length] == ' ';
+}
+
+static bool has_second_words(const char *first) {
+    int i = 0;
+    while (i < PB_JOB_COUNT && !is_first_of_two(&JOBS[i], first))
+        i++;
+    return i < PB_JOB_COUNT;
+}
+
+static void print_second_words(const char *first, FILE *out) {
+    fprintf(out, "patchbank %s: needs a second word\n\n", first);
+    for (int i = 0; i < PB_JOB_COUNT; i++)
+        if (is_first_of_two(&JOBS[i], first))
+            fprintf(out, "  %-13s %s\n", JOBS[i].name, JOBS[i].summary);
+}
+
+/* The second words that `first` can have, as "a, b, c". */
+static void list_second_words(const char *first, char *list, size_t size) {
+    size_t used = 0;
+    list[0] = '\0';
+    for (int i = 0; i < PB_JOB_COUNT; i++)
+        if (is_first_of_two(&JOBS[i], first) && used < size)
+            used += (size_t)snprintf(list + used, size - used, "%s%s", used ? ", " : "", strchr(JOBS[i].name, ' ') + 1);
+}
+
+static pb_status no_such_job(int argc, char **argv) {
+    char list[256];
+    if (!has_second_words(argv[1]))
+        return pb_fail(PB_E_USAGE, "%s: no such job; patchbank --help lists them", argv[1]);
+    list_second_words(argv[1], list, sizeof list);
+    if (argc < 3 || argv[2][0] == '-')
+        return pb_fail(PB_E_USAGE, "%s: needs a second word: %s", argv[1], list);
+    return pb_fail(PB_E_USAGE, "%s %s: no such job; %s has %s", argv[1], argv[2], argv[1], list);
 }
 
 /* Answers that need no ranks. False: it is a job. */
 static bool answer_at_once(int argc, char **argv, pb_status *status) {
     const char *word = argc > 1 ? argv[1] : "";
+    int words;
+    const job_entry *entry = find_job(argc, argv, &words);
     if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0 || strcmp(word, "-h") == 0)
         print_usage(stdout);
     else if (strcmp(word, "--version") == 0)
@@ -110,8 +161,10 @@ static bool answer_at_once(int argc, char **argv, pb_status *status) {
         *status = print_backbones(stdout);
     else if (strcmp(word, "devices") == 0)
         print_devices(stdout);
-    else if (argc == 3 && strcmp(argv[2], "--help") == 0 && find_job(word))
-        print_job_help(find_job(word), stdout);
+    else if (entry && argc == words + 2 && strcmp(argv[words + 1], "--help") == 0)
+        print_job_help(entry, stdout);
+    else if (argc == 3 && strcmp(argv[2], "--help") == 0 && has_second_words(word))
+        print_second_words(word, stdout);
     else
         return false;
     return true;
@@ -124,27 +177,17 @@ static pb_log_level level_of(const char *name) {
 /* A script's unset variable gives no word, or an empty one. That must not read as done. */
 static bool names_no_job(int argc, char **argv) { return argc < 2 || argv[1][0] == '\0'; }
 
-/* Checks the word that must follow the job's name. *words: how many there are with it. */
-static pb_status check_word(const job_entry *entry, int argc, char **argv, int *words) {
-    *words = entry->word[0] ? 2 : 1;
-    if (*words == 1 || (argc > 2 && strcmp(argv[2], entry->word) == 0))
-        return pb_ok();
-    const char *given = argc > 2 ? argv[2] : "nothing";
-    return pb_fail(PB_E_USAGE, "%s: is followed by one of: %s; here by %s", entry->name, entry->word, given);
-}
-
-/* Everything before the job that can go wrong on one rank. argv[1] is the job's name. */
+/* Everything before the job that can go wrong on one rank. */
 static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry **entry, pb_job_options *options, bool *help) {
     size_t rows;
-    int words;
     const pb_option *table = pb_option_rows(&rows);
     if (names_no_job(argc, argv))
         return pb_fail(PB_E_USAGE, "no job is given; patchbank --help lists them");
-    *entry = find_job(argv[1]);
+    int words;
+    *entry = find_job(argc, argv, &words);
     if (!*entry)
-        return pb_fail(PB_E_USAGE, "%s: no such job; patchbank --help lists them", argv[1]);
+        return no_such_job(argc, argv);
     pb_log_setup(pb_comm_rank(comm), (*entry)->name, PB_LOG_INFO);
-    PB_TRY(check_word(*entry, argc, argv, &words));
     PB_TRY(pb_options_parse(table, rows, (*entry)->bit, argc - words, argv + words, options, help));
     pb_log_setup(pb_comm_rank(comm), (*entry)->name, level_of(options->log_level));
     pb_comm_watchdog(comm, options->watchdog);
@@ -179,6 +222,14 @@ static int flush_answers(int code) {
     return code == PB_OK ? PB_E_SYSTEM : code;
 }
 
+/* The threads of OpenMP wait for work by spinning, for milliseconds, on cores that the decoders need then (docs/PERFORMANCE.md,
+ * "The pipeline"). libgomp reads how they shall wait when it is loaded, before main; hence the program begins once more, unless
+ * the user has said what is wanted. Where it cannot, threads spin: slower, not wrong. */
+static void wait_without_spinning(char **argv) {
+    if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT") && setenv("OMP_WAIT_POLICY", "passive", 1) == 0)
+        execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
     pb_status status = pb_ok();
     pb_device_plugin_path(getenv("PATCHBANK_CUDA_PLUGIN"));
@@ -188,6 +239,7 @@ int main(int argc, char **argv) {
             pb_log_failure(&status, -1);
         return flush_answers(status.code);
     }
+    wait_without_spinning(argv);
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write(2), met like a full disk */
     pb_comm *comm;
     status = pb_comm_create(&argc, &argv, &comm);

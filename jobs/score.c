@@ -5,6 +5,7 @@
 #include "coreset/search.h"
 #include "io/file.h"
 #include "io/results_file.h"
+#include "jobs/bank_choice.h"
 #include "jobs/bank_fit.h"
 #include "jobs/provenance.h"
 #include "mpi/partition.h"
@@ -22,7 +23,8 @@ typedef struct verdict {
 
 /* The state of one scoring, on one rank. Zeroed it is empty. */
 typedef struct scoring {
-    const pb_job *job;
+    const pb_bank_choice *choice;
+    const pb_job *job; /* the choice's */
     pb_bank bank; /* this rank's shard, its features until they are in `search` */
     uint64_t bank_rows;
     char bank_sha256[PB_SHA256_TEXT];
@@ -57,7 +59,7 @@ static void scoring_free(scoring *s) {
 
 /* Collective. */
 static pb_status open_all(scoring *s) {
-    pb_status status = pb_bank_fit_read(s->job, false, &s->bank, &s->bank_rows, s->bank_sha256);
+    pb_status status = pb_bank_fit_read(s->choice, false, &s->bank, &s->bank_rows, s->bank_sha256);
     if (!pb_failed(&status))
         status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), &s->setup);
     if (!pb_failed(&status))
@@ -120,6 +122,8 @@ static pb_status describe(const scoring *s, pb_attributes *attributes) {
         PB_TRY(pb_attributes_set(attributes, name, s->bank.attributes.values[i]));
     }
     PB_TRY(pb_attributes_set(attributes, "bank_sha256", s->bank_sha256));
+    if (*s->choice->version.name)
+        PB_TRY(pb_attributes_set(attributes, "bank_version", s->choice->version.name));
     PB_TRY(pb_attributes_set(attributes, "archive_sha256", pb_archive_sha256(s->setup.archive)));
     return pb_provenance(s->job, attributes);
 }
@@ -296,8 +300,10 @@ static pb_status publish(scoring *s) {
     return pb_results_publish(&s->writer, csv, s->paths, s->bank_rows);
 }
 
-pb_status pb_job_score(const pb_job *job) {
-    scoring s = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
+/* Collective. */
+static pb_status score(const pb_bank_choice *choice) {
+    const pb_job *job = &choice->job;
+    scoring s = {.choice = choice, .job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     bool writes = pb_comm_rank(job->comm) == 0;
     pb_status status = open_all(&s);
     if (!pb_failed(&status))
@@ -316,4 +322,10 @@ pb_status pb_job_score(const pb_job *job) {
         pb_log_once(PB_LOG_INFO, "results", "folder=\"%s\"", job->options->results);
     scoring_free(&s);
     return status;
+}
+
+pb_status pb_job_score(const pb_job *job) {
+    pb_bank_choice choice;
+    pb_status status = pb_bank_choose(job, &choice);
+    return pb_failed(&status) ? status : score(&choice);
 }

@@ -16,7 +16,8 @@
 
 /* One rank's state. Zeroed it is empty. */
 typedef struct verification {
-    const pb_job *job;
+    const pb_bank_choice *choice;
+    const pb_job *job; /* the choice's */
     pb_bank bank; /* all of it */
     pb_setup setup;
     pb_projection *projection;
@@ -106,7 +107,7 @@ static pb_status open_all(verification *v) {
     float *shard = NULL;
     if (!v->job->options->weights) /* the same on every rank */
         return pb_fail(PB_E_USAGE, "--weights FILE is missing: a bank is verified with them");
-    pb_status status = pb_bank_fit_read(v->job, true, &v->bank, &rows, sha256);
+    pb_status status = pb_bank_fit_read(v->choice, true, &v->bank, &rows, sha256);
     if (!pb_failed(&status))
         status = pb_bank_fit_open(v->job, &v->bank, PB_WHICH_TRAIN, &v->setup);
     if (!pb_failed(&status))
@@ -226,8 +227,11 @@ static pb_status judge(const verification *v) {
     return sound ? pb_ok() : pb_fail(PB_E_NO, "%s: is not what it says", file);
 }
 
-pb_status pb_verify_bank(const pb_job *job) {
-    verification v = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
+pb_status pb_verify_bank(const pb_job *given) {
+    pb_bank_choice choice;
+    PB_TRY(pb_bank_choose(given, &choice)); /* agreed */
+    verification v = {
+        .choice = &choice, .job = &choice.job, .rejects = pb_rejects_begin((uint64_t)given->options->max_bad)};
     pb_status status = open_all(&v);
     if (!pb_failed(&status))
         status = verify_all(&v);

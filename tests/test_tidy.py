@@ -126,7 +126,7 @@ FAULTS = (
     ("outside-headers", "<mpi.h> only in mpi/", append("io/read.c", "#include <mpi.h>\n")),
     ("outside-headers", "<mpi.h> only in mpi/", append("tests/io/test_read.c", "#include <mpi.h>\n")),
     ("outside-headers", "<hdf5.h> only in io/", append("jobs/main.c", "#include <hdf5.h>\n")),
-    ("outside-headers", "gpu/cpu_network.c", append("io/read.c", "#include <oneapi/dnnl/dnnl.h>\n")),
+    ("outside-headers", "gpu/cpu_network", append("io/read.c", "#include <oneapi/dnnl/dnnl.h>\n")),
     ("outside-headers", "<cuda_runtime.h> only in gpu/cuda/", append("io/read.c", "#include <cuda_runtime.h>\n")),
     ("outside-headers", "io/, jobs/", append("base/sum.c", "#include <jansson.h>\n")),
     ("outside-headers", "<png.h>", append("base/sum.c", "#include <png.h>\n")),

@@ -3,7 +3,10 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void arm(const char *specification, int rank) {
     pb_status status = pb_fault_arm(specification, rank);
@@ -59,13 +62,47 @@ Test(fault, other_forms_are_refused) {
     static const char *const WRONG[] = {
         "@1", ":1", "io.write@", "io.write@x", "io.write:2", "io.write@1:", "io.write@1:0", "A", "io write", "io.write ",
         " io.write", "io.write@-1", "io.write@1:-1", "io.write@1:2:3", "x@1 2", "x@1:2x", "x@1x", "x@99999999999999",
-        "x@1:99999999999999", "a_name_of_more_than_sixty_three_characters_that_no_point_can_ever_have_had"};
+        "x@1:99999999999999", "x!", "x!halt", "x!kill ", "x@1!killed", "x!kill@1", "!kill",
+        "a_name_of_more_than_sixty_three_characters_that_no_point_can_ever_have_had"};
     for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
         pb_status status = pb_fault_arm(WRONG[i], 1);
         cr_assert_eq(status.code, PB_E_USAGE, "\"%s\"", WRONG[i]);
         cr_assert_not_null(strstr(status.message, WRONG[i]));
     }
     cr_assert_not(pb_fault("x"), "a refused text arms nothing");
+}
+
+/* A process that passes the point three times and then leaves with `expected`. */
+static pid_t passes(const char *specification, int expected) {
+    pid_t child = fork();
+    if (child == 0) {
+        arm(specification, 0);
+        bool failed = false;
+        for (int i = 0; i < 3; i++)
+            failed |= pb_fault("base.point");
+        _exit(failed ? 99 : expected);
+    }
+    return child;
+}
+
+Test(fault, kills_the_process) {
+    int end;
+    pid_t child = passes("base.point@0:3!kill", 1);
+    cr_assert_eq(waitpid(child, &end, 0), child);
+    cr_assert(WIFSIGNALED(end) && WTERMSIG(end) == SIGKILL);
+    child = passes("base.point@0:4!kill", 5);
+    cr_assert_eq(waitpid(child, &end, 0), child);
+    cr_assert(WIFEXITED(end) && WEXITSTATUS(end) == 5, "before its turn");
+}
+
+Test(fault, stops_the_process_which_goes_on_unharmed) {
+    int end;
+    pid_t child = passes("base.point!stop", 5);
+    cr_assert_eq(waitpid(child, &end, WUNTRACED), child);
+    cr_assert(WIFSTOPPED(end) && WSTOPSIG(end) == SIGSTOP);
+    cr_assert_eq(kill(child, SIGCONT), 0);
+    cr_assert_eq(waitpid(child, &end, 0), child);
+    cr_assert(WIFEXITED(end) && WEXITSTATUS(end) == 5);
 }
 
 static atomic_int hits;

@@ -36,6 +36,15 @@ Test(log, line_after_setup) {
     assert_matches(text, STAMP "debug rank=3 job=train event=seen x=1\n$");
 }
 
+Test(log, a_job_of_two_words_is_one_value) {
+    char text[4096];
+    pb_log_setup(0, "bank publish", PB_LOG_INFO);
+    capture of = capture_begin();
+    pb_log(PB_LOG_INFO, "seen", "x=1");
+    capture_end(&of, text, sizeof text);
+    assert_matches(text, "rank=0 job=\"bank publish\" event=seen x=1\n$");
+}
+
 Test(log, each_level_filters_those_below) {
     static const char *const NAMES[] = {"debug", "info ", "warn ", "error"};
     for (int least = PB_LOG_DEBUG; least <= PB_LOG_ERROR; least++) {

@@ -7,6 +7,7 @@
 #include "io/archive.h"
 #include "io/file.h"
 #include "io/h5.h"
+#include "io/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,39 @@ static void read_image(pb_archive *archive, uint64_t index) {
         total += span.bytes[i];
 }
 
+enum { STREAMED = 64 };
+
+/* The stream's bytes, where it vouches for them, are those of pb_archive_read. */
+static void compare(pb_archive *archive, const pb_stream *stream, uint64_t index, pb_span span) {
+    pb_span truth;
+    if (!span.bytes || !pb_stream_is_sound(stream, index, span))
+        return;
+    pb_status status = pb_archive_read(archive, index, 1, &truth);
+    PB_ASSERT(!pb_failed(&status) && truth.size == span.size && memcmp(truth.bytes, span.bytes, span.size) == 0);
+}
+
+static void stream_images(pb_archive *archive, size_t count) {
+    pb_stream *stream;
+    uint64_t index[STREAMED], bytes;
+    pb_span spans[STREAMED];
+    for (size_t i = 0; i < count; i++)
+        index[i] = i;
+    pb_status status = pb_stream_open(archive, index, count, &stream);
+    PB_ASSERT(!pb_failed(&status));
+    for (size_t at = 0, taken; at < count; at += taken) {
+        size_t room;
+        taken = pb_stream_plan(stream, at, 3, 1000, &room);
+        uint8_t *buffer = malloc(room + 1);
+        PB_ASSERT(buffer);
+        status = pb_stream_read(stream, at, taken, buffer, spans, &bytes);
+        PB_ASSERT(!pb_failed(&status) && bytes == room);
+        for (size_t i = 0; i < taken; i++)
+            compare(archive, stream, at + i, spans[i]);
+        free(buffer);
+    }
+    pb_stream_close(&stream);
+}
+
 static void report(void *context, size_t index, const pb_status *why) {
     (void)context, (void)index;
     expect_input(*why);
@@ -94,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     uint64_t images = pb_archive_images(archive);
     for (uint64_t i = 0; i < images && i < 64; i++)
         read_image(archive, i);
+    stream_images(archive, images < STREAMED ? (size_t)images : STREAMED);
     pb_archive_close(&archive);
     PB_ASSERT(!pb_failed(&status));
     status = pb_archive_open(folder, &archive);

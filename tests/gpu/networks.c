@@ -50,6 +50,31 @@ void test_make_pool(pb_network *network, int layer) {
     pb_release(&at->bias);
 }
 
+void test_add_layer(pb_network *network, pb_operation operation, int outputs, int groups) {
+    int l = network->layer_count, inputs = network->layers[l - 1].outputs;
+    cr_assert_lt(l, PB_TAPS_MAX);
+    test_must(pb_resize(&network->layers, (size_t)l, (size_t)l + 1, sizeof *network->layers, "layers"));
+    pb_layer *layer = &network->layers[l];
+    *layer = (pb_layer){.name = "layer", .operation = operation, .inputs = inputs, .outputs = outputs, .kernel = 1, .stride = 1,
+                        .groups = groups, .epsilon = operation == PB_OPERATION_LAYER_NORM ? 1e-6 : 0, .source = l - 1,
+                        .residual = -1};
+    network->layer_count++;
+    network->taps[network->tap_count++] = l;
+    size_t linear = operation == PB_OPERATION_CONVOLUTION ? (size_t)inputs : 1;
+    size_t weights = operation == PB_OPERATION_TOKENS ? pb_layer_shape_values(pb_network_shape(network, l))
+                                                      : (size_t)outputs * linear;
+    if (operation == PB_OPERATION_ATTENTION || operation == PB_OPERATION_PATCHES)
+        return;
+    test_must(pb_allocate(&layer->weights, weights, sizeof(float), "weights"));
+    for (size_t i = 0; i < weights; i++)
+        layer->weights[i] = (float)sqrt(6.0 / (double)linear) * pb_random_symmetric(9, PB_STREAM_TEST, 2 * (uint32_t)l, i);
+    if (operation == PB_OPERATION_TOKENS)
+        return;
+    test_must(pb_allocate(&layer->bias, (size_t)outputs, sizeof(float), "bias"));
+    for (size_t o = 0; o < (size_t)outputs; o++)
+        layer->bias[o] = pb_random_symmetric(9, PB_STREAM_TEST, 2 * (uint32_t)l + 1, o);
+}
+
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
     size_t count = (size_t)n * pb_size_area(network->size) * 3;
     uint8_t *images;
@@ -120,45 +145,56 @@ static double largest_error(const pb_network *network, int index, const float *i
     return error;
 }
 
-/* Size of G g G', of output o and input c, at all positions. */
-static void transformed_weights(const pb_layer *layer, int o, int c, double out[16]) {
+static bool may_be_by_winograd(const pb_layer *layer) {
+    return layer->operation == PB_OPERATION_CONVOLUTION && layer->kernel == 3 && layer->stride == 1 && layer->groups == 1;
+}
+
+/* Sizes of what Winograd multiplies: G g G' of all outputs and inputs, [outputs][inputs][16], and B' d B of the tile over one
+ * place, [inputs][16]. */
+typedef struct winograd_sizes {
+    double *weights, *values;
+} winograd_sizes;
+
+static void transform_weights(const pb_layer *layer, double *weights) {
     static const double G[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-    const float *kernel = layer->weights + ((size_t)o * (size_t)layer->inputs + (size_t)c) * 9;
-    for (int p = 0; p < 16; p++) {
+    for (size_t i = 0; i < (size_t)layer->outputs * (size_t)layer->inputs * 16; i++) {
+        const float *kernel = layer->weights + i / 16 * 9;
         double sum = 0;
-        for (int k = 0; k < 9; k++)
-            sum += G[p / 4][k / 3] * G[p % 4][k % 3] * (double)kernel[k];
-        out[p] = fabs(sum);
+        for (size_t k = 0; k < 9; k++)
+            sum += G[i % 16 / 4][k / 3] * G[i % 4][k % 3] * (double)kernel[k];
+        weights[i] = fabs(sum);
     }
 }
 
-/* sums.size of one output by Winograd, without bias and residual. */
-static double winograd_size(const pb_network *network, int index, const float *input, const float *input_error, int y, int x,
-                            int o) {
+static void transform_tile(const pb_network *network, int index, const float *input, const float *input_error, int y, int x,
+                           double *values) {
     static const int SPREAD[4][2] = {{0, 2}, {1, 2}, {1, 2}, {1, 3}}; /* the places of the tile that a position adds */
     const pb_layer *layer = &network->layers[index];
     pb_size in = pb_network_shape(network, layer->source).size;
     int top = first_seen(layer, in.height, y / 2 * 2), left = first_seen(layer, in.width, x / 2 * 2);
-    double size = 0;
     for (int c = 0; c < layer->inputs; c++) {
-        double tile[16], weights[16];
-        transformed_weights(layer, o, c, weights);
+        double tile[16];
         for (int i = 0; i < 16; i++) {
             int place = place_in(in, top + i / 4, left + i % 4), at = place * layer->inputs + c;
             tile[i] = place < 0 ? 0 : fabs((double)input[at]) + (input_error ? (double)input_error[at] : 0);
         }
         for (int p = 0; p < 16; p++) {
             const int *down = SPREAD[p / 4], *across = SPREAD[p % 4];
-            bool added = (y % 2 ? p / 4 > 0 : p / 4 < 3) && (x % 2 ? p % 4 > 0 : p % 4 < 3);
-            for (int i = 0; i < 4 && added; i++)
-                size += weights[p] * tile[4 * down[i / 2] + across[i % 2]];
+            values[16 * c + p] = tile[4 * down[0] + across[0]] + tile[4 * down[0] + across[1]] +
+                                 tile[4 * down[1] + across[0]] + tile[4 * down[1] + across[1]];
         }
     }
-    return size;
 }
 
-static bool may_be_by_winograd(const pb_layer *layer) {
-    return layer->kernel == 3 && layer->stride == 1 && layer->groups == 1;
+/* sums.size of output o at (y, x) by Winograd, without bias and residual. */
+static double winograd_size(const pb_layer *layer, const winograd_sizes *sizes, int y, int x, int o) {
+    const double *weights = sizes->weights + (size_t)o * (size_t)layer->inputs * 16;
+    double size = 0;
+    for (int i = 0; i < layer->inputs * 16; i++) {
+        bool added = (y % 2 ? i % 16 / 4 > 0 : i % 16 / 4 < 3) && (x % 2 ? i % 4 > 0 : i % 4 < 3);
+        size += added ? weights[i] * sizes->values[i] : 0;
+    }
+    return size;
 }
 
 static sums add_up(const pb_network *network, int index, const float *input, const float *input_error, int y, int x, int o) {
@@ -167,8 +203,6 @@ static sums add_up(const pb_network *network, int index, const float *input, con
     int top = first_seen(layer, in.height, y), left = first_seen(layer, in.width, x);
     int channels = layer->inputs / layer->groups, first = layer->groups > 1 ? o : 0;
     sums sums = {.size = fabs((double)layer->bias[o])};
-    if (may_be_by_winograd(layer))
-        sums.winograd_size = sums.size + winograd_size(network, index, input, input_error, y, x, o);
     for (int c = 0; c < channels; c++)
         for (int ky = 0; ky < layer->kernel; ky++)
             for (int kx = 0; kx < layer->kernel; kx++) {
@@ -199,28 +233,50 @@ static float *normalised(const pb_network *network, const uint8_t *image) {
     return input;
 }
 
+/* Of layer l, given those of the layers before. input: what the network's first layer sees. */
+static void bound_layer(const pb_network *network, int l, const float *input, float *const *reference, float *const *bounds,
+                        const winograd_sizes *sizes) {
+    const pb_layer *layer = &network->layers[l];
+    const float *from = layer->source < 0 ? input : reference[layer->source];
+    const float *from_error = layer->source < 0 ? NULL : bounds[layer->source];
+    int width = pb_network_shape(network, l).size.width;
+    for (size_t i = 0; i < test_tap_values(network, l); i++) {
+        int place = (int)(i / (size_t)layer->outputs), o = (int)(i % (size_t)layer->outputs);
+        int y = place / width, x = place % width;
+        if (layer->operation == PB_OPERATION_MAX_POOL) {
+            bounds[l][i] = (float)largest_error(network, l, from_error, y, x, o);
+            continue;
+        }
+        sums s = add_up(network, l, from, from_error, y, x, o);
+        if (may_be_by_winograd(layer)) {
+            if (o == 0)
+                transform_tile(network, l, from, from_error, y, x, sizes->values);
+            s.winograd_size = fabs((double)layer->bias[o]) + winograd_size(layer, sizes, y, x, o);
+        }
+        if (layer->residual >= 0) {
+            double residual = fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];
+            s.size += residual;
+            s.winograd_size += may_be_by_winograd(layer) ? residual : 0;
+            s.error += (double)bounds[layer->residual][i];
+        }
+        bounds[l][i] = (float)(1.001 * (roundings(layer, s) + s.error + UNIT * fabs((double)reference[l][i])));
+    }
+}
+
 void test_bounds(const pb_network *network, const uint8_t *image, float *const *reference, float *const *bounds) {
     float *input = normalised(network, image);
     for (int l = 0; l < network->layer_count; l++) {
         const pb_layer *layer = &network->layers[l];
-        const float *from = layer->source < 0 ? input : reference[layer->source];
-        const float *from_error = layer->source < 0 ? NULL : bounds[layer->source];
-        int width = pb_network_shape(network, l).size.width;
-        for (size_t i = 0; i < test_tap_values(network, l); i++) {
-            int place = (int)(i / (size_t)layer->outputs), o = (int)(i % (size_t)layer->outputs);
-            if (layer->operation == PB_OPERATION_MAX_POOL) {
-                bounds[l][i] = (float)largest_error(network, l, from_error, place / width, place % width, o);
-                continue;
-            }
-            sums s = add_up(network, l, from, from_error, place / width, place % width, o);
-            if (layer->residual >= 0) {
-                double residual = fabs((double)reference[layer->residual][i]) + (double)bounds[layer->residual][i];
-                s.size += residual;
-                s.winograd_size += residual;
-                s.error += (double)bounds[layer->residual][i];
-            }
-            bounds[l][i] = (float)(1.001 * (roundings(layer, s) + s.error + UNIT * fabs((double)reference[l][i])));
+        winograd_sizes sizes = {NULL, NULL};
+        if (may_be_by_winograd(layer)) {
+            size_t inputs = (size_t)layer->inputs, outputs = (size_t)layer->outputs;
+            test_must(pb_allocate(&sizes.weights, outputs * inputs * 16, sizeof(double), "weights by Winograd"));
+            test_must(pb_allocate(&sizes.values, inputs * 16, sizeof(double), "values by Winograd"));
+            transform_weights(layer, sizes.weights);
         }
+        bound_layer(network, l, input, reference, bounds, &sizes);
+        pb_release(&sizes.weights);
+        pb_release(&sizes.values);
     }
     pb_release(&input);
 }

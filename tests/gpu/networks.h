@@ -24,6 +24,10 @@ void test_pad_symmetrically(pb_network *network);
 /* Makes the depthwise layer `layer` max pooling of the same kernel and stride. */
 void test_make_pool(pb_network *network, int layer);
 
+/* Adds a layer of an operation on places or tokens alone (not pooling) after the last one, which it reads: a tap too, with random
+ * weights; groups as in pb_layer. */
+void test_add_layer(pb_network *network, pb_operation operation, int outputs, int groups);
+
 /* n random images for the network; free with pb_release. */
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream);
 

@@ -32,13 +32,35 @@ Test(backbone_info, resnets_have_the_published_numbers) {
     }
 }
 
+/* Parameters that timm 0.9.16 counts for vit_{small,base,large}_patch14_dinov2 without a classifier; DINOv2's authors round them
+ * to 21, 86 and 300 million. */
+Test(backbone_info, transformers_have_the_published_numbers) {
+    static const struct {
+        const char *name, *taps;
+        int64_t parameters;
+        int blocks, channels;
+    } CASES[] = {{"dinov2_vits14", "11", 22056192, 12, 384},
+                 {"dinov2_vitb14", "11", 86579712, 12, 768},
+                 {"dinov2_vitl14", "23", 304367616, 24, 1024}};
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        pb_backbone_info info;
+        test_must(pb_backbone_describe(CASES[c].name, &info));
+        cr_assert_eq(info.parameters, CASES[c].parameters, "%s: %lld", CASES[c].name, (long long)info.parameters);
+        cr_assert_str_eq(info.taps, CASES[c].taps);
+        cr_assert_eq(info.tap_count, CASES[c].blocks);
+        for (int t = 0; t < info.tap_count; t++)
+            cr_assert(info.all[t].block == t && info.all[t].stride == 14 && info.all[t].channels == CASES[c].channels,
+                      "%s, block %d", CASES[c].name, t);
+    }
+}
+
 Test(backbone_info, every_backbone_can_be_described) {
     for (const char *const *name = pb_backbone_names(); *name; name++) {
         pb_backbone_info info;
         test_must(pb_backbone_describe(*name, &info));
         pb_network network;
         test_must(pb_network_outline(*name, info.taps, (pb_size){info.side, info.side}, &network));
-        cr_assert_geq(network.tap_count, 2);
+        cr_assert_geq(network.tap_count, 1);
         pb_network_free(&network);
     }
 }

@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "gpu/positions.h"
 #include "networks.h"
 
 #include <criterion/criterion.h>
@@ -15,7 +16,16 @@
 
 enum { TENSORS_MAX = 400 };
 
-typedef enum defect { DEFECT_NONE, DEFECT_MISSING, DEFECT_SHAPE, DEFECT_RANK, DEFECT_NAN, DEFECT_NEGATIVE, DEFECT_HUGE } defect;
+typedef enum defect {
+    DEFECT_NONE,
+    DEFECT_MISSING,
+    DEFECT_SURPLUS, /* there, though no network of this kind has it */
+    DEFECT_SHAPE,
+    DEFECT_RANK,
+    DEFECT_NAN,
+    DEFECT_NEGATIVE,
+    DEFECT_HUGE
+} defect;
 
 /* Tensors are made when first asked for; their shapes come from the table below and their values from the place in the store. */
 typedef struct store {
@@ -29,7 +39,8 @@ typedef struct store {
     } tensors[TENSORS_MAX];
 } store;
 
-/* The shape of a convolution's weights (rank 4) or of each tensor of its batch norm (rank 1), by name: stem and block 0 to 2. */
+/* The shape of a layer's weights, by name, or of each of its vectors or those of its batch norm (rank 1, with a part of a name to
+ * follow): of EfficientNet-Lite0 stem and blocks 0 to 2, of DINOv2's small transformer all up to the tap of block 0. */
 static const struct {
     const char *name;
     int rank;
@@ -53,14 +64,31 @@ static const struct {
     {"_blocks.2._bn1.", 1, {144}},
     {"_blocks.2._project_conv.weight", 4, {24, 144, 1, 1}},
     {"_blocks.2._bn2.", 1, {24}},
+    {"patch_embed.proj.weight", 4, {384, 3, 14, 14}},
+    {"patch_embed.proj.", 1, {384}},
+    {"cls_token", 3, {1, 1, 384}},
+    {"pos_embed", 3, {1, 1370, 384}},
+    {"blocks.0.norm1.", 1, {384}},
+    {"blocks.0.attn.qkv.weight", 2, {1152, 384}},
+    {"blocks.0.attn.qkv.", 1, {1152}},
+    {"blocks.0.attn.proj.weight", 2, {384, 384}},
+    {"blocks.0.attn.proj.", 1, {384}},
+    {"blocks.0.ls1.", 1, {384}},
+    {"blocks.0.norm2.", 1, {384}},
+    {"blocks.0.mlp.fc1.weight", 2, {1536, 384}},
+    {"blocks.0.mlp.fc1.", 1, {1536}},
+    {"blocks.0.mlp.fc2.weight", 2, {384, 1536}},
+    {"blocks.0.mlp.fc2.", 1, {384}},
+    {"blocks.0.ls2.", 1, {384}},
+    {"norm.", 1, {384}},
 };
 
 enum { KNOWN_COUNT = sizeof KNOWN / sizeof *KNOWN, LAYERS_TO_BLOCK_2 = 9 };
 
 static int find_known(const char *name) {
-    static const char *const PARTS[] = {"weight", "bias", "running_mean", "running_var"};
+    static const char *const PARTS[] = {"weight", "bias", "running_mean", "running_var", "gamma"};
     for (int k = 0; k < KNOWN_COUNT; k++)
-        for (size_t p = 0; p < 4; p++) {
+        for (size_t p = 0; p < sizeof PARTS / sizeof *PARTS; p++) {
             char full[64];
             snprintf(full, sizeof full, "%s%s", KNOWN[k].name, KNOWN[k].rank == 1 ? PARTS[p] : "");
             if (strcmp(full, name) == 0)
@@ -99,6 +127,7 @@ static void damage(store *s, pb_tensor_view *view) {
     switch (s->defect) {
     case DEFECT_NONE:
     case DEFECT_MISSING:
+    case DEFECT_SURPLUS:
         break;
     case DEFECT_SHAPE:
         view->shape[view->rank - 1] += 2;
@@ -122,7 +151,9 @@ static void damage(store *s, pb_tensor_view *view) {
 static pb_status look_up(void *context, const char *name, pb_tensor_view *view) {
     store *s = context;
     bool victim = s->victim && strcmp(s->victim, name) == 0;
-    if (victim && s->defect == DEFECT_MISSING)
+    if (victim && s->defect == DEFECT_SURPLUS)
+        return pb_ok();
+    if ((victim && s->defect == DEFECT_MISSING) || strcmp(name, "register_tokens") == 0 || strcmp(name, "reg_token") == 0)
         return pb_fail(PB_E_INPUT, "store: no tensor %s", name);
     *view = *tensor(s, name);
     if (victim)
@@ -182,6 +213,71 @@ Test(network, batch_norm_is_folded_in) {
     release_store(&s);
 }
 
+/* The same for a layer with a bias b of its own and, where there is one, a scale: scale * (w x + b), and the queries of an
+ * attention (the first `queries` channels) by the root of their 64 channels. */
+static void check_scaling(store *s, const pb_layer *layer, const char *name, const char *scale_name, int queries) {
+    char full[64];
+    snprintf(full, sizeof full, "%s.weight", name);
+    cr_assert_str_eq(layer->name, full);
+    const float *weights = tensor(s, full)->data, *scale = scale_name ? tensor(s, scale_name)->data : NULL;
+    snprintf(full, sizeof full, "%s.bias", name);
+    const float *bias = tensor(s, full)->data;
+    int fan = layer->inputs * layer->kernel * layer->kernel;
+    for (int o = 0; o < layer->outputs; o++) {
+        double plain = bias[o], folded = layer->bias[o], size = fabs(folded);
+        for (int i = 0; i < fan; i++) {
+            double x = pb_random_symmetric(4, PB_STREAM_TEST, (uint32_t)o, (uint64_t)i);
+            plain += weights[o * fan + i] * x;
+            folded += layer->weights[o * fan + i] * x;
+            size += fabs(layer->weights[o * fan + i] * x);
+        }
+        double expected = plain * (scale ? scale[o] : 1) / (o < queries ? 8 : 1);
+        cr_assert(fabs(folded - expected) <= 0x1p-23 * size, "%s channel %d: %.9g, expected %.9g", name, o, folded, expected);
+    }
+}
+
+/* Layers of a transformer up to the tap of block 0: stem 0, tokens 1, block 2 to 8, patches 9, final norm 10. */
+Test(network, scales_of_a_transformer_are_folded_in) {
+    store s = {0};
+    pb_network network;
+    test_must(pb_network_load("dinov2_vits14", "0", (pb_size){70, 42}, look_up, &s, &network));
+    cr_assert_eq(network.layer_count, 11);
+    cr_assert(network.tap_count == 1 && network.taps[0] == 10);
+    check_scaling(&s, &network.layers[0], "patch_embed.proj", NULL, 0);
+    check_scaling(&s, &network.layers[3], "blocks.0.attn.qkv", NULL, 384);
+    check_scaling(&s, &network.layers[5], "blocks.0.attn.proj", "blocks.0.ls1.gamma", 0);
+    check_scaling(&s, &network.layers[7], "blocks.0.mlp.fc1", NULL, 0);
+    check_scaling(&s, &network.layers[8], "blocks.0.mlp.fc2", "blocks.0.ls2.gamma", 0);
+    static const struct {
+        int layer;
+        const char *weight, *bias;
+    } NORMS[] = {{2, "blocks.0.norm1.weight", "blocks.0.norm1.bias"},
+                 {6, "blocks.0.norm2.weight", "blocks.0.norm2.bias"},
+                 {10, "norm.weight", "norm.bias"}};
+    for (int n = 0; n < 3; n++) {
+        const pb_layer *layer = &network.layers[NORMS[n].layer];
+        cr_assert_arr_eq(layer->weights, tensor(&s, NORMS[n].weight)->data, 384 * sizeof(float));
+        cr_assert_arr_eq(layer->bias, tensor(&s, NORMS[n].bias)->data, 384 * sizeof(float));
+    }
+    cr_assert_eq(s.count, 20, "%d tensors were asked for", s.count);
+    pb_network_free(&network);
+    release_store(&s);
+}
+
+/* Of 37 x 37 places the embeddings are as they are, and the class token has its own. */
+Test(network, class_token_and_positions_are_folded_together) {
+    store s = {0};
+    pb_network network;
+    test_must(pb_network_load("dinov2_vits14", "0", test_square(37 * 14), look_up, &s, &network));
+    const float *weights = network.layers[1].weights, *table = tensor(&s, "pos_embed")->data;
+    const float *class_token = tensor(&s, "cls_token")->data;
+    for (size_t c = 0; c < 384; c++)
+        cr_assert_eq(weights[c], class_token[c] + table[c]);
+    cr_assert_arr_eq(weights + 384, table + 384, (size_t)37 * 37 * 384 * sizeof(float));
+    pb_network_free(&network);
+    release_store(&s);
+}
+
 static void expect_failure(pb_status status, const pb_network *network, pb_code code, const char *const words[3]) {
     cr_assert_eq(status.code, code, "%s", status.message);
     for (int w = 0; w < 3 && words[w]; w++)
@@ -217,6 +313,49 @@ Test(network, bad_tensors_are_named) {
     }
 }
 
+Test(network, bad_tensors_of_a_transformer_are_named) {
+    static const struct {
+        const char *victim;
+        defect defect;
+        const char *words[3];
+    } CASES[] = {
+        {"patch_embed.proj.bias", DEFECT_MISSING, {"no tensor patch_embed.proj.bias", "expected shape [384]"}},
+        {"patch_embed.proj.weight", DEFECT_SHAPE, {"found shape [384, 3, 14, 16]", "expected [384, 3, 14, 14]"}},
+        {"cls_token", DEFECT_MISSING, {"no tensor cls_token", "expected shape [1, 1, 384]"}},
+        {"pos_embed", DEFECT_SHAPE, {"pos_embed", "found shape [1, 1370, 386]", "expected [1, 1370, 384]"}},
+        {"pos_embed", DEFECT_NAN, {"pos_embed", "value 5 is not finite"}},
+        {"register_tokens", DEFECT_SURPLUS, {"register_tokens", "dinov2_vits14 has none", "another network"}},
+        {"reg_token", DEFECT_SURPLUS, {"reg_token", "dinov2_vits14 has none", "another network"}},
+        {"blocks.0.norm1.bias", DEFECT_MISSING, {"no tensor blocks.0.norm1.bias", "expected shape [384]"}},
+        {"blocks.0.norm2.weight", DEFECT_SHAPE, {"blocks.0.norm2.weight", "found shape [386]", "expected [384]"}},
+        {"blocks.0.attn.qkv.weight", DEFECT_RANK, {"found shape [1152, 384, 1]", "expected [1152, 384]"}},
+        {"blocks.0.attn.qkv.bias", DEFECT_SHAPE, {"blocks.0.attn.qkv.bias", "found shape [1154]", "expected [1152]"}},
+        {"blocks.0.ls1.gamma", DEFECT_MISSING, {"no tensor blocks.0.ls1.gamma", "expected shape [384]"}},
+        {"blocks.0.ls2.gamma", DEFECT_NAN, {"blocks.0.ls2.gamma", "value 5 is not finite"}},
+        {"blocks.0.mlp.fc2.bias", DEFECT_MISSING, {"no tensor blocks.0.mlp.fc2.bias", "expected shape [384]"}},
+        {"norm.weight", DEFECT_MISSING, {"no tensor norm.weight", "expected shape [384]"}},
+    };
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        store s = {.victim = CASES[c].victim, .defect = CASES[c].defect};
+        pb_network network;
+        pb_status status = pb_network_load("dinov2_vits14", "0", test_square(42), look_up, &s, &network);
+        expect_failure(status, &network, PB_E_INPUT, CASES[c].words);
+        release_store(&s);
+    }
+}
+
+/* What is finite by itself and not with its scale. */
+Test(network, scales_that_overflow_are_named) {
+    store s = {.victim = "blocks.0.ls1.gamma", .defect = DEFECT_HUGE};
+    pb_network network;
+    float *weights = (float *)(uintptr_t)tensor(&s, "blocks.0.attn.proj.weight")->data;
+    weights[384 * 7] = 8;
+    pb_status status = pb_network_load("dinov2_vits14", "0", test_square(42), look_up, &s, &network);
+    static const char *const WORDS[3] = {"blocks.0.attn.proj.weight", "channel 7", "scale ls1.gamma"};
+    expect_failure(status, &network, PB_E_INPUT, WORDS);
+    release_store(&s);
+}
+
 Test(network, bad_requests_are_usage_errors) {
     static const struct {
         const char *backbone, *taps;
@@ -242,6 +381,12 @@ Test(network, bad_requests_are_usage_errors) {
         {"efficientnet_lite0", "4", {-32, -32}, {"-32 x -32 pixels", "at least 32 x 32"}},
         {"efficientnet_lite0", "4", {31, 32}, {"31 x 32 pixels", "at least 32 x 32"}},
         {"efficientnet_lite0", "4", {32, 31}, {"32 x 31 pixels", "at least 32 x 32"}},
+        {"dinov2_vits14", "12", {224, 224}, {"taps \"12\"", "0 to 11"}},
+        {"dinov2_vitl14", "24", {224, 224}, {"taps \"24\"", "0 to 23"}},
+        {"dinov2_vits14", "11", {224, 230}, {"224 x 230 pixels", "multiples of 14", "224 x 224 and 224 x 238"}},
+        {"dinov2_vits14", "11", {300, 224}, {"300 x 224 pixels", "multiples of 14", "294 x 224 and 308 x 224"}},
+        {"dinov2_vits14", "11", {225, 33}, {"225 x 33 pixels", "multiples of 14", "224 x 42 and 238 x 42"}},
+        {"dinov2_vits14", "11", {28, 28}, {"28 x 28 pixels", "at least 32 x 32"}},
     };
     for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         pb_network network;
@@ -261,8 +406,8 @@ Test(network, names_end_with_null) {
     while (names[count])
         count++;
     cr_assert_str_eq(names[0], "efficientnet_lite0");
-    cr_assert_str_eq(names[count - 1], "wide_resnet101_2");
-    cr_assert_eq(count, 7);
+    cr_assert_str_eq(names[count - 1], "dinov2_vitl14");
+    cr_assert_eq(count, 10);
 }
 
 Test(network, eight_taps_are_possible) {
@@ -337,6 +482,39 @@ Test(network, random_weights_depend_on_seed_and_layer_alone) {
     pb_network_free(&other);
 }
 
+/* He's variance but for the queries, which are divided by the root of 64; norms and scales are the identity; the class token is
+ * small, and the position embeddings of another size are those of 37 x 37 places, interpolated. */
+Test(network, random_transformers) {
+    pb_network network, square, again;
+    test_must(pb_network_random("dinov2_vits14", "0", (pb_size){42, 56}, 7, &network));
+    test_must(pb_network_random("dinov2_vits14", "0", test_square(37 * 14), 7, &square));
+    test_must(pb_network_random("dinov2_vits14", "0,2", test_square(37 * 14), 7, &again));
+    pb_layer *attended = &network.layers[3];
+    for (size_t i = 0; i < 384 * 384; i++)
+        attended->weights[i] *= 8;
+    static const int LINEAR[] = {0, 3, 5, 7, 8}, NORMS[] = {2, 6, 10};
+    for (int l = 0; l < 5; l++)
+        check_he(&network.layers[LINEAR[l]]);
+    for (int n = 0; n < 3; n++)
+        for (int c = 0; c < 384; c++)
+            cr_assert(network.layers[NORMS[n]].weights[c] == 1 && network.layers[NORMS[n]].bias[c] == 0);
+    const float *tokens = network.layers[1].weights, *all = square.layers[1].weights;
+    double squares = 0;
+    for (size_t i = 0; i < (size_t)1370 * 384; i++)
+        squares += (double)all[i] * (double)all[i];
+    double deviation = sqrt(squares / (1370 * 384));
+    cr_assert(fabs(deviation - 0.02) <= 1e-4, "deviation %g", deviation);
+    float expected[4 * 3 * 384];
+    pb_positions_interpolate(all + 384, 37, 384, (pb_size){3, 4}, expected);
+    cr_assert_arr_eq(tokens, all, 384 * sizeof(float));
+    cr_assert_arr_eq(tokens + 384, expected, sizeof expected);
+    cr_assert_arr_eq(again.layers[1].weights, all, (size_t)1370 * 384 * sizeof(float));
+    cr_assert_arr_eq(again.layers[5].weights, square.layers[5].weights, (size_t)384 * 384 * sizeof(float));
+    pb_network_free(&again);
+    pb_network_free(&square);
+    pb_network_free(&network);
+}
+
 /* ---- memory ---- */
 
 /* Every allocation is refused in turn: 1 for the list of layers, 2 a layer. */
@@ -352,6 +530,24 @@ Test(network, memory_that_is_refused_leaves_nothing) {
     }
     pb_network network = {0};
     pb_network_free(&network);
+}
+
+/* 1 for the list of layers, 2 for each linear layer and norm, 1 for tokens and 2 more while they are made; then none is left. */
+Test(network, memory_that_is_refused_to_a_transformer_leaves_nothing) {
+    static const char *const NO_WORDS[3] = {NULL};
+    enum { ALLOCATIONS = 1 + 2 * 8 + 3 };
+    for (int hit = 1; hit <= ALLOCATIONS + 1; hit++) {
+        char fault[32];
+        snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
+        test_must(pb_fault_arm(fault, 0));
+        pb_network network;
+        pb_status status = pb_network_random("dinov2_vits14", "0", test_square(42), 1, &network);
+        if (hit <= ALLOCATIONS)
+            expect_failure(status, &network, PB_E_SYSTEM, NO_WORDS);
+        else
+            test_must(status);
+        pb_network_free(&network);
+    }
 }
 
 /* The kernel's last place ends where the padding does, for every length: the definition in gpu/network.h. */

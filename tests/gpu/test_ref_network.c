@@ -173,14 +173,126 @@ Test(ref_network, dense_layer_adds_all_inputs) {
     pb_network_free(&network);
 }
 
+/* ---- operations on tokens ---- */
+
+/* GELU at points of which erf is in tables: erf(1 / sqrt(2)) = 0.6826894921, the share within one deviation. */
+Test(ref_network, gelu) {
+    static const double CASES[][2] = {{0, 0}, {1, 0.8413447461}, {-1, -0.1586552539}, {2, 1.9544997361}, {-2, -0.0455002639}};
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        const test_layer layers[] = {{1, 1, 1, PB_ACTIVATION_GELU, -1, -1}};
+        pb_network network = test_network(test_square(1), layers, 1, 1);
+        memset(network.layers[0].weights, 0, 3 * sizeof(float));
+        network.layers[0].bias[0] = (float)CASES[c][0];
+        const uint8_t image[3] = {1, 2, 3};
+        float *taps[PB_TAPS_MAX];
+        test_taps_allocate(&network, 1, taps);
+        test_must(pb_ref_run(&network, image, 1, taps));
+        cr_assert(fabs((double)taps[0][0] - CASES[c][1]) <= 1e-7, "%g: %.9g", CASES[c][0], (double)taps[0][0]);
+        test_taps_free(taps);
+        pb_network_free(&network);
+    }
+}
+
+/* The class token comes first, the places follow row by row, each with its own embedding; and back. */
+Test(ref_network, tokens_and_patches) {
+    enum { WIDTH = 3, HEIGHT = 2, C = 5 };
+    const test_layer layers[] = {{C, 1, 1, PB_ACTIVATION_NONE, -1, -1}};
+    pb_network network = test_network((pb_size){WIDTH, HEIGHT}, layers, 1, 1);
+    test_add_layer(&network, PB_OPERATION_TOKENS, C, 1);
+    test_add_layer(&network, PB_OPERATION_PATCHES, C, 1);
+    pb_layer_shape tokens = pb_network_shape(&network, 1), patches = pb_network_shape(&network, 2);
+    cr_assert(pb_size_equal(tokens.size, (pb_size){1 + WIDTH * HEIGHT, 1}) && tokens.channels == C);
+    cr_assert(pb_size_equal(patches.size, (pb_size){WIDTH, HEIGHT}) && patches.channels == C);
+    uint8_t *image = test_images(&network, 1, 0);
+    float *taps[PB_TAPS_MAX];
+    test_taps_allocate(&network, 1, taps);
+    test_must(pb_ref_run(&network, image, 1, taps));
+    const float *weights = network.layers[1].weights;
+    for (int i = 0; i < (1 + WIDTH * HEIGHT) * C; i++)
+        cr_assert_eq(taps[1][i], i < C ? weights[i] : taps[0][i - C] + weights[i]);
+    cr_assert_arr_eq(taps[2], taps[1] + C, sizeof(float) * WIDTH * HEIGHT * C);
+    test_taps_free(taps);
+    pb_release(&image);
+    pb_network_free(&network);
+}
+
+/* Weights 1 and bias 0: each place has mean 0 and mean square v / (v + epsilon); then weights and bias do the rest. */
+Test(ref_network, layer_norm) {
+    enum { C = 7, PLACES = 6 };
+    const test_layer layers[] = {{C, 1, 1, PB_ACTIVATION_NONE, -1, -1}};
+    pb_network network = test_network((pb_size){3, 2}, layers, 1, 1);
+    test_add_layer(&network, PB_OPERATION_LAYER_NORM, C, 1);
+    network.layers[1].epsilon = 0.25;
+    uint8_t *image = test_images(&network, 1, 0);
+    float *scaled[PB_TAPS_MAX], *taps[PB_TAPS_MAX], weights[C], bias[C];
+    test_taps_allocate(&network, 1, scaled);
+    test_taps_allocate(&network, 1, taps);
+    test_must(pb_ref_run(&network, image, 1, scaled));
+    for (int c = 0; c < C; c++) {
+        weights[c] = network.layers[1].weights[c];
+        bias[c] = network.layers[1].bias[c];
+        network.layers[1].weights[c] = 1;
+        network.layers[1].bias[c] = 0;
+    }
+    test_must(pb_ref_run(&network, image, 1, taps));
+    for (int p = 0; p < PLACES; p++) {
+        double mean = 0, squares = 0, before = 0, before_squares = 0;
+        for (int c = 0; c < C; c++) {
+            double x = (double)taps[0][p * C + c], y = (double)taps[1][p * C + c];
+            before += x / C;
+            before_squares += x * x / C;
+            mean += y / C;
+            squares += y * y / C;
+            double expected = y * (double)weights[c] + (double)bias[c];
+            cr_assert(fabs((double)scaled[1][p * C + c] - expected) <= 1e-6);
+        }
+        double v = before_squares - before * before;
+        cr_assert(fabs(mean) <= 1e-6 && fabs(squares - v / (v + 0.25)) <= 1e-6, "place %d: %g, %g", p, mean, squares);
+    }
+    test_taps_free(taps);
+    test_taps_free(scaled);
+    pb_release(&image);
+    pb_network_free(&network);
+}
+
+/* Two heads of one channel, queries chosen so that the sum of exponentials is known: scores of 0 share evenly; a score that is
+ * larger by ln 3 counts threefold; by 1000, alone. The channels of a token: q0 q1 k0 k1 v0 v1. */
+Test(ref_network, attention) {
+    enum { TOKENS = 3 };
+    const test_layer layers[] = {{6, 1, 1, PB_ACTIVATION_NONE, -1, -1}};
+    pb_network network = test_network((pb_size){TOKENS, 1}, layers, 1, 1);
+    test_add_layer(&network, PB_OPERATION_ATTENTION, 2, 2);
+    /* Channel c of token t is picked by the colour that is lit there, since only one is. */
+    static const float VALUES[TOKENS][6] = {{0, 1, 1, 1, 6, 10}, {1.0986123f, 1000, 0, 0, 1, 20}, {-1000, -1, 0, 0, 2, 50}};
+    const uint8_t image[TOKENS * 3] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    memset(network.layers[0].bias, 0, 6 * sizeof(float));
+    for (int c = 0; c < 3; c++) {
+        network.mean[c] = 0;
+        network.scale[c] = 1;
+        for (int o = 0; o < 6; o++)
+            network.layers[0].weights[o * 3 + c] = VALUES[c][o];
+    }
+    const double e = exp(1), inverse = exp(-1);
+    const double expected[TOKENS * 2] = {
+        3, (10 * e + 70) / (e + 2), (3 * 6 + 3) / 5.0, 10, 1.5, (10 * inverse + 70) / (inverse + 2)};
+    float *taps[PB_TAPS_MAX];
+    test_taps_allocate(&network, 1, taps);
+    test_must(pb_ref_run(&network, image, 1, taps));
+    for (int i = 0; i < TOKENS * 2; i++)
+        cr_assert(fabs((double)taps[1][i] - expected[i]) <= 1e-6 * expected[i], "token %d, head %d: %.9g, expected %.9g", i / 2,
+                  i % 2, (double)taps[1][i], expected[i]);
+    test_taps_free(taps);
+    pb_network_free(&network);
+}
+
 Test(ref_network, memory_that_is_refused_is_an_error) {
     const test_layer layers[] = {{4, 3, 2, PB_ACTIVATION_RELU, -1, -1}, {0, 3, 1, PB_ACTIVATION_RELU, 0, -1}};
     pb_network network = test_network(test_square(8), layers, 2, 1);
     uint8_t *image = test_images(&network, 1, 0);
     float *taps[PB_TAPS_MAX];
     test_taps_allocate(&network, 1, taps);
-    static const char *const FAULTS[] = {"base.allocate@0:1", "base.allocate@0:2", "base.allocate@0:3"};
-    for (int f = 0; f < 3; f++) {
+    static const char *const FAULTS[] = {"base.allocate@0:1", "base.allocate@0:2", "base.allocate@0:3", "base.allocate@0:4"};
+    for (int f = 0; f < 4; f++) {
         test_must(pb_fault_arm(FAULTS[f], 0));
         pb_status status = pb_ref_run(&network, image, 1, taps);
         cr_assert_eq(status.code, PB_E_SYSTEM);

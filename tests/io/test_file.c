@@ -228,6 +228,56 @@ static pb_status commit_two(const char *content) {
     return pb_output_commit_pair(&marker, &companion);
 }
 
+/* --- copying ---------------------------------------------------------------------------------------------------- */
+
+/* Sizes about those of the pieces in which a copy is made. */
+Test(file, copies_files_of_any_size) {
+    static const size_t SIZES[] = {0, 1, 65535, 65536, 65537, 200000};
+    char from[2 * ORACLE_PATH], to[2 * ORACLE_PATH];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(to, sizeof to, "%s/to", folder);
+    for (size_t i = 0; i < sizeof SIZES / sizeof SIZES[0]; i++) {
+        size_t size;
+        uint8_t *bytes = malloc(SIZES[i] + 1);
+        for (size_t k = 0; k < SIZES[i]; k++)
+            bytes[k] = (uint8_t)(k * 2654435761u >> 13);
+        oracle_write(from, bytes, SIZES[i]);
+        assert_ok(pb_file_copy(from, to));
+        uint8_t *copied = oracle_read(to, &size);
+        cr_assert(size == SIZES[i] && memcmp(bytes, copied, size) == 0, "%zu bytes", SIZES[i]);
+        free(copied);
+        free(bytes);
+    }
+    assert_names("from to ");
+}
+
+Test(file, a_copy_that_fails_is_not_there) {
+    char from[2 * ORACLE_PATH], to[2 * ORACLE_PATH];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(to, sizeof to, "%s/to", folder);
+    assert_failed(pb_file_copy(from, to), PB_E_INPUT, "from: cannot open");
+    assert_names("");
+    oracle_write(from, "x", 1);
+    assert_failed(pb_file_copy(folder, to), PB_E_INPUT, "cannot read: Is a directory");
+    trouble_arm("io.read");
+    assert_failed(pb_file_copy(from, to), PB_E_SYSTEM, "from: cannot read: Input/output error");
+    trouble_arm("io.write");
+    assert_failed(pb_file_copy(from, to), PB_E_SYSTEM, "to: cannot write: No space left");
+    assert_names("from ");
+}
+
+Test(file, folders_are_known_and_flushed) {
+    oracle_write(oracle_join(folder, "x"), "x", 1);
+    cr_assert(pb_is_folder(folder));
+    cr_assert(!pb_is_folder(oracle_join(folder, "x")) && !pb_is_folder(oracle_join(folder, "none")));
+    assert_ok(pb_folder_flush(folder));
+    assert_failed(pb_folder_flush(oracle_join(folder, "none")), PB_E_INPUT, "none: cannot open to flush it");
+    trouble_arm("io.fsync");
+    assert_failed(pb_folder_flush(folder), PB_E_SYSTEM, "cannot flush to the disk");
+}
+
+/* --- pairs ------------------------------------------------------------------------------------------------------ */
+
 Test(file, pair_is_committed) {
     assert_ok(commit_two("old"));
     assert_ok(commit_two("new"));

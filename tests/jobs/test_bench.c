@@ -19,16 +19,16 @@ Test(bench, table_and_json) {
 
 Test(bench, what_is_measured_must_be_said) {
     must(patchbank(2, "bench"), 64);
-    says_once("bench: is followed by one of: extract");
+    says_once("bench: needs a second word: extract");
     must(patchbank(2, "bench --archive archive"), 64);
-    says_once("here by --archive");
+    says_once("bench: needs a second word: extract");
     must(patchbank(2, "bench select --archive archive"), 64);
-    says_once("here by select");
+    says_once("bench select: no such job; bench has extract");
     must(patchbank(2, "bench extract"), 64);
     says_once("--archive FOLDER is missing");
     must(patchbank(2, "bench extract extract --archive archive --weights random:7"), 64);
     must(in_folder("%s bench --help", PB_PROGRAM), 0);
-    says("patchbank bench extract: ");
+    says("  bench extract measure extraction");
     must(in_folder("%s bench extract --help", PB_PROGRAM), 0);
     says("--repeat N");
 }

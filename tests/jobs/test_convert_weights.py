@@ -11,6 +11,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import pickle
 import random
@@ -24,6 +25,7 @@ import zipfile
 
 JOBS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "jobs")
 SCRIPT = os.path.join(JOBS, "convert_weights.py")
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "golden")
 sys.dont_write_bytecode = True
 sys.path.insert(0, JOBS)
 import convert_weights  # noqa: E402  (the path has to be set first)
@@ -201,6 +203,23 @@ class RoundTrip(Case):
             with open(os.path.join(self.folder, name), "rb") as file:
                 outputs.append(file.read())
         self.assertEqual(outputs[0], outputs[1])
+
+    def test_checkpoint_of_a_vision_transformer(self):
+        # dinov2_vits14_pretrain.pth: a flat state dict, one storage a tensor, ranks 1 to 4, with a mask token that nobody needs.
+        # Names and shapes are those of the golden list, channels a 48th of them.
+        views, storages = {}, {}
+        with open(os.path.join(GOLDEN, "dinov2.txt"), encoding="ascii") as file:
+            rows = [line.split() for line in itertools.takewhile(lambda line: "dinov2_vitb14" not in line, file)]
+        for row in rows:
+            if row[0] == "tensor":
+                size = tuple(int(n) // 48 if int(n) % 384 == 0 else int(n) for n in row[3:])
+                stride = tuple(math.prod(size[axis + 1:]) for axis in range(len(size)))
+                key = str(len(views))
+                views[row[1]], storages[key] = View(key, size, stride), noise(4 * math.prod(size), len(views))
+        self.assertEqual(len(views), 175)
+        _, tensors = self.convert(build(views, storages, False))
+        self.assertEqual(tensors, {name: ("F32", view.size, storages[view.key]) for name, view in views.items()})
+        self.assertEqual(tensors["pos_embed"][1], (1, 1370, 8))
 
     def test_wheel(self):
         checkpoint = build(SIMPLE_VIEWS, SIMPLE_STORAGES, True)

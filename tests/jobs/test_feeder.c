@@ -45,7 +45,7 @@ static void new_archive(void) {
     cr_assert_not_null(mkdtemp(folder));
     int code = shell(said, sizeof said,
                      "cd %s && %s %s/tests/jobs/make_images.py . && %s -c \"from PIL import Image; "
-                     "Image.effect_noise((2000, 1500), 80).save('images/slow.png')\" && "
+                     "Image.effect_noise((1200, 900), 80).save('images/slow.png')\" && "
                      "echo images/slow.png,test,,plate,5 >> list.csv",
                      folder, PB_PYTHON, PB_SOURCE_DIR, PB_PYTHON);
     cr_assert_eq(code, 0, "%s", said);

@@ -46,6 +46,25 @@ Test(main, no_such_job_or_option_is_said_once) {
     says_once("train|test|all");
 }
 
+/* Two words are one job's name, with options of their own. */
+Test(main, jobs_of_two_words) {
+    must(patchbank(3, "bank"), 64);
+    says_once("bank: needs a second word: list, publish, rollback, gc, diff");
+    must(patchbank(2, "bank --store x"), 64);
+    says_once("needs a second word");
+    must(patchbank(2, "bank lists --store x"), 64);
+    says_once("bank lists: no such job; bank has list, ");
+    must(patchbank(2, "list --store x"), 64);
+    says_once("list: no such job");
+    must(patchbank(2, "bank list --keep 3"), 64);
+    says_once("patchbank bank list: error (rank 0): --keep");
+    must(in_folder("%s bank --help", PB_PROGRAM), 0);
+    says("  bank publish  ");
+    must(in_folder("%s bank gc --help", PB_PROGRAM), 0);
+    says("--keep N");
+    cr_assert(!strstr(said, "--floor"), "%s", said);
+}
+
 Test(main, options_reference_is_that_of_the_table) {
     must(in_folder("%s options > OPTIONS.md && cmp OPTIONS.md %s/docs/OPTIONS.md", PB_PROGRAM, PB_SOURCE_DIR), 0);
 }
@@ -53,17 +72,30 @@ Test(main, options_reference_is_that_of_the_table) {
 /* Rows are read by scripts: the network, its parameters, default taps, then block, stride and values. */
 Test(main, backbones_are_listed) {
     must(in_folder("%s backbones > list", PB_PROGRAM), 0);
-    must(in_folder("grep -c . list | grep -x %d", 1 + 16 + 6 * 4), 0);
+    must(in_folder("grep -c . list | grep -x %d", 1 + 16 + 6 * 4 + 12 + 12 + 24), 0);
     must(in_folder("awk '$1 == \"wide_resnet50_2\" && $2 == 66834240 && $3 == \"2,3\" && $4 == 3 && $5 == 16 && $6 == 1024' "
                    "list | grep -c ."),
          0);
     must(in_folder("awk '$1 == \"efficientnet_lite0\" && $4 == 10 && $5 == 16 && $6 == 112' list | grep -c ."), 0);
+    must(in_folder("awk '$1 == \"dinov2_vits14\" && $2 == 22056192 && $3 == 11 && $4 == 11 && $5 == 14 && $6 == 384' list"
+                   " | grep -c ."),
+         0);
     must(in_folder("(%s backbones > /dev/full)", PB_PROGRAM), 74);
 }
 
 Test(main, an_answer_that_cannot_be_written_is_a_failure) {
     must(in_folder("(%s --help > /dev/full)", PB_PROGRAM), 74);
     says("standard output");
+}
+
+/* OMP_DISPLAY_ENV has libgomp say how it waits, each time it is loaded; the last time counts. */
+Test(main, threads_do_not_spin_unless_told_to) {
+    must(in_folder("(env -u OMP_WAIT_POLICY OMP_DISPLAY_ENV=verbose %s info --archive x 2>&1 | grep SPINCOUNT | tail -n 1)",
+                   PB_PROGRAM),
+         0);
+    says("GOMP_SPINCOUNT = '0'");
+    must(in_folder("(OMP_WAIT_POLICY=active OMP_DISPLAY_ENV=verbose %s info --archive x 2>&1 | grep SPINCOUNT)", PB_PROGRAM), 0);
+    cr_assert(!strstr(said, "'0'") && strstr(said, "SPINCOUNT"), "%s", said);
 }
 
 Test(main, a_misspelt_fault_is_refused) {

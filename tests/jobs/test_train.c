@@ -123,6 +123,35 @@ Test(train, patchcore_of_a_resnet_is_the_same_for_any_ranks) {
     }
 }
 
+#define VIT "--backbone dinov2_vits14 --resize 98"
+
+/* A vision transformer as AnomalyDINO uses it, at sizes at which position embeddings are interpolated along both axes, whole and
+ * in tiles: 10 training images of 6 x 5 patches, of which 4 % are 12. */
+Test(train, a_vision_transformer_is_the_same_for_any_ranks, .timeout = 300) {
+    static const char *const HOW[] = {"", "--tile 56x42 --tile-overlap 14 --taps 5,11"};
+    for (size_t how = 0; how < sizeof HOW / sizeof HOW[0]; how++) {
+        for (int ranks = 1; ranks <= 3; ranks += 2) {
+            must(patchbank(ranks,
+                           "train --archive archive --bank b%d.h5 --weights random:7 " VIT " --crop 84x70 --features mean "
+                           "--patch-size 1 --distance cosine --ratios 4%% %s",
+                           ranks, HOW[how]),
+                 0);
+            must(patchbank(ranks, "score --archive archive --bank b%d.h5 --weights random:7 --results r%d", ranks, ranks), 0);
+        }
+        must(in_folder("cmp b1.h5 b3.h5 && diff -r r1 r3"), 0);
+        must(patchbank(2, "verify --archive archive --bank b1.h5 --weights random:7"), 0);
+        must(in_folder("%s info --bank b1.h5 | grep '12 rows of %d values'", PB_PROGRAM, how == 0 ? 384 : 768), 0);
+        must(in_folder("rm -r b?.h5 r?"), 0);
+    }
+    must(patchbank(2, "train --archive archive --bank b.h5 --weights random:7 " VIT " --crop 96x70"), 64);
+    says_once("the nearest are 84 x 70 and 98 x 70");
+    must(patchbank(2, "train --archive archive --bank b.h5 --weights %s/tests/golden/dinov2.safetensors " VIT " --crop 98",
+                   PB_SOURCE_DIR),
+         65);
+    says_once("patch_embed.proj.weight; expected shape [384, 3, 14, 14]");
+    cr_assert(!exists("b.h5"));
+}
+
 Test(train, features_and_their_options) {
     must(patchbank(2, "train --archive archive --bank b.h5 --features patchcore --patch-size 5 --patch-stride 2 --layer-dim 64 "
                       "--feature-dim 48 " TRAIN_OPTIONS),

@@ -17,13 +17,13 @@ static uint64_t step(const selection *s, size_t n, int dim, const float *centre)
 }
 
 static void check(kind k, size_t n, int dim) {
-    float *rows = numbers(k, 0, n * (size_t)dim), *actual = constants(INFINITY, n), *expected = constants(INFINITY, n);
+    float *rows = numbers(k, 0, (n + 1) * (size_t)dim), *actual = constants(INFINITY, n), *expected = constants(INFINITY, n);
     selection s = {on_device(rows, n * (size_t)dim * sizeof *rows), on_device(NULL, (size_t)dim * sizeof *rows),
                    on_device(actual, n * sizeof *actual), on_device(NULL, sizeof(uint64_t))};
     size_t pick = n / 2;
     for (int picks = 0; picks < 3; picks++) {
         const float *centre = rows + pick * (size_t)dim;
-        uint64_t best = step(&s, n, dim, n > 0 ? centre : expected), wanted = pb_ref_greedy_step(rows, n, dim, centre, expected);
+        uint64_t best = step(&s, n, dim, centre), wanted = pb_ref_greedy_step(rows, n, dim, centre, expected);
         cr_assert(best == wanted, "n %zu dim %d kind %d: %llx, not %llx", n, dim, k, (unsigned long long)best,
                   (unsigned long long)wanted);
         pick = n > 0 ? pb_farthest_index(best) : 0;

@@ -1,0 +1,68 @@
+/* bank_version.h: what a version of a bank store says of itself: meta.json. Format: docs/FORMATS.md. Not collective. */
+#ifndef PB_IO_BANK_VERSION_H
+#define PB_IO_BANK_VERSION_H
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "io/hash.h"
+
+#include <stdint.h>
+
+struct json_t;
+
+enum { PB_VERSION_NAME = 16, PB_GENERATION_TEXT = 48 };
+
+/* Who publishes: the number of the batch job and how often it was restarted. Later jobs have greater numbers; a job that was
+ * restarted fences off its own earlier run. 0.0: nobody says. */
+typedef struct pb_generation {
+    int64_t job, restart;
+} pb_generation;
+
+/* "4711.2", or "4711" for "4711.0", each number from 0 to 2^53. Errors: PB_E_USAGE. */
+PB_CHECKED pb_status pb_generation_parse(const char *text, pb_generation *generation);
+/* "4711.2". */
+void pb_generation_text(pb_generation generation, char text[PB_GENERATION_TEXT]);
+/* Below, equal to or above 0 when a is older than, equal to, newer than b. */
+int pb_generation_compare(pb_generation a, pb_generation b);
+
+/* What a version was let in by. kind "": nothing, it was rolled back to. */
+typedef struct pb_gate_record {
+    char kind[16];         /* "auroc", "false-alarms" */
+    double figure;         /* of the bank; greater is better */
+    double current_figure; /* of the bank that was current; NaN: there was none */
+    double margin, floor;
+    double threshold;      /* of false alarms; NaN else */
+    uint64_t images;       /* that the figures are of */
+    char archive_sha256[PB_SHA256_TEXT]; /* of the archive that has them */
+} pb_gate_record;
+
+typedef struct pb_bank_version {
+    char name[PB_VERSION_NAME];     /* "000012": its folder */
+    char parent[PB_VERSION_NAME];   /* what its bank was judged against; "": it was the first */
+    char restores[PB_VERSION_NAME]; /* the version whose bank this is again, after a rollback; "" else. The parent is then that
+                                     * version's, so that rolling back again goes further back */
+    char bank_sha256[PB_SHA256_TEXT], archive_sha256[PB_SHA256_TEXT]; /* of the bank file; of what it was made from */
+    uint64_t rows;
+    int dim;
+    double covering_radius; /* NaN: the bank does not say */
+    pb_generation generation;
+    pb_gate_record gate;
+    char program_version[32], program_commit[64]; /* of the program that published */
+    char published[PB_TIMESTAMP_MAX];             /* UTC */
+} pb_bank_version;
+
+/* A version as a new JSON object, owned by the caller (json_decref). Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_bank_version_to_json(const pb_bank_version *version, struct json_t **json_out);
+
+/* Writes `path`, completely or not at all. Errors: those of pb_file_write. */
+PB_CHECKED pb_status pb_bank_version_write(const char *path, const pb_bank_version *version);
+
+/* Reads and checks it. Errors: PB_E_INPUT (missing, not JSON, not a version, newer format, impossible values). */
+PB_CHECKED pb_status pb_bank_version_read(const char *path, pb_bank_version *version_out);
+
+/* The number of a version's name, 0 when it is no such name: six digits, from 000001, or more of them. */
+uint64_t pb_version_number(const char *name);
+/* The name of number 1 to 10^15 - 1. */
+void pb_version_name(uint64_t number, char name[PB_VERSION_NAME]);
+
+#endif

@@ -1,0 +1,35 @@
+/* figures.h: private to jobs/: figures of results: what eval shows and what the gate of the bank store decides by. Not
+ * collective. */
+#ifndef PB_JOBS_FIGURES_H
+#define PB_JOBS_FIGURES_H
+
+#include "io/results_file.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The labelled and scored images of one class (or of all), ready for coreset/metrics.h. Zeroed it is empty; arrays are owned. */
+typedef struct pb_sample {
+    size_t count;
+    double *score;
+    double *brightness[PB_BRIGHTNESS_STATS];
+    bool *defective;
+    int64_t *group; /* only when the groups are needed */
+    uint64_t defects, unlabelled, unscored;
+} pb_sample;
+
+/* Chooses from results. class NULL: all images. groups: their names as whole numbers too. Errors: PB_E_INPUT (a group that is no
+ * such number), PB_E_SYSTEM; pb_sample_free follows in any case. */
+PB_CHECKED pb_status pb_sample_choose(const pb_results *results, const char *class, bool groups, pb_sample *chosen);
+void pb_sample_free(pb_sample *chosen);
+
+/* The AUROC of one score of the sample (its own, or a brightness): over all pairs, or, for within >= 0, over near pairs, which
+ * *pairs then counts (else it may be NULL). Errors: those of coreset/metrics.h. */
+PB_CHECKED pb_status pb_sample_auroc(const pb_sample *chosen, const double *score, int64_t within, double *auroc,
+                                     uint64_t *pairs);
+
+/* Reads results.h5 of a folder of results. Errors: those of pb_results_read. */
+PB_CHECKED pb_status pb_results_of_folder(const char *folder, pb_results *results_out);
+
+#endif

@@ -1,0 +1,64 @@
+#include "jobs/store_session.h"
+
+#include "base/log.h"
+#include "base/version.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void describe_myself(const pb_session *session, char *who, size_t size) {
+    char host[64] = "?", generation[PB_GENERATION_TEXT], now[PB_TIMESTAMP_MAX];
+    if (gethostname(host, sizeof host) != 0)
+        snprintf(host, sizeof host, "?");
+    host[sizeof host - 1] = '\0';
+    pb_generation_text(session->generation, generation);
+    pb_clock_timestamp(now);
+    snprintf(who, size, "process %ld on %s, generation %s, since %s", (long)getpid(), host, generation, now);
+}
+
+pb_status pb_session_begin(const pb_job_options *options, bool create, pb_session *session) {
+    char who[200];
+    *session = (pb_session){.options = options};
+    PB_TRY(pb_generation_parse(options->generation, &session->generation));
+    describe_myself(session, who, sizeof who);
+    PB_TRY(pb_bank_store_lock(options->store, create, options->wait, who, &session->lock));
+    if (!session->lock.held)
+        pb_log(PB_LOG_WARN, "no-lock",
+               "store=\"%s\" reason=\"its file system has no locks: of two jobs at once one will be told to "
+               "try again\"",
+               options->store);
+    return pb_bank_store_head(options->store, &session->current);
+}
+
+void pb_session_end(pb_session *session) {
+    pb_lock_release(&session->lock);
+    *session = (pb_session){0};
+}
+
+pb_status pb_session_check_generation(const pb_session *session) {
+    char mine[PB_GENERATION_TEXT], other[PB_GENERATION_TEXT];
+    const pb_bank_version *current = &session->current;
+    int order = pb_generation_compare(session->generation, current->generation);
+    bool fenced = current->generation.job > 0 || current->generation.restart > 0;
+    pb_generation_text(session->generation, mine);
+    pb_generation_text(current->generation, other);
+    if (fenced && order < 0)
+        return pb_fail(PB_E_NO, "generation %s is older than %s, which published version %s", mine, other, current->name);
+    if (fenced && order == 0 && *current->restores)
+        return pb_fail(PB_E_NO, "generation %s was rolled back by version %s; only a later one may publish again", mine,
+                       current->name);
+    return pb_ok();
+}
+
+void pb_session_sign(pb_generation generation, pb_bank_version *version) {
+    version->generation = generation;
+    snprintf(version->program_version, sizeof version->program_version, "%s", pb_version());
+    snprintf(version->program_commit, sizeof version->program_commit, "%s", pb_version_commit());
+    pb_clock_timestamp(version->published);
+}
+
+pb_status pb_session_say_no(const pb_job_options *options, pb_status status) {
+    if (status.code == PB_E_NO)
+        printf("%s: refused: %s\n", options->store, status.message);
+    return status;
+}
