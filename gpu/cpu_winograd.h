@@ -9,8 +9,7 @@
  *        0  1  0 -1        0    0    1
  * and the sum over input channels is taken between the brackets, so that each of the 16 places ("positions") of a tile is one
  * product of matrices, [tiles][inputs] with [inputs][outputs]: 16 multiplications for 4 outputs instead of 36. The transforms
- * only add. Rounding errors are about those of a direct convolution (tests/gpu/networks.c derives a bound); those of F(4x4, 3x3)
- * are larger.
+ * only add. tests/gpu/networks.c derives a bound of the rounding errors.
  *
  * The work goes band by band: a few rows of tiles, whose values and products stay in the cache. How an image is divided depends
  * on the layer alone, and the transforms give the same bits by every set of kernels.
