@@ -150,10 +150,20 @@ static pb_status recall_plan(const pb_compiled *compiled, const pb_plan_cache *c
     return pb_ok();
 }
 
-static pb_status remember_plan(const pb_compiled *compiled, pb_plan_cache *cache, const char *key, const pb_plan *plan) {
+/* Makes a plan and puts it into the cache. What is run is the plan as it comes back from its text, which is how cuDNN documents
+ * plans made for a described device, so that a job with a cache and one without run the same. */
+static pb_status make_plan(const pb_compiled *compiled, pb_plan_cache *cache, const pb_graph *graph, const char *name,
+                           const char *key, pb_plan *plan_out) {
     char *text;
-    PB_TRY(pb_plan_to_text(&compiled->device, plan, &text));
-    pb_status status = pb_plan_cache_put(cache, key, text);
+    pb_plan made;
+    *plan_out = (pb_plan){0};
+    PB_TRY(pb_plan_make(&compiled->device, graph, compiled->place.precision, WORKSPACE_MAX, name, &made));
+    pb_status status = pb_plan_to_text(&compiled->device, &made, &text);
+    pb_plan_free(&compiled->device, &made);
+    if (!pb_failed(&status))
+        status = pb_plan_cache_put(cache, key, text);
+    if (!pb_failed(&status))
+        status = pb_plan_from_text(&compiled->device, text, plan_out);
     pb_release(&text);
     return status;
 }
@@ -170,11 +180,8 @@ static pb_status plan_graph(pb_compiled *compiled, pb_plan_cache *cache, const c
     if (layer->plan < compiled->plan_count)
         return pb_ok();
     PB_TRY(recall_plan(compiled, cache, next->key, &next->plan));
-    if (!next->plan.plan) {
-        PB_TRY(pb_plan_make(&compiled->device, &layer->graph, compiled->place.precision, WORKSPACE_MAX, name, &next->plan));
-        compiled->plan_count++; /* from here on it is freed with the rest */
-        return remember_plan(compiled, cache, next->key, &next->plan);
-    }
+    if (!next->plan.plan)
+        PB_TRY(make_plan(compiled, cache, &layer->graph, name, next->key, &next->plan));
     compiled->plan_count++;
     return pb_ok();
 }

@@ -89,6 +89,8 @@ static const char *trouble_of(const pb_layer *layer) {
     const bool pool = layer->operation == PB_OPERATION_MAX_POOL;
     if (!pool && layer->operation != PB_OPERATION_CONVOLUTION)
         return "neither a convolution nor max pooling";
+    if (layer->activation == PB_ACTIVATION_GELU)
+        return "GELU";
     if (pool && (layer->activation != PB_ACTIVATION_NONE || layer->residual >= 0))
         return "max pooling with an activation or a residual";
     if (layer->activation == PB_ACTIVATION_GELU)

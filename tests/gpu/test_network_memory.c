@@ -37,7 +37,7 @@ Test(network_memory, what_is_read_is_still_there) {
         int side;
         pb_network network;
         test_must(pb_backbone_defaults(names[b], &taps, &side));
-        test_must(pb_network_outline(names[b], taps, (pb_size){side, 336}, &network));
+        test_must(pb_network_outline(names[b], taps, test_square(side), &network));
         check_plan(&network, names[b]);
         pb_network_free(&network);
     }

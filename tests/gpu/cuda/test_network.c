@@ -251,19 +251,19 @@ Test(cuda_network, plans_come_from_the_cache) {
     snprintf(folder, sizeof folder, "/tmp/patchbank-network-XXXXXX");
     cr_assert(mkdtemp(folder));
     place.plans = folder;
-    compile_once(&network, &place, 8, 0);
+    compile_once(&network, &place, 8, 8);
     compile_once(&network, &place, 0, 8);
     place.precision = PB_PRECISION_TF32;
-    compile_once(&network, &place, 8, 0); /* the same graphs, but other plans */
+    compile_once(&network, &place, 8, 8); /* the same graphs, but other plans */
     compile_once(&network, &place, 0, 8);
     place.ordinal = 1;
-    compile_once(&network, &place, 8, 0); /* another device */
+    compile_once(&network, &place, 8, 8); /* another device */
     fake.version = 92000;
-    compile_once(&network, &place, 8, 0);
+    compile_once(&network, &place, 8, 8);
     compile_once(&network, &place, 0, 8);
     fake.fail_at = 0;
     remove_folder();
-    compile_once(&network, &place, 8, 0); /* it cannot be written: that is in the log */
+    compile_once(&network, &place, 8, 8); /* it cannot be written: that is in the log */
     pb_network_free(&network);
 }
 

@@ -1,5 +1,6 @@
 #include "gpu/cuda/network_graph.h"
 
+#include "backbones.h"
 #include "base/memory.h"
 #include "gpu/cuda/network_weights.h"
 #include "gpu/ref.h"
@@ -229,6 +230,8 @@ Test(network_graph, backbones_have_graphs) {
         const char *taps;
         int side;
         pb_network network;
+        if (!has_graphs(names[b]))
+            continue;
         test_must(pb_backbone_defaults(names[b], &taps, &side));
         test_must(pb_network_outline(names[b], taps, (pb_size){side, side + 37}, &network));
         static char texts[PB_LAYERS_MAX][PB_GRAPH_TEXT];
@@ -280,5 +283,26 @@ Test(network_graph, what_has_no_graph_is_unsupported) {
     check_refused(&network, 1, "GELU");
     network.layers[2].operation = (pb_operation)99;
     check_refused(&network, 2, "neither");
+    network.layers[1].activation = PB_ACTIVATION_GELU;
+    check_refused(&network, 1, "GELU");
     pb_network_free(&network);
+}
+
+/* Their patch embedding is a convolution; what comes next is none. */
+Test(network_graph, transformers_are_unsupported) {
+    const char *const *names = pb_backbone_names();
+    int transformers = 0;
+    for (int b = 0; names[b]; b++) {
+        const char *taps;
+        int side;
+        pb_network network;
+        if (has_graphs(names[b]))
+            continue;
+        test_must(pb_backbone_defaults(names[b], &taps, &side));
+        test_must(pb_network_outline(names[b], taps, test_square(side), &network));
+        check_refused(&network, 1, "neither a convolution nor max pooling");
+        pb_network_free(&network);
+        transformers++;
+    }
+    cr_assert_gt(transformers, 0);
 }
