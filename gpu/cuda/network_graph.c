@@ -93,8 +93,6 @@ static const char *trouble_of(const pb_layer *layer) {
         return "GELU";
     if (pool && (layer->activation != PB_ACTIVATION_NONE || layer->residual >= 0))
         return "max pooling with an activation or a residual";
-    if (layer->activation == PB_ACTIVATION_GELU)
-        return "GELU";
     if (layer->source < 0 && layer->groups > 1)
         return "the image's channels are padded, so that a layer on them cannot have groups";
     return NULL;

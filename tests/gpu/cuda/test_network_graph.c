@@ -219,14 +219,9 @@ Test(network_graph, text_shows_all_of_a_graph) {
 }
 
 /* Every layer of every backbone has a graph, whose text fits and says which layers are the same. */
-/* Tokens of a vision transformer have none: such a backbone is refused as a whole (below). */
-static bool is_transformer(const char *backbone) { return strncmp(backbone, "dinov2", 6) == 0; }
-
 Test(network_graph, backbones_have_graphs) {
     const char *const *names = pb_backbone_names();
     for (int b = 0; names[b]; b++) {
-        if (is_transformer(names[b]))
-            continue;
         const char *taps;
         int side;
         pb_network network;
@@ -257,20 +252,6 @@ static void check_refused(pb_network *network, int layer, const char *why) {
     cr_assert(strstr(status.message, why) && strstr(status.message, network->layers[layer].name), "%s", status.message);
 }
 
-/* At its first layer that is neither convolution nor pooling. */
-Test(network_graph, transformers_are_unsupported) {
-    pb_network network;
-    pb_status status = pb_ok();
-    pb_graph graph;
-    int layer = 0;
-    test_must(pb_network_outline("dinov2_vits14", "11", (pb_size){224, 224}, &network));
-    for (; layer < network.layer_count && !pb_failed(&status); layer++)
-        status = pb_graph_of_layer(&network, layer, PB_PRECISION_FP16, PB_ELEMENT_FLOAT, 1, &graph);
-    cr_assert_eq(status.code, PB_E_UNSUPPORTED);
-    cr_assert_eq(network.layers[layer - 1].operation, PB_OPERATION_TOKENS);
-    pb_network_free(&network);
-}
-
 Test(network_graph, what_has_no_graph_is_unsupported) {
     const test_layer layers[] = {{0, 3, 1, NONE, -1, -1}, {8, 1, 1, NONE, 0, -1}, {0, 3, 2, NONE, 1, -1}};
     pb_network network = test_network((pb_size){8, 8}, layers, 3, 1);
@@ -279,8 +260,6 @@ Test(network_graph, what_has_no_graph_is_unsupported) {
     test_make_pool(&network, 2);
     network.layers[2].activation = RELU;
     check_refused(&network, 2, "max pooling with an activation");
-    network.layers[1].activation = PB_ACTIVATION_GELU;
-    check_refused(&network, 1, "GELU");
     network.layers[2].operation = (pb_operation)99;
     check_refused(&network, 2, "neither");
     network.layers[1].activation = PB_ACTIVATION_GELU;
