@@ -20,7 +20,7 @@ static pb_status cpu_open(pb_device *device, const char *which) {
     pb_cpu_network_library(library, sizeof library);
     snprintf(device->description, sizeof device->description, "cpu: %s kernels, %s, %d thread%s", kernels->name, library,
              device->threads, device->threads == 1 ? "" : "s");
-    snprintf(device->arithmetic, sizeof device->arithmetic, "cpu: %s", library);
+    snprintf(device->arithmetic, sizeof device->arithmetic, "cpu: %s, Winograd 2x2", library); /* gpu/cpu_winograd.h */
     return pb_ok();
 }
 
