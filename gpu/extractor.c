@@ -76,6 +76,11 @@ static pb_status measure(pb_extractor *e, const pb_network *network) {
     return pb_ok();
 }
 
+pb_status pb_features_check(const pb_network *network, const pb_features *features) {
+    pb_extractor sizes = {.batch_max = 1, .how = *features};
+    return measure(&sizes, network);
+}
+
 pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_features *features, int batch_max,
                               pb_extractor **extractor_out) {
     PB_ASSERT(batch_max >= 1 && network->tap_count >= 1 && network->tap_count <= PB_TAPS_MAX);

@@ -18,10 +18,14 @@ typedef struct pb_features {
 /* Owns its device buffers; used with the device that made it, by one thread at a time. */
 typedef struct pb_extractor pb_extractor;
 
+/* Whether images can be cut and taken apart like this. network: weights are not looked at, so an outline will do
+ * (pb_network_outline). Not collective. Errors: those of pb_tiling_create; PB_E_UNSUPPORTED for tiles with a patch stride above
+ * 1, whose patches need not lie on one grid. */
+PB_CHECKED pb_status pb_features_check(const pb_network *network, const pb_features *features);
+
 /* Compiles `network`, whose input is a tile. batch_max: tiles that the device takes at once, at least 1. The network may be freed
  * afterwards; the device must outlive the extractor.
- * Errors: those of pb_tiling_create, pb_device_compile and pb_device_alloc; PB_E_UNSUPPORTED for tiles with a patch stride above
- * 1, whose patches need not lie on one grid. */
+ * Errors: those of pb_features_check, pb_device_compile and pb_device_alloc. */
 PB_CHECKED pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_features *features, int batch_max,
                                          pb_extractor **extractor_out);
 void pb_extractor_free(pb_extractor **extractor);

@@ -31,12 +31,6 @@ pb_status pb_bank_fit_read(const pb_bank_choice *choice, bool whole, pb_bank *ba
     return pb_failed(&status) ? status : pb_agree_equal(job->comm, sha256, job->options->bank);
 }
 
-/* The taps that were used stand beside the options, where "default" may have meant other taps. */
-static pb_status request_of(const pb_job *job, const pb_bank *bank, pb_request *request) {
-    PB_TRY(pb_request_read(&bank->attributes, job->options->bank, request));
-    return pb_attributes_need(&bank->attributes, job->options->bank, "taps", &request->taps);
-}
-
 /* The bank and what was set up must fit together. */
 static pb_status check(const pb_job *job, const pb_bank *bank, const pb_setup *setup) {
     const char *file = job->options->bank, *weights;
@@ -53,14 +47,10 @@ static pb_status check(const pb_job *job, const pb_bank *bank, const pb_setup *s
 pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup *setup) {
     pb_request request = {0};
     *setup = (pb_setup){0};
-    pb_status status = pb_agree(job->comm, request_of(job, bank, &request));
+    pb_status status = pb_agree(job->comm, pb_request_read(&bank->attributes, job->options->bank, &request));
     if (pb_failed(&status))
         return status;
     status = pb_setup_open(job, &request, which, 0, setup);
-    if (status.code == PB_E_USAGE) { /* what the bank says is not what the user said */
-        status.code = PB_E_INPUT;
-        status = pb_prefix(status, job->options->bank);
-    }
     if (pb_failed(&status))
         return status;
     status = pb_agree(job->comm, check(job, bank, setup));

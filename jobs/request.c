@@ -99,6 +99,26 @@ static pb_status read_features(const source *from, pb_request *request) {
     return pb_ok();
 }
 
+/* A bank names the taps that were used, beside the option, whose "default" may have meant others then. */
+static pb_status read_taps(const source *from, pb_request *request) {
+    int side;
+    if (from->bank)
+        return pb_attributes_need(from->attributes, from->bank, "taps", &request->taps);
+    request->taps = text_of(from, "taps", "default");
+    return strcmp(request->taps, "default") == 0 ? pb_backbone_defaults(request->backbone, &request->taps, &side) : pb_ok();
+}
+
+/* Whether there is such a network, and whether it takes images apart like this: known before weights are read. */
+static pb_status check_network(const source *from, const pb_request *request) {
+    pb_network outline;
+    pb_status status = pb_network_outline(request->backbone, request->taps, request->tile, &outline);
+    if (pb_failed(&status))
+        return from->bank ? named(from, "backbone", status) : status;
+    status = named(from, "tile", pb_features_check(&outline, &request->features));
+    pb_network_free(&outline);
+    return status;
+}
+
 pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out) {
     const source from = {attributes, bank};
     *request_out = (pb_request){0};
@@ -106,8 +126,9 @@ pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_
     if (!request_out->backbone)
         return pb_fail(PB_E_INPUT, "%s: does not say which backbone it is of (attribute option.backbone); is it a bank?",
                        bank ? bank : "options");
-    request_out->taps = text_of(&from, "taps", "default");
+    PB_TRY(read_taps(&from, request_out));
     PB_TRY(read_sizes(&from, request_out));
     PB_TRY(check_sizes(&from, request_out));
-    return read_features(&from, request_out);
+    PB_TRY(read_features(&from, request_out));
+    return check_network(&from, request_out);
 }

@@ -8,7 +8,7 @@
 #include "io/resize.h"
 
 typedef struct pb_request {
-    const char *backbone, *taps; /* taps "default": the backbone's; the texts are the attributes' */
+    const char *backbone, *taps; /* as used; the texts are the attributes' or static */
     pb_fit fit;                  /* from a decoded image to the one that is looked at */
     bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */
     pb_size tile;                /* the network's input */
@@ -18,7 +18,8 @@ typedef struct pb_request {
 
 /* Reads the request from the attributes "option.NAME". bank: the file they are from, NULL for the command line: named in
  * messages. A bank from before an option was there has its default. An option that would be without effect is an error. Not
- * collective. Errors: PB_E_USAGE for a value on the command line that cannot be, PB_E_INPUT for one in a bank. */
+ * collective. Errors: PB_E_USAGE for a value on the command line that cannot be, PB_E_INPUT for one in a bank; PB_E_UNSUPPORTED
+ * as pb_features_check. */
 PB_CHECKED pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out);
 
 #endif

@@ -12,16 +12,10 @@ int pb_setup_decoders(const pb_job *job) {
     return job->options->decoders > 0 ? (int)job->options->decoders : pb_setup_threads(job);
 }
 
-static pb_status choose_taps(const pb_request *request, const char **taps) {
-    int side;
-    *taps = request->taps;
-    return strcmp(request->taps, "default") == 0 ? pb_backbone_defaults(request->backbone, taps, &side) : pb_ok();
-}
-
 /* What is the same or possible on each rank alone. */
 static pb_status open_local(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     setup->cosine = request->cosine;
-    PB_TRY(choose_taps(request, &setup->taps));
+    setup->taps = request->taps;
     PB_TRY(pb_archive_open(job->options->archive, &setup->archive));
     PB_TRY(pb_prefix(pb_selection_make(setup->archive, which, parts, pb_comm_size(job->comm),
                                        pb_comm_rank(job->comm), &setup->selection),

@@ -110,7 +110,7 @@ Test(request, what_cannot_be_is_a_usage_error, .timeout = 120) {
         {"--resize 0 --dct-scaling --crop 96", "--dct-scaling: has no effect with --resize 0", 64},
         {"--tile 16", "--tile: \"16\": expected a size", 64},
         {"--tile whole,", "--tile: \"whole,\": expected a size", 64},
-        {"--tile 256", "tiles 256 pixels wide are larger than the image, which has 224", 64},
+        {"--tile 256", "--tile: tiles 256 pixels wide are larger than the image, which has 224", 64},
         {"--tile 100", "tiles 100 pixels wide that overlap by 0: both must be multiples of 16", 64},
         {"--tile 64 --tile-overlap 40", "tiles 64 pixels wide that overlap by 40: both must be multiples of 16", 64},
         {"--tile 64 --tile-overlap 64", "tiles 64 pixels wide cannot overlap by 64", 64},
@@ -154,11 +154,22 @@ Test(request, a_bank_says_what_it_was_made_with) {
     }
     change("tile-overlap", "16");
     must(patchbank(2, VERIFY "--bank b.h5"), 65);
-    says_once("b.h5: an overlap of 16 pixels has no effect");
+    says_once("b.h5: option.tile: an overlap of 16 pixels has no effect");
     change("patch-size", "5");
     must(patchbank(2, VERIFY "--bank b.h5"), 1);
     says("DIFFERENT");
     change("distance", "cosine");
     must(patchbank(2, VERIFY "--bank b.h5"), 1);
+    cr_assert(!exists("r"));
+}
+
+/* With a sound bank, what the user said wrong is not the bank's fault. */
+Test(request, what_the_user_says_is_not_blamed_on_the_bank, .timeout = 60) {
+    must(patchbank(2, TRAIN "--bank whole.h5 --resize 96 --crop 96"), 0);
+    must(patchbank(2, "score --archive archive --weights random:x --bank whole.h5 --results r"), 64);
+    says_once("--weights random:x: random: needs a seed");
+    must(patchbank(2, SCORE "--device tpu --bank whole.h5 --results r"), 64);
+    says_once("device tpu: unknown");
+    cr_assert_null(strstr(said, "whole.h5: "), "%s", said);
     cr_assert(!exists("r"));
 }
