@@ -334,7 +334,7 @@ static void greedy_radii(pb_comm *comm) {
     pb_coreset_free(&sample);
 }
 
-/* Rounds, not picks, cost messages: three a round and a few at the ends. */
+/* Rounds, not picks, cost messages: four a round and a few at the ends. */
 static void greedy_messages(pb_comm *comm) {
     enum { N = 2000, DIM = 8, PICKS = 600 };
     fill(12, N * DIM);

@@ -12,8 +12,8 @@
 
 /* NCCL's call number `call` from now on (1 is the next) answers `result` once, and does nothing; PB_NCCL_IN_PROGRESS: and stays
  * in progress for ever. 0: none. Returns how many calls were made since the last call of this function. Not counted are
- * GetVersion, GetErrorString, CommDestroy and CommAbort, and CommGetAsyncError unless it ends what was in progress: how often a rank asks is
- * a matter of time. */
+ * GetVersion, GetErrorString, CommDestroy and CommAbort, and CommGetAsyncError unless it ends what was in progress: how often a
+ * rank asks is a matter of time. */
 size_t nccl_stub_fail(size_t call, pb_nccl_result result);
 
 /* From now on communicators of this process have this error. */
