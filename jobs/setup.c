@@ -73,8 +73,8 @@ static pb_status check_alone(const pb_job *job, const pb_device *device) {
     if (pb_failed(&status) || first < 0 || job->options->share_device)
         return status;
     if (pb_comm_rank(job->comm) == second)
-        status = pb_fail(PB_E_USAGE, "ranks %d and %d drive one GPU (%s): start a rank for each GPU, or say --share-device", first,
-                         second, pb_device_description(device));
+        status = pb_fail(PB_E_USAGE, "ranks %d and %d drive one GPU (%s): start a rank for each GPU, or say --share-device",
+                         first, second, pb_device_description(device));
     return pb_agree(job->comm, status);
 }
 
@@ -98,6 +98,17 @@ static pb_status open_pipeline(const pb_job *job, const pb_request *request, con
                                   .batch = (int)job->options->batch,
                                   .decoders = pb_setup_decoders(job)};
     return pb_pipeline_create(&pipeline, &setup->pipeline);
+}
+
+/* Collective. Ranks go through their images in step, so all take as many at once as the one with the least memory. */
+static void agree_on_batch(const pb_job *job, pb_pipeline *pipeline) {
+    const uint64_t mine = pb_pipeline_batch_max(pipeline);
+    const uint64_t least = UINT64_MAX - pb_comm_max_u64(job->comm, UINT64_MAX - mine, "images of a batch");
+    pb_status shortage = pb_agree(job->comm, pb_pipeline_shortage(pipeline));
+    pb_pipeline_limit_batch(pipeline, (size_t)least);
+    if (pb_failed(&shortage))
+        pb_log_once(PB_LOG_WARN, "smaller-batch", "images=%llu rank=%d reason=\"%s\"", (unsigned long long)least, shortage.rank,
+                    shortage.message);
 }
 
 /* Collective. GPUs wait for each other half as long as ranks do, so that one that gave up still meets the others in time to tell
@@ -124,8 +135,10 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
     if (!pb_failed(&status))
         status = pb_agree(job->comm, open_pipeline(job, request, &network, setup));
     pb_network_free(&network);
-    if (!pb_failed(&status))
+    if (!pb_failed(&status)) {
+        agree_on_batch(job, setup->pipeline);
         status = open_exchange(job, setup);
+    }
     if (pb_failed(&status))
         pb_setup_close(setup);
     else

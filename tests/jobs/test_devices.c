@@ -57,8 +57,8 @@ Test(devices, a_job_without_its_device_is_never_retried, .init = new_archive) {
     nothing_half_written();
 }
 
-/* Ranks take the GPUs of their host by turns, and two on one are refused, on all ranks with one line; the emulator has one. That a
- * job goes on is seen by what stops it next: the emulator has no networks. */
+/* Ranks take the GPUs of their host by turns, and two on one are refused, on all ranks with one line; the emulator has one. That
+ * a job goes on is seen by what stops it next: the emulator has no networks. */
 Test(devices, two_ranks_on_one_gpu_are_refused_unless_asked_for, .init = new_archive) {
     for (int ranks = 1; ranks <= 3; ranks++)
         for (int shared = 0; shared <= 1; shared++) {
