@@ -284,10 +284,11 @@ static void steer(selection *s, float level_before, size_t made, bool capped) {
     s->drop = s->drop < DROP_LEAST ? DROP_LEAST : s->drop > DROP_MOST ? DROP_MOST : s->drop;
 }
 
-/* Collective. Gathers `total` candidates, which the shares describe, and picks among them. */
+/* Collective. Gathers `total` candidates, which the shares describe, and picks among them. Nobody may pick before all have
+ * agreed: what came from a rank whose device failed is no candidate, its centre not even one that exists. */
 static pb_status gather_and_pick(selection *s, uint64_t total, size_t *made) {
     size_t wanted = s->input->picks - s->coreset->count;
-    pb_status status = gather_candidates(s);
+    pb_status status = pb_agree(s->comm, gather_candidates(s));
     if (!pb_failed(&status))
         status = pick(s, (size_t)total, wanted, made);
     s->cost.candidates_sum += total;

@@ -49,8 +49,8 @@ typedef struct pb_greedy_cost {
  * selection from the same points; equal on all ranks), selection goes on after them. On return it holds all picks and all radii,
  * on every rank alike, the same bits as the textbook loop for any number of ranks, device, threads and interruptions. Selection
  * ends early, with fewer than input->picks, once the radius is 0: every point then equals a picked one, and a repeated row would
- * change no score. cost may be NULL. Errors, the same on every rank: those of the device; pb_coreset_overflow. Cost: three
- * collectives a round, one of which gathers the candidates. */
+ * change no score. cost may be NULL. Errors, the same on every rank: those of the device; pb_coreset_overflow. Cost: four
+ * collectives a round: what each rank has, the candidates, and before and after the picks an agreement. */
 PB_CHECKED pb_status pb_greedy_select(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset,
                                       pb_greedy_cost *cost);
 

@@ -68,6 +68,8 @@ void pb_device_close(pb_device **device) {
     pb_release(device);
 }
 
+const char *pb_device_identity(const pb_device *device) { return device->identity; }
+
 const char *pb_device_description(const pb_device *device) { return device->description; }
 
 bool pb_device_memory_is_host(const pb_device *device) { return device->table->memory_is_host; }

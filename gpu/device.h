@@ -65,6 +65,10 @@ const char *pb_device_description(const pb_device *device);
  * features. Belongs to the device. */
 const char *pb_device_arithmetic(const pb_device *device);
 
+/* Which piece of hardware it is, where only one process should use it at a time: devices of equal identity are the same one, in
+ * whatever process. "" where it may be shared. Belongs to the device. */
+const char *pb_device_identity(const pb_device *device);
+
 /* Whether device memory may be read and written as host memory too, once the operations before are done. */
 bool pb_device_memory_is_host(const pb_device *device);
 

@@ -9,7 +9,7 @@
 #include "gpu/device.h"
 #include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 7 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 8 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -75,6 +75,7 @@ struct pb_device {
     const char *plans;     /* see pb_device_plans_path; NULL: none */
     char description[160]; /* for logs */
     char arithmetic[128];  /* see pb_device_arithmetic */
+    char identity[40];     /* see pb_device_identity */
 };
 
 /* The answer of an operation whose slot is empty, and how a front end ends its function with it. */

@@ -1,5 +1,6 @@
 #include "gpu/extractor.h"
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "gpu/tiling.h"
 
@@ -92,7 +93,7 @@ pb_status pb_extractor_create(pb_device *device, const pb_network *network, cons
     if (!pb_failed(&status))
         status = pb_device_compile(device, network, batch_max, &e->compiled);
     if (!pb_failed(&status))
-        status = allocate(e);
+        status = pb_fault("extractor.memory") ? pb_fail(PB_E_SYSTEM, "no memory for %d tiles", batch_max) : allocate(e);
     if (pb_failed(&status))
         pb_extractor_free(&e);
     *extractor_out = e;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int pb_setup_threads(const pb_job *job) {
@@ -10,6 +11,41 @@ int pb_setup_threads(const pb_job *job) {
 
 int pb_setup_decoders(const pb_job *job) {
     return job->options->decoders > 0 ? (int)job->options->decoders : pb_setup_threads(job);
+}
+
+/* Usable GPUs, counted, and the one that is wanted. */
+typedef struct gpus {
+    int count, wanted;
+    char name[64]; /* of the wanted one */
+} gpus;
+
+static void consider(void *context, const char *name, bool usable, const char *about) {
+    (void)about;
+    gpus *g = context;
+    if (usable && strncmp(name, "cuda:", 5) == 0 && g->count++ == g->wanted)
+        snprintf(g->name, sizeof g->name, "%s", name);
+}
+
+/* "cuda", or "cuda::fp16", without a number: the usable GPUs that the batch system lets this rank see, by turns among the ranks
+ * of the host. Where each sees one, as with a GPU a task under Slurm, it is that. */
+static void name_device(const pb_job *job, char *name, size_t size) {
+    const char *given = job->options->device, *rest = given + strlen("cuda");
+    gpus g = {.wanted = -1, .name = "cuda:0"};
+    snprintf(name, size, "%s", given);
+    if (strncmp(given, "cuda", strlen("cuda")) != 0 || !(rest[0] == '\0' || (rest[0] == ':' && rest[1] == ':')))
+        return;
+    pb_device_each(consider, &g);
+    if (g.count > 0) {
+        g = (gpus){.wanted = pb_comm_local_rank(job->comm) % g.count};
+        pb_device_each(consider, &g);
+    }
+    snprintf(name, size, "%s%s", g.name, rest[0] ? rest + 1 : "");
+}
+
+static pb_status open_device(const pb_job *job, int threads, pb_device **device) {
+    char name[256];
+    name_device(job, name, sizeof name);
+    return pb_device_open(name, threads, device);
 }
 
 /* What is the same or possible on each rank alone. */
@@ -21,7 +57,19 @@ static pb_status open_local(const pb_job *job, const pb_request *request, pb_whi
                                        pb_comm_rank(job->comm), &setup->selection),
                      job->options->archive));
     setup->threads = pb_setup_threads(job);
-    return pb_device_open(job->options->device, setup->threads, &setup->device);
+    return open_device(job, setup->threads, &setup->device);
+}
+
+/* Collective. */
+static pb_status check_alone(const pb_job *job, const pb_device *device) {
+    int first, second;
+    pb_status status = pb_device_comm_find_shared(job->comm, device, &first, &second);
+    if (pb_failed(&status) || first < 0 || job->options->share_device)
+        return status;
+    if (pb_comm_rank(job->comm) == second)
+        status = pb_fail(PB_E_USAGE, "ranks %d and %d drive one GPU (%s): start a rank for each GPU, or say --share-device",
+                         first, second, pb_device_description(device));
+    return pb_agree(job->comm, status);
 }
 
 /* Collective. Features are the same bits on one kind of processor only, so ranks of different kinds would make the result depend
@@ -46,11 +94,23 @@ static pb_status open_pipeline(const pb_job *job, const pb_request *request, con
     return pb_pipeline_create(&pipeline, &setup->pipeline);
 }
 
-/* Collective. */
+/* Collective. Ranks go through their images in step, so all take as many at once as the one with the least memory. */
+static void agree_on_batch(const pb_job *job, pb_pipeline *pipeline) {
+    const uint64_t mine = pb_pipeline_batch_max(pipeline);
+    const uint64_t least = UINT64_MAX - pb_comm_max_u64(job->comm, UINT64_MAX - mine, "images of a batch");
+    pb_status shortage = pb_agree(job->comm, pb_pipeline_shortage(pipeline));
+    pb_pipeline_limit_batch(pipeline, (size_t)least);
+    if (pb_failed(&shortage))
+        pb_log_once(PB_LOG_WARN, "smaller-batch", "images=%llu rank=%d reason=\"%s\"", (unsigned long long)least, shortage.rank,
+                    shortage.message);
+}
+
+/* Collective. GPUs wait for each other half as long as ranks do, so that one that gave up still meets the others in time to tell
+ * them. */
 static pb_status open_exchange(const pb_job *job, pb_setup *setup) {
     const char *how = job->options->exchange;
     pb_route route = strcmp(how, "host") == 0 ? PB_ROUTE_HOST : strcmp(how, "device") == 0 ? PB_ROUTE_DEVICE : PB_ROUTE_AUTO;
-    return pb_device_comm_create(job->comm, setup->device, route, job->options->watchdog, &setup->devices);
+    return pb_device_comm_create(job->comm, setup->device, route, job->options->watchdog / 2, &setup->devices);
 }
 
 pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
@@ -60,6 +120,8 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
     if (!pb_failed(&status))
         status = pb_agree_equal(job->comm, pb_archive_sha256(setup->archive), job->options->archive);
     if (!pb_failed(&status))
+        status = check_alone(job, setup->device);
+    if (!pb_failed(&status))
         status = check_arithmetic(job, setup->device);
     if (!pb_failed(&status))
         status = pb_weights_load(job->comm, job->options->weights, request->backbone, setup->taps, request->tile, &network,
@@ -67,8 +129,10 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
     if (!pb_failed(&status))
         status = pb_agree(job->comm, open_pipeline(job, request, &network, setup));
     pb_network_free(&network);
-    if (!pb_failed(&status))
+    if (!pb_failed(&status)) {
+        agree_on_batch(job, setup->pipeline);
         status = open_exchange(job, setup);
+    }
     if (pb_failed(&status))
         pb_setup_close(setup);
     else

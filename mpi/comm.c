@@ -15,7 +15,7 @@
 static const size_t PIECE_BYTES = PB_PIECE_BYTES;
 
 /* Of the process, whatever the communicator; known once the local ranks have met in pb_comm_create. */
-static int process_threads = 1;
+static int process_threads = 1, process_local_rank;
 
 void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
     comm->counters.collectives++;
@@ -33,6 +33,7 @@ static pb_status share_cores(pb_comm *comm) {
     MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
     MPI_Comm_size(local, &size);
     MPI_Comm_rank(local, &rank);
+    comm->local_rank = process_local_rank = rank;
     pb_status status = pb_agree(comm, pb_allocate(&masks, (size_t)size, sizeof *masks, "affinity masks"));
     if (!pb_failed(&status)) {
         MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks, sizeof mine, MPI_BYTE, local);
@@ -69,7 +70,7 @@ pb_status pb_comm_create_self(pb_comm **self_out) {
     *self_out = NULL;
     pb_comm *self;
     PB_TRY(pb_allocate(&self, 1, sizeof *self, "a communicator"));
-    *self = (pb_comm){.world = MPI_COMM_SELF, .size = 1, .fair_threads = process_threads};
+    *self = (pb_comm){.world = MPI_COMM_SELF, .size = 1, .local_rank = process_local_rank, .fair_threads = process_threads};
     pb_status status = pb_allocate(&self->counts, 2, sizeof *self->counts, "message counts");
     pb_keep_first(&status, pb_watchdog_start(&self->watchdog, 0));
     if (pb_failed(&status))
@@ -95,6 +96,8 @@ void pb_comm_watchdog(pb_comm *comm, double limit_s) { pb_watchdog_limit(&comm->
 int pb_comm_rank(const pb_comm *comm) { return comm->rank; }
 
 int pb_comm_size(const pb_comm *comm) { return comm->size; }
+
+int pb_comm_local_rank(const pb_comm *comm) { return comm->local_rank; }
 
 int pb_comm_fair_threads(const pb_comm *comm) { return comm->fair_threads; }
 

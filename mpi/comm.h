@@ -43,6 +43,10 @@ void pb_comm_watchdog(pb_comm *comm, double limit_s);
 int pb_comm_rank(const pb_comm *comm);
 int pb_comm_size(const pb_comm *comm);
 
+/* This rank's number among those of its host, from 0, in the order of their ranks. The same for a communicator of
+ * pb_comm_create_self. Not collective. */
+int pb_comm_local_rank(const pb_comm *comm);
+
 /* CPU threads that this rank may use so that the ranks of one host share its cores: the cores that it may run on (its affinity
  * mask when MPI was started), divided by the number of ranks of the host, itself included, that may run on any of these too; at
  * least 1. The same for a communicator of pb_comm_create_self: its rank still has its neighbours. Not collective. */

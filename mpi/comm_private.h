@@ -9,7 +9,7 @@
 
 struct pb_comm {
     MPI_Comm world;
-    int rank, size, fair_threads;
+    int rank, size, local_rank, fair_threads;
     int *counts; /* [2 * size] counts and places of MPI calls */
     pb_watchdog watchdog;
     pb_comm_counters counters;

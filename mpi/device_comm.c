@@ -3,6 +3,9 @@
 #include "base/memory.h"
 #include "gpu/peers.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* Host memory for one side of an exchange, that grows and stays. */
 typedef struct stage {
     char *bytes;
@@ -17,11 +20,41 @@ struct pb_device_comm {
     stage out, in;
 };
 
+enum { IDENTITY = 48 };
+
+static void find_pair(const char (*identities)[IDENTITY], int count, int *first, int *second) {
+    *first = *second = -1;
+    for (int b = 1; b < count && *first < 0; b++)
+        for (int a = 0; a < b && *first < 0; a++)
+            if (identities[b][0] && strcmp(identities[a], identities[b]) == 0) {
+                *first = a;
+                *second = b;
+            }
+}
+
+pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int *first, int *second) {
+    char mine[IDENTITY], (*all)[IDENTITY] = NULL;
+    *first = *second = -1;
+    int length = snprintf(mine, sizeof mine, "%s", pb_device_identity(device));
+    PB_ASSERT(length < IDENTITY);
+    pb_status status = pb_agree(comm, pb_allocate(&all, (size_t)pb_comm_size(comm), sizeof *all, "identities of devices"));
+    if (!pb_failed(&status)) {
+        pb_comm_allgather(comm, mine, sizeof mine, all, "identities of devices");
+        find_pair((const char(*)[IDENTITY])all, pb_comm_size(comm), first, second);
+    }
+    pb_release(&all);
+    return status;
+}
+
 /* Collective. Whether the devices' own exchange is to be had on all ranks. */
 static pb_status find_route(pb_device_comm *d, pb_route route, bool *by_devices) {
-    const char *why_not = "";
-    bool alone = pb_comm_size(d->comm) == 1, has = !alone && route != PB_ROUTE_HOST && pb_device_has_peers(d->device, &why_not);
-    pb_status status = pb_ok();
+    const char *why_not = "two ranks share one";
+    int first, second;
+    pb_status status = pb_device_comm_find_shared(d->comm, d->device, &first, &second);
+    if (pb_failed(&status))
+        return status;
+    bool alone = pb_comm_size(d->comm) == 1, wanted = !alone && route != PB_ROUTE_HOST && first < 0;
+    bool has = wanted && pb_device_has_peers(d->device, &why_not);
     if (route == PB_ROUTE_DEVICE && !has && !alone)
         status = pb_fail(PB_E_UNSUPPORTED, "the devices cannot exchange by themselves: %s", why_not);
     *by_devices = !alone && pb_comm_sum_u64(d->comm, has, "ways between devices") == (uint64_t)pb_comm_size(d->comm);

@@ -22,6 +22,11 @@ typedef enum pb_route {
     PB_ROUTE_DEVICE /* by the devices, or it is an error */
 } pb_route;
 
+/* Collective. Whether two ranks have one device (pb_device_identity): *second is the lowest rank whose device a rank before it
+ * has too, and *first the lowest of those; both are -1 when there are none. The same on all ranks. Errors, agreed:
+ * PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int *first, int *second);
+
 /* Collective. Both are borrowed and must outlive it. limit_s: longest wait of the devices' own exchange, 0 for ever. Owned by the
  * caller. Errors, agreed: PB_E_SYSTEM; PB_E_UNSUPPORTED when PB_ROUTE_DEVICE is not to be had, with the reason. */
 PB_CHECKED pb_status pb_device_comm_create(pb_comm *comm, pb_device *device, pb_route route, double limit_s,

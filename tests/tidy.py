@@ -54,6 +54,7 @@ TESTED_ELSEWHERE = (
     ("tests/io/test_image.c", "pb_image_decode chooses the format", ("io/image_jpeg.c", "io/image_png.c")),
     ("tests/io/test_list.c", "both ways into a list", ("io/list_mvtec.c",)),
     ("tests/io/test_rejected_file.c", "fields are seen in a file", ("io/csv_field.c",)),
+    ("tests/gpu/cuda/test_peers.c", "NCCL is seen where it is used", ("gpu/cuda/nccl.c",)),
     ("tests/gpu/test_network.c", "weights and shapes are seen in a network that has been loaded",
      ("gpu/network_shape.c", "gpu/network_weights.c")),
     ("tests/jobs/test_main.c", "the table is seen by help and docs/OPTIONS.md", ("jobs/options_table.c",)),

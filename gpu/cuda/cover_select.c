@@ -5,7 +5,6 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { BATCH = 256 }; /* picks that are queued before the host looks */
 
@@ -18,39 +17,39 @@ typedef struct contest {
     uint32_t *index;
     uint64_t *best;           /* [BATCH + 1] */
     uint64_t leaders[BATCH + 1]; /* what has come of them */
-    size_t *order;            /* host: candidate of each place */
-    uint32_t *host_words;     /* host: [2][count] indices and nearest centres by place */
-    float *host_rows;         /* host: [count][dim] by place */
+    uint32_t *order, *words;  /* words: of no use, as pb_cuda_cover_gather gives them */
+    pb_candidate *candidates; /* host: as they came, at the end as they go */
+    uint32_t *host_words;     /* host: [3][count] by place: indices, nearest centres, candidates */
 } contest;
 
 static int by_index(const void *a, const void *b, void *candidates) {
-    uint32_t x = ((const pb_candidate *)candidates)[*(const size_t *)a].index;
-    uint32_t y = ((const pb_candidate *)candidates)[*(const size_t *)b].index;
+    uint32_t x = ((const pb_candidate *)candidates)[*(const uint32_t *)a].index;
+    uint32_t y = ((const pb_candidate *)candidates)[*(const uint32_t *)b].index;
     return (x > y) - (x < y);
 }
 
-/* Lays the candidates in order, in host memory. */
-static pb_status lay_out(contest *c, pb_candidate *candidates, const float *rows, size_t count) {
-    const size_t dim = (size_t)c->cover->dim;
-    PB_TRY(pb_allocate(&c->order, count, sizeof *c->order, "candidates"));
-    PB_TRY(pb_allocate(&c->host_words, count, 2 * sizeof *c->host_words, "candidates"));
-    PB_TRY(pb_allocate(&c->host_rows, count, dim * sizeof *c->host_rows, "candidates"));
+/* Finds the candidates' order, in host memory: their rows stay where they are. */
+static pb_status find_order(pb_device *device, contest *c, const pb_candidate *candidates, size_t count) {
+    PB_TRY(pb_allocate(&c->candidates, count, sizeof *c->candidates, "candidates"));
+    PB_TRY(pb_allocate(&c->host_words, count, 3 * sizeof *c->host_words, "candidates"));
+    PB_TRY(pb_cuda_download(device, c->candidates, candidates, count * sizeof *candidates));
+    uint32_t *order = c->host_words + 2 * count;
     for (size_t i = 0; i < count; i++)
-        c->order[i] = i;
-    qsort_r(c->order, count, sizeof *c->order, by_index, candidates);
+        order[i] = (uint32_t)i;
+    qsort_r(order, count, sizeof *order, by_index, c->candidates);
     for (size_t i = 0; i < count; i++) {
-        const pb_candidate *candidate = &candidates[c->order[i]];
+        const pb_candidate *candidate = &c->candidates[order[i]];
         PB_ASSERT(candidate->nearest < c->cover->centre_count);
         c->host_words[i] = candidate->index;
         c->host_words[count + i] = candidate->nearest;
-        memcpy(c->host_rows + i * dim, rows + c->order[i] * dim, dim * sizeof *rows);
     }
     return pb_ok();
 }
 
 /* Device memory, what is in it, and who leads. 8-byte values come first. */
-static pb_status begin(pb_device *device, contest *c, size_t count, uint64_t floor) {
-    const size_t values = count * (size_t)c->cover->dim, words = 2 * count * sizeof(uint32_t);
+static pb_status begin(pb_device *device, contest *c, const float *rows, size_t count, uint64_t floor) {
+    cudaStream_t stream = pb_cuda_state_of(device)->stream;
+    const size_t values = count * (size_t)c->cover->dim, words = 6 * count * sizeof(uint32_t);
     const size_t bytes = (count + BATCH + 1) * sizeof(uint64_t) + values * sizeof(float) + words;
     PB_TRY(pb_cuda_room_for(device, &c->cover->scratch, bytes, "candidates"));
     uint64_t *state = c->cover->scratch.memory;
@@ -58,13 +57,15 @@ static pb_status begin(pb_device *device, contest *c, size_t count, uint64_t flo
     c->rows = (float *)(void *)(c->best + BATCH + 1);
     c->index = (uint32_t *)(void *)(c->rows + values);
     c->nearest = c->index + count;
+    c->order = c->nearest + count;
+    c->words = c->order + count;
     c->on_device = (pb_cuda_contest){c->rows, c->index, state, count, c->cover->dim, floor};
-    PB_TRY(pb_cuda_upload(device, c->rows, c->host_rows, values * sizeof(float)));
-    PB_TRY(pb_cuda_upload(device, c->index, c->host_words, words));
+    PB_TRY(pb_cuda_upload(device, c->index, c->host_words, 3 * count * sizeof(uint32_t)));
     PB_TRY(pb_cuda_set(device, c->best, 0, sizeof *c->best));
     PB_TRY(pb_cuda_check(device,
-                         pb_cuda_contest_begin(pb_cuda_state_of(device)->stream, c->on_device, c->nearest, c->cover->centres,
-                                               c->best),
+                         pb_cuda_cover_gather(stream, c->order, count, state, 0, rows, c->cover->dim, c->words, c->rows),
+                         "cover_gather"));
+    PB_TRY(pb_cuda_check(device, pb_cuda_contest_begin(stream, c->on_device, c->nearest, c->cover->centres, c->best),
                          "contest_begin"));
     return pb_cuda_download(device, c->leaders, c->best, sizeof *c->best);
 }
@@ -110,15 +111,16 @@ static pb_status run(pb_device *device, contest *c, size_t most, uint64_t *picke
 
 /* Bounds and nearest centres as they are now. */
 static pb_status give_back(pb_device *device, const contest *c, pb_candidate *candidates, size_t count) {
+    const uint32_t *order = c->host_words + 2 * count;
     uint64_t *state;
     PB_TRY(pb_allocate(&state, count, sizeof *state, "candidates"));
     pb_status status = pb_cuda_download(device, state, c->on_device.state, count * sizeof *state);
     for (size_t i = 0; i < count && !pb_failed(&status); i++) {
-        candidates[c->order[i]].bound = pb_packed_distance2(state[i]);
-        candidates[c->order[i]].nearest = pb_nearest_index(state[i]);
+        c->candidates[order[i]].bound = pb_packed_distance2(state[i]);
+        c->candidates[order[i]].nearest = pb_nearest_index(state[i]);
     }
     pb_release(&state);
-    return status;
+    return pb_failed(&status) ? status : pb_cuda_upload(device, candidates, c->candidates, count * sizeof *candidates);
 }
 
 pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
@@ -127,17 +129,16 @@ pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate 
     *made = 0;
     *next = 0;
     PB_TRY(pb_cuda_enter(device));
-    pb_status status = lay_out(&c, candidates, rows, count);
+    pb_status status = find_order(device, &c, candidates, count);
     if (!pb_failed(&status))
-        status = begin(device, &c, count, floor);
+        status = begin(device, &c, rows, count, floor);
     if (!pb_failed(&status))
         status = run(device, &c, most, picked, distance2, made);
     if (!pb_failed(&status))
         status = give_back(device, &c, candidates, count);
     if (!pb_failed(&status))
         *next = key_at(&c, 0);
-    pb_release(&c.order);
+    pb_release(&c.candidates);
     pb_release(&c.host_words);
-    pb_release(&c.host_rows);
     return status;
 }

@@ -6,6 +6,7 @@
  *   features.c  patch features
  *   points.c    points and what is done with them
  *   cover.h     covers
+ *   peers.c     the exchange among GPUs; nccl.h: NCCL, found at run time
  *   kernels.h   what starts the kernels
  *
  * Every function of the table begins with pb_cuda_enter, because CUDA keeps the present device for each thread of the host, and
@@ -104,5 +105,16 @@ pb_status pb_cuda_cover_candidates(pb_device *device, pb_cover *cover, pb_candid
 pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
                                uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next);
 pb_status pb_cuda_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count);
+
+/* peers.c */
+bool pb_cuda_has_peers(const pb_device *device, const char **why_not);
+pb_status pb_cuda_peers_id(pb_device *device, pb_peers_id *id);
+pb_status pb_cuda_peers_join(pb_device *device, const pb_peers_id *id, int rank, int size, double limit_s, pb_peers **peers);
+void pb_cuda_peers_leave(pb_device *device, pb_peers *peers);
+pb_status pb_cuda_peers_max_u64(pb_device *device, pb_peers *peers, uint64_t *value);
+pb_status pb_cuda_peers_allgather(pb_device *device, pb_peers *peers, const void *part, const size_t *sizes, void *all);
+pb_status pb_cuda_peers_broadcast(pb_device *device, pb_peers *peers, void *buffer, size_t bytes, int root);
+pb_status pb_cuda_peers_exchange(pb_device *device, pb_peers *peers, const void *send, size_t send_bytes, int to, void *receive,
+                                 size_t receive_bytes, int from);
 
 #endif

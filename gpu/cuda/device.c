@@ -220,6 +220,8 @@ static pb_status begin(pb_device *device, int ordinal, pb_precision precision, c
     state->precision = precision;
     state->scratch_most = (size_t)256 << 20;
     state->blocks = properties->multiProcessorCount * BLOCKS_A_MULTIPROCESSOR;
+    for (size_t b = 0; b < sizeof properties->uuid.bytes; b++)
+        snprintf(device->identity + 2 * b, 3, "%02x", (unsigned char)properties->uuid.bytes[b]);
     snprintf(state->name, sizeof state->name, "cuda:%d (%s)", ordinal, properties->name);
     snprintf(device->description, sizeof device->description, "cuda:%d: %.140s", ordinal, text);
     snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d, %d multiprocessors, %.40s",
@@ -259,7 +261,7 @@ static void cuda_close(pb_device *device) {
     pb_release(&device->state);
 }
 
-/* Slots left out answer PB_E_UNSUPPORTED: networks without cuDNN's headers at build time, and exchange without the host. */
+/* Slots left out answer PB_E_UNSUPPORTED: networks without cuDNN's headers at build time. */
 static const pb_device_table TABLE = {
     .version = PB_DEVICE_TABLE_VERSION,
     .kind = "cuda",
@@ -300,6 +302,14 @@ static const pb_device_table TABLE = {
     .cover_candidates = pb_cuda_cover_candidates,
     .cover_select = pb_cuda_cover_select,
     .cover_update = pb_cuda_cover_update,
+    .has_peers = pb_cuda_has_peers,
+    .peers_id = pb_cuda_peers_id,
+    .peers_join = pb_cuda_peers_join,
+    .peers_leave = pb_cuda_peers_leave,
+    .peers_max_u64 = pb_cuda_peers_max_u64,
+    .peers_allgather = pb_cuda_peers_allgather,
+    .peers_broadcast = pb_cuda_peers_broadcast,
+    .peers_exchange = pb_cuda_peers_exchange,
 };
 
 const pb_device_table *pb_device_plugin(void) { return &TABLE; }

@@ -1,6 +1,7 @@
 /* Cases of coreset/ for any number of ranks; started by tests/coreset/test_greedy.c and test_search.c. Every rank makes all the
  * data from the counter-based generator and compares with an oracle of its own. */
 #include "cases.h"
+#include "failing_cases.h"
 #include "far_device.h"
 
 #include "base/memory.h"
@@ -10,6 +11,9 @@
 #include "coreset/search.h"
 #include "gpu/ref.h"
 #include "mpi/partition.h"
+
+#include "emulator.h"
+#include "nccl_stub.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,8 +52,9 @@ static size_t plain_greedy(size_t n, int dim, size_t picks, uint64_t start) {
     return made;
 }
 
-/* `program CASE far`: with a device whose memory is not the host's. */
-static bool far;
+/* `program CASE [far|cuda]`: with a device whose memory is not the host's, or with the CUDA plugin on the emulator and a stub of
+ * NCCL. */
+static bool far, cuda;
 
 /* A device, and the ranks' devices as a group. */
 typedef struct opened {
@@ -61,9 +66,11 @@ typedef struct opened {
 /* Collective. */
 static void open_devices(pb_comm *comm, opened *o) {
     *o = (opened){0};
-    must(far ? far_device_open(&o->table, &o->device) : pb_device_open("cpu", 1, &o->device));
+    emulator_identity(1 + pb_comm_rank(comm));
+    must(far ? far_device_open(&o->table, &o->device) : pb_device_open(cuda ? "cuda:0" : "cpu", 1, &o->device));
     must(pb_device_comm_create(comm, o->device, PB_ROUTE_AUTO, 0, &o->devices));
-    HOLDS(strcmp(pb_device_comm_way(o->devices), far ? "staged" : "mpi") == 0);
+    const char *way = cuda && pb_comm_size(comm) > 1 ? "device" : far || cuda ? "staged" : "mpi";
+    HOLDS(strcmp(pb_device_comm_way(o->devices), way) == 0);
 }
 
 static void close_devices(opened *o) {
@@ -72,6 +79,7 @@ static void close_devices(opened *o) {
         far_device_close(&o->device);
     else
         pb_device_close(&o->device);
+    HOLDS(emulator_faults() == 0 && emulator_living() == 0 && nccl_stub_living() == 0);
 }
 
 /* This rank's rows among the first n of `all`, in device memory; released by pb_device_release. */
@@ -187,6 +195,10 @@ static void compare_with_plain(pb_comm *comm, size_t n, int dim, size_t picks, u
 
 static void greedy_plain(pb_comm *comm) {
     fill(0, N_MOST * DIM_MOST);
+    if (cuda) { /* the emulator looks at every access to memory */
+        compare_with_plain(comm, 301, 17, 40, 300);
+        return;
+    }
     compare_with_plain(comm, 1000, 17, 200, 0);
     compare_with_plain(comm, 1000, 17, 200, 999);
     compare_with_plain(comm, N_MOST, DIM_MOST, 40, 7);
@@ -258,14 +270,14 @@ static void greedy_all(pb_comm *comm) {
     HOLDS(radius[49] == 0);
 }
 
-/* 31 x 31 lattice points: thousands of equal distances, so every floor cuts through ties. */
+/* Lattice points: thousands of equal distances, so every floor cuts through ties. */
 static void greedy_lattice(pb_comm *comm) {
-    enum { SIDE = 31 };
-    for (size_t i = 0; i < SIDE * SIDE; i++) {
-        all[2 * i] = (float)(i * 7 % (SIDE * SIDE) / SIDE); /* in an order that scatters neighbours over the ranks */
-        all[2 * i + 1] = (float)(i * 7 % (SIDE * SIDE) % SIDE);
+    const size_t side = cuda ? 9 : 31;
+    for (size_t i = 0; i < side * side; i++) {
+        all[2 * i] = (float)(i * 7 % (side * side) / side); /* in an order that scatters neighbours over the ranks */
+        all[2 * i + 1] = (float)(i * 7 % (side * side) % side);
     }
-    compare_with_plain(comm, SIDE * SIDE, 2, SIDE * SIDE, 5);
+    compare_with_plain(comm, side * side, 2, side * side, 5);
 }
 
 static void greedy_scales(pb_comm *comm) {
@@ -282,15 +294,16 @@ static void greedy_scales(pb_comm *comm) {
 static void greedy_resume(pb_comm *comm) {
     enum { N = 900, DIM = 12, PICKS = 120 };
     fill(10, N * DIM);
-    size_t wanted = plain_greedy(N, DIM, PICKS, 4), stops = 0;
-    for (size_t after = 1; after < 16; after++) {
+    const size_t n = cuda ? 90 : N, picks = cuda ? 30 : PICKS;
+    size_t wanted = plain_greedy(n, DIM, picks, 4), stops = 0;
+    for (size_t after = 1; after < 16; after += cuda ? 3 : 1) {
         interruption stop = {.after = after};
-        rounds_over_ranks(comm, N, DIM, PICKS, 4, 8192, &stop);
+        rounds_over_ranks(comm, n, DIM, picks, 4, 8192, &stop);
         HOLDS(stop.count > 0);
-        stops += stop.count < PICKS;
-        same_as_expected(rounds_over_ranks(comm, N, DIM, PICKS, 4, 8192, &stop), wanted);
+        stops += stop.count < picks;
+        same_as_expected(rounds_over_ranks(comm, n, DIM, picks, 4, 8192, &stop), wanted);
     }
-    HOLDS(stops >= 5);
+    HOLDS(stops >= (cuda ? 1 : 5));
 }
 
 /* The radii of prefixes of a random sample, against their definition. */
@@ -321,7 +334,7 @@ static void greedy_radii(pb_comm *comm) {
     pb_coreset_free(&sample);
 }
 
-/* Rounds, not picks, cost messages: three a round and a few at the ends. */
+/* Rounds, not picks, cost messages: four a round and a few at the ends. */
 static void greedy_messages(pb_comm *comm) {
     enum { N = 2000, DIM = 8, PICKS = 600 };
     fill(12, N * DIM);
@@ -429,9 +442,14 @@ static const pb_case CASES[] = {
     {"search-few", search_few},
     {"search-uneven", search_uneven},
     {"search-not-finite", search_not_finite},
+    {"fails-nccl", fails_nccl},
+    {"hangs-nccl", hangs_nccl},
+    {"fails-cuda", fails_cuda},
 };
 
 int main(int argc, char **argv) {
     far = argc > 2 && strcmp(argv[2], "far") == 0;
+    cuda = argc > 2 && strcmp(argv[2], "cuda") == 0;
+    pb_device_plugin_path(PB_EMULATED_PLUGIN);
     return run_case(argc, argv, CASES, sizeof CASES / sizeof CASES[0]);
 }

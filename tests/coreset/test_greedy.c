@@ -19,3 +19,14 @@ Test(greedy, messages_are_a_matter_of_rounds) { passes_at_all_sizes(PB_CASES, "g
 Test(greedy, same_picks_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-plain far"); }
 Test(greedy, ties_and_floors_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-lattice far"); }
 Test(greedy, goes_on_after_any_round_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-resume far"); }
+
+/* The CUDA plugin on its emulator, the ranks' devices joined by a stub of NCCL: the CPU's picks, bit for bit. */
+Test(greedy, same_picks_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-plain cuda"); }
+Test(greedy, ties_and_floors_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-lattice cuda"); }
+Test(greedy, few_points_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-few cuda"); }
+Test(greedy, goes_on_after_any_round_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-resume cuda"); }
+
+/* Whatever call fails, or never ends, all ranks leave with one status. */
+Test(greedy, any_call_of_nccl_may_fail) { passes_at_all_sizes(PB_CASES, "fails-nccl"); }
+Test(greedy, any_call_of_nccl_may_never_end) { passes_at_all_sizes(PB_CASES, "hangs-nccl"); }
+Test(greedy, any_call_of_cuda_may_fail_on_one_rank) { passes_at_all_sizes(PB_CASES, "fails-cuda"); }

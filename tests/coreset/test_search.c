@@ -6,3 +6,5 @@ Test(search, ranks_without_queries_and_repeated_calls) { passes_at_all_sizes(PB_
 Test(search, same_rows_with_a_far_device) { passes_at_all_sizes(PB_CASES, "search-plain far"); }
 Test(search, uneven_with_a_far_device) { passes_at_all_sizes(PB_CASES, "search-uneven far"); }
 Test(search, a_row_that_is_not_finite_fails_on_every_rank) { passes_at_all_sizes(PB_CASES, "search-not-finite"); }
+Test(search, same_rows_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "search-plain cuda"); }
+Test(search, uneven_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "search-uneven cuda"); }

@@ -61,6 +61,28 @@ static inline void write_points(pb_device *device, pb_cover *cover, size_t first
     pb_device_release(device, &there);
 }
 
+/* Device memory with these bytes. */
+static inline void *on_cover_device(pb_device *device, const void *from, size_t bytes) {
+    void *there;
+    assert_done(pb_device_alloc(device, bytes, &there, "test memory"));
+    assert_done(pb_device_upload(device, there, from, bytes));
+    return there;
+}
+
+/* A rank's candidates and their rows, brought to host memory. */
+static inline void read_candidates(pb_device *device, pb_cover *cover, size_t count, int dim, pb_candidate *candidates,
+                                   float *rows) {
+    const size_t bytes = count * sizeof *candidates, row_bytes = count * (size_t)dim * sizeof *rows;
+    void *there, *rows_there;
+    assert_done(pb_device_alloc(device, bytes, &there, "test candidates"));
+    assert_done(pb_device_alloc(device, row_bytes, &rows_there, "test rows"));
+    assert_done(pb_device_cover_candidates(device, cover, there, rows_there));
+    assert_done(pb_device_download(device, candidates, there, bytes));
+    assert_done(pb_device_download(device, rows, rows_there, row_bytes));
+    pb_device_release(device, &there);
+    pb_device_release(device, &rows_there);
+}
+
 /* The device of a rank; NULL stands for a mixture, of the CPU's kernels, "cuda+cpu" for one with those of a GPU. */
 static inline pb_device *open_rank(const char *device, int threads, int rank) {
     static const char *const MIXTURES[2][RANKS_MAX] = {{"cpu", "cpu:plain", "cpu:avx2"}, {"cpu", "cuda:0", "cpu:plain"}};
@@ -154,7 +176,7 @@ static inline gathered gather(rounds *r) {
     g.rows = constants(NAN, g.count * dim);
     size_t at = 0;
     for (int i = 0; i < r->ranks; at += r->counts[i++])
-        assert_done(pb_device_cover_candidates(r->devices[i], r->covers[i], g.candidates + at, g.rows + at * dim));
+        read_candidates(r->devices[i], r->covers[i], r->counts[i], r->dim, g.candidates + at, g.rows + at * dim);
     for (size_t c = 0; c < g.count; c++) {
         check_candidate(r, &g.candidates[c]);
         cr_assert(pb_pack_farthest(g.candidates[c].bound, g.candidates[c].index) >= r->floor);
@@ -179,10 +201,15 @@ typedef struct outcome {
 static inline outcome select_on(rounds *r, int rank, const gathered *g, uint64_t floor, size_t most) {
     outcome o = {.picked = unseen(most), .distance2 = constants(NAN, most)};
     assert_done(pb_allocate(&o.candidates, g->count, sizeof *o.candidates, "test candidates"));
-    if (g->count > 0)
-        memcpy(o.candidates, g->candidates, g->count * sizeof *o.candidates);
-    assert_done(pb_device_cover_select(r->devices[rank], r->covers[rank], o.candidates, g->rows, g->count, floor, most, o.picked,
-                                       o.distance2, &o.made, &o.next));
+    pb_device *device = r->devices[rank];
+    const size_t bytes = g->count * sizeof *o.candidates;
+    void *candidates = on_cover_device(device, g->candidates, bytes);
+    void *rows = on_cover_device(device, g->rows, g->count * (size_t)r->dim * sizeof *g->rows);
+    assert_done(pb_device_cover_select(device, r->covers[rank], candidates, rows, g->count, floor, most, o.picked, o.distance2,
+                                       &o.made, &o.next));
+    assert_done(pb_device_download(device, o.candidates, candidates, bytes));
+    pb_device_release(device, &candidates);
+    pb_device_release(device, &rows);
     return o;
 }
 
@@ -226,7 +253,9 @@ static inline size_t select_all(rounds *r, uint64_t floor, size_t most) {
         made = o.made;
         for (size_t c = 0; c < g.count; c++)
             check_candidate(r, &o.candidates[c]);
-        assert_done(pb_device_cover_update(r->devices[i], r->covers[i], o.candidates + at, r->counts[i]));
+        void *own = on_cover_device(r->devices[i], o.candidates + at, r->counts[i] * sizeof *o.candidates);
+        assert_done(pb_device_cover_update(r->devices[i], r->covers[i], own, r->counts[i]));
+        pb_device_release(r->devices[i], &own);
         release_outcome(&o);
     }
     release_gathered(&g);

@@ -56,3 +56,17 @@ Test(devices, a_job_without_its_device_is_never_retried, .init = new_archive) {
     says_once("device cuda:0: plugin /nowhere.so not found");
     nothing_half_written();
 }
+
+/* Ranks take the GPUs of their host by turns, and two on one are refused, on all ranks with one line; the emulator has one. That
+ * a job goes on is seen by what stops it next: the emulator has no networks. */
+Test(devices, two_ranks_on_one_gpu_are_refused_unless_asked_for, .init = new_archive) {
+    for (int ranks = 1; ranks <= 3; ranks++)
+        for (int shared = 0; shared <= 1; shared++) {
+            must(in_folder("PATCHBANK_CUDA_PLUGIN=%s %s -n %d --map-by :OVERSUBSCRIBE %s train --archive archive "
+                           "--bank bank.h5 --device cuda %s " TRAIN_OPTIONS,
+                           PB_EMULATED_PLUGIN, PB_MPIEXEC, ranks, PB_PROGRAM, shared ? "--share-device" : ""),
+                 ranks > 1 && !shared ? 64 : 69);
+            says_once(ranks > 1 && !shared ? "ranks 0 and 1 drive one GPU (cuda:0: Emulator" : "compile");
+        }
+    nothing_half_written();
+}

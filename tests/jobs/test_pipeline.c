@@ -86,6 +86,30 @@ Test(pipeline, a_failure_in_the_second_pass) {
     says_once("out of memory");
 }
 
+/* A device without memory for the batch, on one rank of several, makes batches smaller on all, and says so once; the bank is the
+ * same. Where not even one image at a time fits, the job ends. */
+Test(pipeline, too_little_memory_makes_batches_smaller) {
+    must(patchbank(1, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    for (int ranks = 1; ranks <= 3; ranks++) {
+        must(in_folder("PATCHBANK_FAULT=extractor.memory@%d %s -n %d --map-by :OVERSUBSCRIBE %s train --archive archive "
+                       "--bank c.h5 --batch 8 --log-level warn " TRAIN_OPTIONS,
+                       ranks - 1, PB_MPIEXEC, ranks, PB_PROGRAM),
+             0);
+        must(in_folder("cmp b.h5 c.h5 && rm c.h5"), 0);
+    }
+    must(in_folder("PATCHBANK_FAULT=extractor.memory@1 %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive "
+                   "--bank c.h5 --batch 8 --log-level warn " TRAIN_OPTIONS
+                   " 2>&1 | grep -c 'event=smaller-batch images=4 rank=1 reason=\"no memory for 8 tiles\"' | grep -x 1",
+                   PB_MPIEXEC, PB_PROGRAM),
+         0);
+    must(in_folder("PATCHBANK_FAULT=extractor.memory@1 %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive "
+                   "--bank d.h5 --batch 1 " TRAIN_OPTIONS,
+                   PB_MPIEXEC, PB_PROGRAM),
+         74);
+    says_once("no memory for 1 tiles");
+    cr_assert(!exists("d.h5"));
+}
+
 Test(pipeline, stages_are_logged) {
     must(patchbank(3, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
     must(in_folder("%s -n 3 --map-by :OVERSUBSCRIBE %s " SCORE "--bank b.h5 --results r --split all > log 2>&1", PB_MPIEXEC,

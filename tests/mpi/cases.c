@@ -11,8 +11,9 @@
 static void ranks(pb_comm *comm) {
     int size = pb_comm_size(comm), rank = pb_comm_rank(comm);
     HOLDS(size >= 1 && rank >= 0 && rank < size);
+    HOLDS(pb_comm_local_rank(comm) == rank); /* tests run on one host */
     HOLDS(pb_comm_fair_threads(comm) >= 1);
-    /* tests run on one host, where mpiexec gives all ranks equal shares */
+    /* there mpiexec gives all ranks equal shares */
     uint64_t threads = pb_comm_sum_u64(comm, (uint64_t)pb_comm_fair_threads(comm), "threads of the host");
     uint64_t cores = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     HOLDS(threads <= (cores > (uint64_t)size ? cores : (uint64_t)size));
@@ -128,6 +129,7 @@ static void self(pb_comm *comm) {
     pb_status status = pb_comm_create_self(&alone);
     HOLDS(!pb_failed(&status) && pb_comm_size(alone) == 1 && pb_comm_rank(alone) == 0);
     HOLDS(pb_comm_fair_threads(alone) == pb_comm_fair_threads(comm));
+    HOLDS(pb_comm_local_rank(alone) == pb_comm_local_rank(comm));
     for (int call = 0; call <= pb_comm_rank(comm); call++) /* as often as this rank likes: nobody else takes part */
         HOLDS(pb_comm_sum_u64(alone, 7, "sum of one") == 7);
     status = pb_agree(alone, pb_fail(PB_E_INPUT, "alone"));
@@ -302,6 +304,7 @@ static const pb_case CASES[] = {
     {"devices-far", devices_far},
     {"devices-peers", devices_peers},
     {"devices-mixed", devices_mixed},
+    {"devices-shared", devices_shared},
     {"devices-no-route", devices_no_route},
     {"devices-failing", devices_failing},
     {"devices-join-fails", devices_join_fails},

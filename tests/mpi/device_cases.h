@@ -202,6 +202,29 @@ static void check_peers(pb_comm *comm, pb_device *device) {
 
 static void devices_peers(pb_comm *comm) { with_peers(comm, check_peers); }
 
+/* Two ranks on one device, the last and the one before: what they exchange goes by the host. */
+static void check_shared(pb_comm *comm, pb_device *device) {
+    const int size = pb_comm_size(comm), rank = pb_comm_rank(comm);
+    int first, second;
+    snprintf(device->identity, sizeof device->identity, "gpu %d", rank);
+    done(pb_device_comm_find_shared(comm, device, &first, &second));
+    HOLDS(first == -1 && second == -1);
+    snprintf(device->identity, sizeof device->identity, "gpu %d", rank == size - 1 ? size - 2 : rank);
+    done(pb_device_comm_find_shared(comm, device, &first, &second));
+    HOLDS(size == 1 ? first == -1 && second == -1 : first == size - 2 && second == size - 1);
+    check_all(comm, device, "staged");
+    HOLDS(peers_calls == 0);
+    pb_device_comm *devices;
+    pb_status status = pb_device_comm_create(comm, device, PB_ROUTE_DEVICE, 9, &devices);
+    HOLDS(size == 1 || (status.code == PB_E_UNSUPPORTED && strstr(status.message, "two ranks share one")));
+    pb_device_comm_destroy(&devices);
+    device->identity[0] = '\0';
+    done(pb_device_comm_find_shared(comm, device, &first, &second));
+    HOLDS(first == -1 && second == -1);
+}
+
+static void devices_shared(pb_comm *comm) { with_peers(comm, check_shared); }
+
 static void check_mixed(pb_comm *comm, pb_device *device) {
     check_all(comm, device, "staged");
     HOLDS(peers_calls == 0);

@@ -1,6 +1,7 @@
 /* cuda_runtime_api.h: the part of CUDA's runtime API that gpu/cuda/ uses, with the names and values of CUDA's own header, for the
  * emulator: the plugin's host code is compiled against it unchanged. "Device memory" is memory of the process, each allocation
- * exactly as long as asked for and full of 0xFF (as floats: NaN). Streams do everything at once.
+ * exactly as long as asked for and full of 0xFF (as floats: NaN). Streams do everything at once, but for what emulator_wait_for
+ * gives them.
  */
 #ifndef PB_TESTS_EMULATOR_CUDA_RUNTIME_API_H
 #define PB_TESTS_EMULATOR_CUDA_RUNTIME_API_H
@@ -15,6 +16,7 @@ typedef enum cudaError {
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
+    cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700,
     cudaErrorLaunchFailure = 719
 } cudaError_t;
@@ -25,12 +27,16 @@ typedef enum cudaMemcpyKind {
     cudaMemcpyDeviceToDevice = 3
 } cudaMemcpyKind;
 
-enum { cudaStreamNonBlocking = 1 };
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 
 typedef struct CUstream_st *cudaStream_t;
+typedef struct CUevent_st *cudaEvent_t;
 
 struct cudaDeviceProp {
     char name[256];
+    struct {
+        char bytes[16];
+    } uuid;
     size_t totalGlobalMem;
     int major, minor, multiProcessorCount;
 };
@@ -49,6 +55,10 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorName(cudaError_t error);
 const char *cudaGetErrorString(cudaError_t error);

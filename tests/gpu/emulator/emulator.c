@@ -261,6 +261,8 @@ void emulator_launch(const char *kernel, void (*run)(const void *arguments), con
     }
     if (!emulator_is_stream(stream))
         emulator_fault("%s: launched on what is no stream", kernel);
+    if (emulator_is_busy())
+        emulator_fault("%s: launched on a stream that waits", kernel);
     launched.run = run;
     memcpy(launched.arguments, arguments, argument_bytes);
     emulator_is.arguments = launched.arguments;

@@ -16,6 +16,7 @@
 #ifndef PB_TESTS_EMULATOR_H
 #define PB_TESTS_EMULATOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,14 +30,24 @@ void emulator_turns(emulator_order order);
 size_t emulator_faults(void);
 const char *emulator_first_fault(void);
 
-/* Allocations and streams that have not been freed. */
+/* Allocations, streams and events that have not been freed. */
 size_t emulator_living(void);
 
 /* The runtime's call number `call` from now on (1 is the next) fails once with `error`, whatever it is; 0: none. Returns how many
- * calls were made since the last call of this function. Calls that free cannot fail. */
+ * calls were made since the last call of this function. Calls that free cannot fail; a query that finds an event not ready does
+ * not count, nor does cudaGetLastError after it. */
 size_t emulator_fail(size_t call, int error);
 
 /* What cudaGetDeviceCount says: devices, or an error. */
 void emulator_devices(int count, int error);
+
+/* What the bytes of the devices' UUIDs are, plus the device's number; 0 at the start. Each process has devices of its own, which
+ * are then other ones. */
+void emulator_identity(int byte);
+
+/* All streams wait until advance(context) is true, which is called when CUDA is asked; until then an event that is recorded is
+ * not ready, and other work on a stream is a fault: it would have to wait, and here all work is done at once. NULL: for
+ * nothing. */
+void emulator_wait_for(bool (*advance)(void *context), void *context);
 
 #endif

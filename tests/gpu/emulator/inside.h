@@ -43,6 +43,9 @@ void emulator_atomic(const void *address, size_t bytes);
 /* Whether it is a stream that exists, or NULL: the one that always does. */
 bool emulator_is_stream(const void *stream);
 
+/* Whether streams wait (emulator_wait_for). */
+bool emulator_is_busy(void);
+
 /* The last error, which a failed launch leaves to whoever asks next. */
 void emulator_set_error(int error, bool sticky);
 

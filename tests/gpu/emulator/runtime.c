@@ -7,15 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STREAMS = 8 };
-static char streams[STREAMS];
+enum { STREAMS = 8, EVENTS = 8 };
+static char streams[STREAMS], events[EVENTS];
+
+static struct {
+    bool (*advance)(void *context);
+    void *context;
+} awaited;
 
 static struct {
     int count, error;
 } devices = {1, cudaSuccess};
 
-static int current = -1;
+static int current = -1, identity;
 static cudaError_t last_error, sticky_error;
+static bool not_ready; /* and nobody asked for the last error since */
 
 static struct {
     size_t calls, due;
@@ -35,10 +41,25 @@ void emulator_devices(int count, int error) {
     devices.error = error;
 }
 
+void emulator_identity(int byte) { identity = byte; }
+
+void emulator_wait_for(bool (*advance)(void *context), void *context) {
+    awaited.advance = advance;
+    awaited.context = context;
+}
+
+bool emulator_is_busy(void) {
+    if (awaited.advance && awaited.advance(awaited.context))
+        awaited.advance = NULL;
+    return awaited.advance != NULL;
+}
+
 size_t emulator_living(void) {
     size_t count = emulator_taken();
     for (int s = 0; s < STREAMS; s++)
         count += streams[s] != 0;
+    for (int e = 0; e < EVENTS; e++)
+        count += events[e] != 0;
     return count;
 }
 
@@ -82,6 +103,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int ordin
     *properties = (struct cudaDeviceProp){.totalGlobalMem = (size_t)1 << 34, .major = ordinal == 1 ? 7 : 9, .minor = 0,
                                           .multiProcessorCount = 3};
     snprintf(properties->name, sizeof properties->name, "Emulator");
+    memset(&properties->uuid, identity + ordinal, sizeof properties->uuid);
     return cudaSuccess;
 }
 
@@ -106,6 +128,20 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
     return cudaSuccess;
 }
 
+/* Counts work on a stream, which must have nothing to wait for. */
+static cudaError_t begin_work(void) {
+    if (emulator_is_busy())
+        emulator_fault("work on a stream that waits");
+    return begin();
+}
+
+#define BEGIN_WORK()                       \
+    do {                                   \
+        cudaError_t begun_ = begin_work(); \
+        if (begun_ != cudaSuccess)         \
+            return begun_;                 \
+    } while (0)
+
 static bool no_device(void) {
     if (current < 0)
         emulator_fault("a call before cudaSetDevice");
@@ -128,7 +164,7 @@ cudaError_t cudaFree(void *pointer) {
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
     (void)stream;
-    BEGIN();
+    BEGIN_WORK();
     const bool to_device = kind != cudaMemcpyDeviceToHost, from_device = kind != cudaMemcpyHostToDevice;
     if (bytes == 0)
         return cudaSuccess;
@@ -143,7 +179,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
                               enum cudaMemcpyKind kind, cudaStream_t stream) {
     (void)stream;
-    BEGIN();
+    BEGIN_WORK();
     const bool empty = width == 0 || height == 0, device = kind == cudaMemcpyDeviceToDevice;
     if (!device || to_pitch < width || from_pitch < width ||
         (!empty && !emulator_has(to, (height - 1) * to_pitch + width)) ||
@@ -158,7 +194,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
 
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
     (void)stream;
-    BEGIN();
+    BEGIN_WORK();
     if (!emulator_has(to, bytes)) {
         emulator_fault("sets %zu bytes past the end", bytes);
         return result(cudaErrorInvalidValue);
@@ -190,11 +226,46 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     (void)stream;
+    BEGIN_WORK();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
+    BEGIN();
+    for (int e = 0; e < EVENTS && flags == cudaEventDisableTiming && !no_device(); e++)
+        if (!events[e]) {
+            events[e] = 1;
+            *event = (cudaEvent_t)(void *)&events[e];
+            return cudaSuccess;
+        }
+    return result(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    *(char *)(void *)event = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    BEGIN();
+    return *(char *)(void *)event && emulator_is_stream(stream) ? cudaSuccess : result(cudaErrorInvalidValue);
+}
+
+/* CUDA, too, leaves "not ready" behind as the last error. */
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+    not_ready = *(char *)(void *)event && emulator_is_busy();
+    if (not_ready)
+        return result(cudaErrorNotReady);
     BEGIN();
     return cudaSuccess;
 }
 
 cudaError_t cudaGetLastError(void) {
+    if (not_ready) {
+        not_ready = false;
+        last_error = sticky_error;
+        return cudaErrorNotReady;
+    }
     if (++injected.calls == injected.due)
         return injected.error;
     cudaError_t error = last_error;
