@@ -228,39 +228,25 @@ pb_status pb_cuda_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor
 
 /* ---- candidates ---- */
 
-enum { PIECE_BYTES = 64 << 20 }; /* of rows gathered at a time */
-
-/* Candidates first .. first + count - 1. scratch: rows, then words. */
-static pb_status gather(pb_device *device, pb_cover *cover, size_t first, size_t count, pb_candidate *candidates, float *rows) {
-    const size_t values = count * (size_t)cover->dim;
-    float *gathered = cover->scratch.memory;
-    uint32_t *words = (uint32_t *)(void *)(gathered + values);
-    PB_TRY(pb_cuda_check(device,
-                         pb_cuda_cover_gather(pb_cuda_state_of(device)->stream, cover->list + first, count, cover->state,
-                                              cover->first_index, cover->rows, cover->dim, words, gathered),
-                         "cover_gather"));
-    PB_TRY(pb_cuda_download(device, rows, gathered, values * sizeof *rows));
-    return pb_cuda_download(device, candidates, words, count * sizeof *candidates);
-}
+/* A candidate is what the kernels write of one: three words. */
+_Static_assert(sizeof(pb_candidate) == 3 * sizeof(uint32_t), "a candidate is index, nearest and bound");
 
 pb_status pb_cuda_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows) {
-    const size_t dim = (size_t)cover->dim, each = dim * sizeof *rows + sizeof *candidates;
-    const size_t fit = PIECE_BYTES / each > 0 ? PIECE_BYTES / each : 1, all = cover->candidate_count;
-    PB_ASSERT(all == 0 || (candidates && rows));
+    const size_t count = cover->candidate_count;
+    PB_ASSERT(count == 0 || (candidates && rows));
     PB_TRY(pb_cuda_enter(device));
-    PB_TRY(pb_cuda_room_for(device, &cover->scratch, (all < fit ? all : fit) * each, "candidates"));
-    for (size_t first = 0; first < all; first += fit)
-        PB_TRY(gather(device, cover, first, all - first < fit ? all - first : fit, candidates + first, rows + first * dim));
-    return pb_ok();
+    return pb_cuda_check(device,
+                         pb_cuda_cover_gather(pb_cuda_state_of(device)->stream, cover->list, count, cover->state,
+                                              cover->first_index, cover->rows, cover->dim, (uint32_t *)(void *)candidates, rows),
+                         "cover_gather");
 }
 
 pb_status pb_cuda_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count) {
     PB_ASSERT(count == cover->candidate_count);
     PB_TRY(pb_cuda_enter(device));
-    PB_TRY(pb_cuda_room_for(device, &cover->scratch, count * sizeof *candidates, "candidates"));
-    PB_TRY(pb_cuda_upload(device, cover->scratch.memory, candidates, count * sizeof *candidates));
     return pb_cuda_check(device,
-                         pb_cuda_cover_restore(pb_cuda_state_of(device)->stream, cover->list, count, cover->scratch.memory,
+                         pb_cuda_cover_restore(pb_cuda_state_of(device)->stream, cover->list, count,
+                                               (const uint32_t *)(const void *)candidates,
                                                (uint32_t)cover->centre_count, cover->state, cover->met),
                          "cover_restore");
 }

@@ -27,7 +27,7 @@ struct pb_cover {
 
     uint64_t floor;         /* of the last refresh or raise */
     size_t candidate_count; /* since */
-    pb_cuda_room scratch;   /* gathered candidates, or those of a selection */
+    pb_cuda_room scratch;   /* those of a selection */
 };
 
 /* Room for `count` centres in all. */

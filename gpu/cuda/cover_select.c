@@ -18,6 +18,7 @@ typedef struct contest {
     uint32_t *index;
     uint64_t *best;           /* [BATCH + 1] */
     uint64_t leaders[BATCH + 1]; /* what has come of them */
+    pb_candidate *candidates; /* host: as they are given */
     size_t *order;            /* host: candidate of each place */
     uint32_t *host_words;     /* host: [2][count] indices and nearest centres by place */
     float *host_rows;         /* host: [count][dim] by place */
@@ -29,23 +30,35 @@ static int by_index(const void *a, const void *b, void *candidates) {
     return (x > y) - (x < y);
 }
 
-/* Lays the candidates in order, in host memory. */
-static pb_status lay_out(contest *c, pb_candidate *candidates, const float *rows, size_t count) {
+/* Words and rows by place. */
+static pb_status lay_rows(pb_device *device, contest *c, const float *rows, size_t count) {
     const size_t dim = (size_t)c->cover->dim;
-    PB_TRY(pb_allocate(&c->order, count, sizeof *c->order, "candidates"));
-    PB_TRY(pb_allocate(&c->host_words, count, 2 * sizeof *c->host_words, "candidates"));
-    PB_TRY(pb_allocate(&c->host_rows, count, dim * sizeof *c->host_rows, "candidates"));
-    for (size_t i = 0; i < count; i++)
-        c->order[i] = i;
-    qsort_r(c->order, count, sizeof *c->order, by_index, candidates);
-    for (size_t i = 0; i < count; i++) {
-        const pb_candidate *candidate = &candidates[c->order[i]];
+    float *as_given;
+    PB_TRY(pb_allocate(&as_given, count, dim * sizeof *as_given, "candidates"));
+    pb_status status = pb_cuda_download(device, as_given, rows, count * dim * sizeof *rows);
+    for (size_t i = 0; i < count && !pb_failed(&status); i++) {
+        const pb_candidate *candidate = &c->candidates[c->order[i]];
         PB_ASSERT(candidate->nearest < c->cover->centre_count);
         c->host_words[i] = candidate->index;
         c->host_words[count + i] = candidate->nearest;
-        memcpy(c->host_rows + i * dim, rows + c->order[i] * dim, dim * sizeof *rows);
+        memcpy(c->host_rows + i * dim, as_given + c->order[i] * dim, dim * sizeof *rows);
     }
-    return pb_ok();
+    pb_release(&as_given);
+    return status;
+}
+
+/* Brings the candidates to the host and lays them in order there. Not more than a few megabytes: the caller limits them. */
+static pb_status lay_out(pb_device *device, contest *c, const pb_candidate *candidates, const float *rows, size_t count) {
+    const size_t dim = (size_t)c->cover->dim;
+    PB_TRY(pb_allocate(&c->candidates, count, sizeof *c->candidates, "candidates"));
+    PB_TRY(pb_allocate(&c->order, count, sizeof *c->order, "candidates"));
+    PB_TRY(pb_allocate(&c->host_words, count, 2 * sizeof *c->host_words, "candidates"));
+    PB_TRY(pb_allocate(&c->host_rows, count, dim * sizeof *c->host_rows, "candidates"));
+    PB_TRY(pb_cuda_download(device, c->candidates, candidates, count * sizeof *candidates));
+    for (size_t i = 0; i < count; i++)
+        c->order[i] = i;
+    qsort_r(c->order, count, sizeof *c->order, by_index, c->candidates);
+    return lay_rows(device, c, rows, count);
 }
 
 /* Device memory, what is in it, and who leads. 8-byte values come first. */
@@ -114,11 +127,11 @@ static pb_status give_back(pb_device *device, const contest *c, pb_candidate *ca
     PB_TRY(pb_allocate(&state, count, sizeof *state, "candidates"));
     pb_status status = pb_cuda_download(device, state, c->on_device.state, count * sizeof *state);
     for (size_t i = 0; i < count && !pb_failed(&status); i++) {
-        candidates[c->order[i]].bound = pb_packed_distance2(state[i]);
-        candidates[c->order[i]].nearest = pb_nearest_index(state[i]);
+        c->candidates[c->order[i]].bound = pb_packed_distance2(state[i]);
+        c->candidates[c->order[i]].nearest = pb_nearest_index(state[i]);
     }
     pb_release(&state);
-    return status;
+    return pb_failed(&status) ? status : pb_cuda_upload(device, candidates, c->candidates, count * sizeof *candidates);
 }
 
 pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
@@ -127,7 +140,7 @@ pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate 
     *made = 0;
     *next = 0;
     PB_TRY(pb_cuda_enter(device));
-    pb_status status = lay_out(&c, candidates, rows, count);
+    pb_status status = lay_out(device, &c, candidates, rows, count);
     if (!pb_failed(&status))
         status = begin(device, &c, count, floor);
     if (!pb_failed(&status))
@@ -136,6 +149,7 @@ pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate 
         status = give_back(device, &c, candidates, count);
     if (!pb_failed(&status))
         *next = key_at(&c, 0);
+    pb_release(&c.candidates);
     pb_release(&c.order);
     pb_release(&c.host_words);
     pb_release(&c.host_rows);

@@ -49,13 +49,19 @@ static inline void textbook_adds(rounds *r, size_t point) {
     r->due = pb_pack_farthest(pb_packed_distance2(key), r->offset + pb_farthest_index(key));
 }
 
+/* Device memory with these bytes; pb_device_release. */
+static inline void *device_copy(pb_device *device, const void *host, size_t bytes) {
+    void *there;
+    assert_done(pb_device_alloc(device, bytes, &there, "test data"));
+    assert_done(pb_device_upload(device, there, host, bytes));
+    return there;
+}
+
 /* Rows from host memory become points first on. */
 static inline void write_points(pb_device *device, pb_cover *cover, size_t first, size_t count, int dim, const float *rows) {
     const size_t bytes = count * (size_t)dim * sizeof *rows;
-    float *there;
+    float *there = device_copy(device, rows, bytes);
     int64_t not_finite;
-    assert_done(pb_device_alloc(device, bytes, &there, "test rows"));
-    assert_done(pb_device_upload(device, there, rows, bytes));
     assert_done(pb_device_cover_write(device, cover, first, count, there, &not_finite));
     cr_assert_eq(not_finite, -1);
     pb_device_release(device, &there);
@@ -145,6 +151,21 @@ typedef struct gathered {
     float *rows;
 } gathered;
 
+/* A rank's candidates from `at` on, by way of its device's memory. */
+static inline void gather_from(rounds *r, int rank, const gathered *g, size_t at) {
+    pb_device *device = r->devices[rank];
+    const size_t count = r->counts[rank], bytes = count * (size_t)r->dim * sizeof(float);
+    pb_candidate *candidates;
+    float *rows;
+    assert_done(pb_device_alloc(device, count * sizeof *candidates, &candidates, "test candidates"));
+    assert_done(pb_device_alloc(device, bytes, &rows, "test candidates"));
+    assert_done(pb_device_cover_candidates(device, r->covers[rank], candidates, rows));
+    assert_done(pb_device_download(device, g->candidates + at, candidates, count * sizeof *candidates));
+    assert_done(pb_device_download(device, g->rows + at * (size_t)r->dim, rows, bytes));
+    pb_device_release(device, &candidates);
+    pb_device_release(device, &rows);
+}
+
 static inline gathered gather(rounds *r) {
     gathered g = {0};
     const size_t dim = (size_t)r->dim;
@@ -154,7 +175,7 @@ static inline gathered gather(rounds *r) {
     g.rows = constants(NAN, g.count * dim);
     size_t at = 0;
     for (int i = 0; i < r->ranks; at += r->counts[i++])
-        assert_done(pb_device_cover_candidates(r->devices[i], r->covers[i], g.candidates + at, g.rows + at * dim));
+        gather_from(r, i, &g, at);
     for (size_t c = 0; c < g.count; c++) {
         check_candidate(r, &g.candidates[c]);
         cr_assert(pb_pack_farthest(g.candidates[c].bound, g.candidates[c].index) >= r->floor);
@@ -178,12 +199,23 @@ typedef struct outcome {
 
 static inline outcome select_on(rounds *r, int rank, const gathered *g, uint64_t floor, size_t most) {
     outcome o = {.picked = unseen(most), .distance2 = constants(NAN, most)};
+    pb_device *device = r->devices[rank];
+    pb_candidate *candidates = device_copy(device, g->candidates, g->count * sizeof *candidates);
+    float *rows = device_copy(device, g->rows, g->count * (size_t)r->dim * sizeof *rows);
+    assert_done(pb_device_cover_select(device, r->covers[rank], candidates, rows, g->count, floor, most, o.picked, o.distance2,
+                                       &o.made, &o.next));
     assert_done(pb_allocate(&o.candidates, g->count, sizeof *o.candidates, "test candidates"));
-    if (g->count > 0)
-        memcpy(o.candidates, g->candidates, g->count * sizeof *o.candidates);
-    assert_done(pb_device_cover_select(r->devices[rank], r->covers[rank], o.candidates, g->rows, g->count, floor, most, o.picked,
-                                       o.distance2, &o.made, &o.next));
+    assert_done(pb_device_download(device, o.candidates, candidates, g->count * sizeof *candidates));
+    pb_device_release(device, &candidates);
+    pb_device_release(device, &rows);
     return o;
+}
+
+/* A rank takes its own candidates back, which begin at `at`. */
+static inline void update_on(rounds *r, int rank, const outcome *o, size_t at) {
+    pb_candidate *candidates = device_copy(r->devices[rank], o->candidates + at, r->counts[rank] * sizeof *candidates);
+    assert_done(pb_device_cover_update(r->devices[rank], r->covers[rank], candidates, r->counts[rank]));
+    pb_device_release(r->devices[rank], &candidates);
 }
 
 static inline void release_outcome(outcome *o) {
@@ -226,7 +258,7 @@ static inline size_t select_all(rounds *r, uint64_t floor, size_t most) {
         made = o.made;
         for (size_t c = 0; c < g.count; c++)
             check_candidate(r, &o.candidates[c]);
-        assert_done(pb_device_cover_update(r->devices[i], r->covers[i], o.candidates + at, r->counts[i]));
+        update_on(r, i, &o, at);
         release_outcome(&o);
     }
     release_gathered(&g);

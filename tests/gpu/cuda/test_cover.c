@@ -158,10 +158,9 @@ Test(cuda_cover, reads_what_was_written_and_names_what_is_not_finite) {
 }
 
 /* A whole round of a cover, for the failures of single calls. */
-static pb_status one_round(pb_device *device, const float *there, const float *rows) {
+static pb_status one_round(pb_device *device, const float *there, const float *rows, pb_candidate *candidates, float *gathered) {
     enum { N = 4, DIM = 2 };
-    pb_candidate candidates[N];
-    float gathered[N * DIM], distance2[2];
+    float distance2[2];
     uint64_t most, key, picked[2], next;
     size_t count, made;
     int64_t not_finite;
@@ -191,20 +190,22 @@ static pb_status one_round(pb_device *device, const float *there, const float *r
 Test(cuda_cover, any_call_of_cuda_may_fail) {
     const float rows[] = {0, 0, 1, 0, 0, 5, 3, 3};
     pb_device *device;
-    float *there;
     assert_done(pb_device_open("cuda:0", 1, &device));
-    assert_done(pb_device_alloc(device, sizeof rows, &there, "rows"));
-    assert_done(pb_device_upload(device, there, rows, sizeof rows));
+    float *there = device_copy(device, rows, sizeof rows), *gathered = device_copy(device, rows, sizeof rows);
+    pb_candidate *candidates;
+    assert_done(pb_device_alloc(device, 4 * sizeof *candidates, &candidates, "candidates"));
     emulator_fail(0, 0);
-    assert_done(one_round(device, there, rows));
+    assert_done(one_round(device, there, rows, candidates, gathered));
     const size_t calls = emulator_fail(0, 0), living = emulator_living();
     cr_assert_gt(calls, 100);
     for (size_t call = 1; call <= calls; call++) {
         emulator_fail(call, call % 2 ? cudaErrorLaunchFailure : cudaErrorMemoryAllocation);
-        pb_status status = one_round(device, there, rows);
+        pb_status status = one_round(device, there, rows, candidates, gathered);
         cr_assert_eq(status.code, PB_E_SYSTEM, "call %zu of %zu", call, calls);
         cr_assert_eq(emulator_living(), living, "call %zu", call);
     }
+    pb_device_release(device, &candidates);
+    pb_device_release(device, &gathered);
     pb_device_release(device, &there);
     pb_device_close(&device);
     assert_sound();
