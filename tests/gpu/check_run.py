@@ -4,10 +4,9 @@
 Usage:  check_run.py SOURCES BUILD EMULATED_PLUGIN WRONG_KERNEL skips|table|wrong|jobs
 
   skips   no GPU is visible: exit status 77 and one line that names what is missing; wrong options: 64
-  table   bench_device on a set of the CPU's kernels and on the emulator: rows with all their columns, the same as JSON, none wrong;
-          what a device does not have is no number
+  table   bench_device on sets of the CPU's kernels and on the emulator: all rows are there, the same as JSON, none wrong
   wrong   compare.py, check_device and bench_device notice what is wrong: other figures, a NaN, a kernel that does nothing
-  jobs    all parts on "cpu:avx2" and on the emulator, from images to the verdict
+  jobs    jobs and table on "cpu:plain" and on the emulator, from images to the verdict
 
 Exit status: 0 when all is as said, else 1 with the reason.
 """
@@ -24,7 +23,8 @@ RUN = os.path.join(SOURCES, "tests/gpu/run.sh")
 COMPARE = os.path.join(SOURCES, "tests/gpu/compare.py")
 BENCH = os.path.join(BUILD, "tests/bench/bench_device")
 CHECK = os.path.join(BUILD, "tests/gpu/cuda/check_device")
-OPERATIONS = ["copy", "patch_features", "patchcore_features", "unit_rows", "project", "points_write", "greedy_step", "search", "selection"]
+OPERATIONS = ["copy", "patch_features", "patchcore_features", "unit_rows", "project", "points_write", "greedy_step", "search",
+              "selection"]
 
 
 def run(*command, **environment):
