@@ -105,6 +105,10 @@ def check_jobs():
             status, said = run("bash", RUN, "--quick", "--build", BUILD, "--device", device, "--weights", "random:1",
                                "--archive", os.path.join(folder, "archive"), "jobs", "bench", "memcheck")
             print(said)
+            with open(os.path.join(BUILD, "gpu-run/rows.jsonl"), encoding="utf-8") as file:
+                rows = [json.loads(line) for line in file]
+            expect(sum(row["bench"] == "exchange" for row in rows) == 20, "rows of exchanges")
+            expect(all(row["wrong"] == 0 for row in rows if row["bench"] != "extract"), rows)
             verdict = re.search(r"^(\d+) passed, 0 failed, (\d+) not supported\n\Z", said, flags=re.MULTILINE)
             expect(status == 0 and verdict and int(verdict.group(1)) > 0, f"{device}: {status}")
 

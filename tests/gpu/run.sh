@@ -139,20 +139,22 @@ part_check() {
 
 # ---- jobs
 
-# run RANKS DEVICE ARGUMENT...: each rank sees a GPU of its own.
-run() {
-    local ranks=$1 name=$2
-    shift 2
-    # shellcheck disable=SC2016 # the rank's shell expands it
+# on RANKS COMMAND...: each rank sees a GPU of its own, as cuda:0.
+on() {
+    local ranks=$1
+    shift
     if [ "$ranks" -eq 1 ]; then
-        "$program" "$@" --device "$name" --log-level warn
-    elif [ -z "$device" ]; then
-        mpiexec -n "$ranks" bash -c 'CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_LOCAL_RANK exec "$0" "$@"' "$program" "$@" \
-            --device "$name" --log-level warn
+        "$@"
+    elif [ -n "$device" ]; then
+        mpiexec -n "$ranks" "$@"
     else
-        mpiexec -n "$ranks" "$program" "$@" --device "$name" --log-level warn
+        # shellcheck disable=SC2016 # the rank's shell expands it
+        mpiexec -n "$ranks" bash -c 'CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_LOCAL_RANK exec "$0" "$@"' "$@"
     fi
 }
+
+# run RANKS DEVICE ARGUMENT...: a job.
+run() { on "$1" "$program" "${@:3}" --device "$2" --log-level warn; }
 
 # The archive and weights that were named, or the demo's.
 have_data() {
@@ -196,9 +198,14 @@ part_jobs() {
 # ---- bench
 
 part_bench() {
-    local each gpu=${device:-cuda:0}
+    local each how gpu=${device:-cuda:0} ranks=$gpus
+    [ -z "$device" ] || ranks=2
     for each in $(devices); do
         step "bench $each" "$build/tests/bench/bench_device" ${quick[@]+"${quick[@]}"} --json "$work/rows.jsonl" "$each"
+    done
+    for how in host auto; do
+        step "exchange, $ranks ranks, $how" on "$ranks" "$build/tests/bench/bench_exchange" ${quick[@]+"${quick[@]}"} \
+            --json "$work/rows.jsonl" --exchange $how "$gpu"
     done
     have_data || return
     step 'bench extract' run 1 "$gpu" bench extract --archive "$archive" --weights "$weights" --json "$work/extract.json" &&
