@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "gpu/cpu_cover.h"
+#include "play.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,8 +21,6 @@
 #include <time.h>
 
 enum { LISTED_MAX = 16, REPEATS_MAX = 101 };
-
-static const double GROWTH = 0.12;
 
 typedef struct arguments {
     const char *rows_file, *picks_file, *isa[LISTED_MAX];
@@ -32,7 +31,7 @@ typedef struct arguments {
 
 /* One run of a selection. */
 typedef struct run {
-    size_t picks, made, rounds, capped;
+    size_t picks, made, rounds;
     bool filtered;
     double wall, cpu;
     pb_cover_counts counts;
@@ -89,50 +88,6 @@ static float *make_rows(size_t n, int dim) {
 
 /* ---- a selection ---- */
 
-static uint64_t key_of(float distance2) { return (uint64_t)pb_float_bits(distance2) << 32; }
-
-/* One round: candidates are copied out and in as if they were sent. */
-static size_t play_round(pb_device *device, pb_cover *cover, run *r, uint64_t floor, size_t count, uint64_t *next) {
-    pb_candidate *candidates = room(count, sizeof *candidates);
-    float *rows = room(count, (size_t)cover->dim * sizeof *rows), *distance2 = room(r->picks, sizeof *distance2);
-    uint64_t *picked = room(r->picks, sizeof *picked);
-    size_t made;
-    must(pb_device_cover_candidates(device, cover, candidates, rows));
-    must(pb_device_cover_select(device, cover, candidates, rows, count, floor, r->picks - r->made, picked, distance2, &made,
-                                next));
-    must(pb_device_cover_update(device, cover, candidates, count));
-    for (size_t i = 0; i < made; i++)
-        r->picked[r->made++] = (int32_t)picked[i];
-    pb_release(&candidates);
-    pb_release(&rows);
-    pb_release(&distance2);
-    pb_release(&picked);
-    return made;
-}
-
-static void play(pb_device *device, pb_cover *cover, run *r) {
-    uint64_t most, next = 1;
-    size_t count, made;
-    double drop = 0.08;
-    must(pb_device_cover_refresh(device, cover, UINT64_MAX, &count, &most));
-    for (float level = pb_packed_distance2(most); r->made < r->picks && next != 0; r->rounds++) {
-        next = 1;
-        float lower = (float)((double)level * (1 - drop));
-        level = lower < level ? lower : nextafterf(level, 0);
-        must(pb_device_cover_refresh(device, cover, key_of(level), &count, &most));
-        if (count == 0) {
-            level = pb_packed_distance2(most);
-            drop = fmin(2 * drop, 0.5);
-            continue;
-        }
-        size_t before = r->made;
-        made = play_round(device, cover, r, key_of(level), count, &next);
-        double aim = fmax(4, GROWTH * (double)before), factor = made > 0 ? sqrt(aim / (double)made) : 2;
-        drop = fmin(drop * fmax(0.5, fmin(2, factor)), 0.5);
-        next = r->made < r->picks ? 1 : next;
-    }
-}
-
 static void select_once(const float *rows, size_t n, int dim, const char *isa, int threads, run *r) {
     char name[32];
     pb_device *device;
@@ -143,11 +98,7 @@ static void select_once(const float *rows, size_t n, int dim, const char *isa, i
     must(pb_device_cover_create(device, n, dim, 0, &cover));
     must(pb_device_cover_write(device, cover, 0, n, rows, &not_finite));
     double wall = pb_clock_seconds(), cpu = cpu_seconds();
-    r->made = 1;
-    r->picked[0] = 0;
-    r->rounds = 0;
-    must(pb_device_cover_add(device, cover, rows, 1));
-    play(device, cover, r);
+    must(bench_play(device, cover, dim, rows, r->picks, r->picked, &r->made, &r->rounds));
     r->wall = pb_clock_seconds() - wall;
     r->cpu = cpu_seconds() - cpu;
     r->filtered = cover->filtered;

@@ -12,16 +12,16 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "ceilings.h"
 #include "gpu/cpu.h"
 #include "gpu/ref.h"
 
-#include <immintrin.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPEATS_MAX = 1000, CHAINS = 12 };
+enum { REPEATS_MAX = 1000 };
 
 static int threads = 1;
 static double seconds_a_row = 0.5;
@@ -47,34 +47,6 @@ static float *numbers(size_t count, uint32_t substream) {
 }
 
 /* ---- ceilings ---- */
-
-/* Rounds of CHAINS independent steps sum += (x - c)^2, or sum += x * c, in registers; the empty asm keeps the compiler from
- * knowing that x is the same every time. The number of lanes worked on is the result. */
-#define CEILING(NAME, TARGET, VEC, LANES, ZERO, SUB, FMA)                  \
-    TARGET static double NAME(long rounds, bool difference) {              \
-        VEC sums[CHAINS], x = ZERO, c = ZERO, y;                           \
-        for (int i = 0; i < CHAINS; i++)                                   \
-            sums[i] = ZERO;                                                \
-        for (long round = 0; difference && round < rounds; round++)        \
-            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) {    \
-                __asm__ volatile("" : "=x"(y) : "0"(x));                   \
-                VEC t = SUB(y, c);                                         \
-                sums[i] = FMA(t, t, sums[i]);                              \
-            }                                                              \
-        for (long round = 0; !difference && round < rounds; round++)       \
-            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) {    \
-                __asm__ volatile("" : "=x"(y) : "0"(x));                   \
-                sums[i] = FMA(y, c, sums[i]);                              \
-            }                                                              \
-        for (int i = 0; i < CHAINS; i++)                                   \
-            __asm__ volatile("" : : "x"(sums[i]));                         \
-        return (double)rounds * CHAINS * LANES;                            \
-    }
-
-#define SCALAR_SUB(a, b) ((a) - (b))
-CEILING(ceiling_plain, , float, 1, 0.0f, SCALAR_SUB, fmaf)
-CEILING(ceiling_avx2, __attribute__((target("avx2,fma"))), __m256, 8, _mm256_setzero_ps(), _mm256_sub_ps, _mm256_fmadd_ps)
-CEILING(ceiling_avx512, __attribute__((target("avx512f"))), __m512, 16, _mm512_setzero_ps(), _mm512_sub_ps, _mm512_fmadd_ps)
 
 /* Reads `bytes` bytes, 512 at a time, asking for what comes 8 KiB later. */
 #define READING(NAME, TARGET, VEC, ADD, ZERO, LOAD)                                        \
@@ -244,7 +216,7 @@ static const float *next_centre(job *j) { return j->rows + j->step++ * 7 % j->n 
 
 static void run_step(void *argument) {
     job *j = argument;
-    must(pb_cpu_greedy_step(&j->device, j->points, next_centre(j), &j->best));
+    must(pb_cpu_greedy_step(&j->device, j->points, 0, next_centre(j), &j->best));
 }
 
 static bool check_step(void *argument) {
@@ -258,7 +230,7 @@ static bool check_step(void *argument) {
     bool ok = true;
     for (int step = 0; step < 3; step++) {
         const float *centre = next_centre(j);
-        must(pb_cpu_greedy_step(&j->device, j->points, centre, &j->best));
+        must(pb_cpu_greedy_step(&j->device, j->points, 0, centre, &j->best));
         ok &= pb_ref_greedy_step(j->rows, j->n, j->dim, centre, distance2) == j->best;
     }
     pb_release(&distance2);
