@@ -5,7 +5,7 @@
 #
 # Installs what is missing (jobs/install.sh), builds, fetches the backbone's weights, and runs: every ctest test of the release
 # build, the Python unit tests of jobs/, the C units under the address and the undefined-behaviour sanitizer, and each fuzzer for
-# ten seconds (tests/long.sh: longer). A failing step does not keep later ones from running. A step that is no test (installing,
+# a minute (tests/long.sh: longer). A failing step does not keep later ones from running. A step that is no test (installing,
 # building) counts only when it fails, as one failure.
 # The last line is "N passed, M failed" over everything. Exit status: 0 when nothing failed, else 1.
 set -uo pipefail
@@ -78,7 +78,7 @@ for sanitizer in asan ubsan; do
 done
 if command -v clang-14 >/dev/null; then
     build fuzz
-    suite fuzz build/fuzz/junit.xml ctest --preset fuzz --output-junit junit.xml
+    PATCHBANK_FUZZ_SECONDS=60 suite fuzz build/fuzz/junit.xml ctest --preset fuzz --output-junit junit.xml
 fi
 
 echo
