@@ -280,3 +280,16 @@ void test_bounds(const pb_network *network, const uint8_t *image, float *const *
     }
     pb_release(&input);
 }
+
+void test_normalised_as_imagenet(const char *backbone, const char *tap) {
+    static const double MEAN[] = {0.485, 0.456, 0.406}, DEVIATION[] = {0.229, 0.224, 0.225};
+    pb_network network;
+    test_must(pb_network_outline(backbone, tap, test_square(224), &network));
+    for (int c = 0; c < 3; c++)
+        for (int byte = 0; byte < 256; byte++) {
+            double expected = (byte / 255.0 - MEAN[c]) / DEVIATION[c];
+            double found = (double)(((float)byte - network.mean[c]) * network.scale[c]);
+            cr_assert(fabs(found - expected) <= 1e-6, "channel %d, byte %d: %g, expected %g", c, byte, found, expected);
+        }
+    pb_network_free(&network);
+}

@@ -42,6 +42,9 @@ size_t test_tap_values(const pb_network *network, int t);
  * summation can be from each value. bounds: as the taps. See networks.c for the derivation. */
 void test_bounds(const pb_network *network, const uint8_t *image, float *const *reference, float *const *bounds);
 
+/* The input of `backbone`, cut after `tap`, is ImageNet's: (byte / 255 - mean) / deviation of each channel. */
+void test_normalised_as_imagenet(const char *backbone, const char *tap);
+
 /* Ends the test when status is a failure. */
 void test_must(pb_status status);
 

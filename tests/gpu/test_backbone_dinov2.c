@@ -5,20 +5,8 @@
 #include "networks.h"
 
 #include <criterion/criterion.h>
-#include <math.h>
 
-Test(backbone_dinov2, input_is_normalised_as_imagenet) {
-    static const double MEAN[] = {0.485, 0.456, 0.406}, DEVIATION[] = {0.229, 0.224, 0.225};
-    pb_network network;
-    test_must(pb_network_outline("dinov2_vits14", "0", test_square(224), &network));
-    for (int c = 0; c < 3; c++)
-        for (int byte = 0; byte < 256; byte++) {
-            double expected = (byte / 255.0 - MEAN[c]) / DEVIATION[c];
-            double found = (double)(((float)byte - network.mean[c]) * network.scale[c]);
-            cr_assert(fabs(found - expected) <= 1e-6, "channel %d, byte %d: %g, expected %g", c, byte, found, expected);
-        }
-    pb_network_free(&network);
-}
+Test(backbone_dinov2, input_is_normalised_as_imagenet) { test_normalised_as_imagenet("dinov2_vits14", "0"); }
 
 Test(backbone_dinov2, defaults_are_those_of_anomalydino) {
     const char *taps;
