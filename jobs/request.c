@@ -83,8 +83,7 @@ static pb_status read_features(const source *from, pb_request *request) {
     pb_features *features = &request->features;
     pb_patchcore *how = &features->patchcore;
     PB_TRY(either_of(from, "features", "mean", "patchcore", &features->is_patchcore));
-    PB_TRY(either_of(from, "distance", "euclidean", "cosine", &request->cosine));
-    features->unit = request->cosine;
+    PB_TRY(either_of(from, "distance", "euclidean", "cosine", &features->unit));
     PB_TRY(number_of(from, "patch-size", 1, PB_NEIGHBOURHOOD_MAX, 3, &how->patch));
     PB_TRY(number_of(from, "patch-stride", 1, 64, 1, &how->stride));
     PB_TRY(number_of(from, "layer-dim", 1, 65536, 1024, &how->layer_dim));

@@ -12,8 +12,7 @@ typedef struct pb_request {
     pb_fit fit;                  /* from a decoded image to the one that is looked at */
     bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */
     pb_size tile;                /* the network's input */
-    pb_features features;        /* features.image is fit.crop */
-    bool cosine;                 /* distances are 1 - cosine of features, which are then unit rows */
+    pb_features features;        /* features.image is fit.crop; features.unit: distances are 1 - cosine */
 } pb_request;
 
 /* Reads the request from the attributes "option.NAME". bank: the file they are from, NULL for the command line: named in

@@ -50,7 +50,7 @@ static pb_status open_device(const pb_job *job, int threads, pb_device **device)
 
 /* What is the same or possible on each rank alone. */
 static pb_status open_local(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
-    setup->cosine = request->cosine;
+    setup->cosine = request->features.unit;
     setup->taps = request->taps;
     PB_TRY(pb_archive_open(job->options->archive, &setup->archive));
     PB_TRY(pb_prefix(pb_selection_make(setup->archive, which, parts, pb_comm_size(job->comm),
