@@ -13,7 +13,14 @@ static atomic_int hits_left;            /* 0: nothing armed */
 
 /* What stands after the point: nothing, or what becomes of the process. -1: something else. */
 static int signal_of(const char *action) {
-    return *action == '\0' ? 0 : strcmp(action, "!kill") == 0 ? SIGKILL : strcmp(action, "!stop") == 0 ? SIGSTOP : -1;
+    static const struct {
+        const char *action;
+        int number;
+    } ACTIONS[] = {{"", 0}, {"!kill", SIGKILL}, {"!stop", SIGSTOP}, {"!usr1", SIGUSR1}, {"!term", SIGTERM}};
+    for (size_t i = 0; i < sizeof ACTIONS / sizeof ACTIONS[0]; i++)
+        if (strcmp(action, ACTIONS[i].action) == 0)
+            return ACTIONS[i].number;
+    return -1;
 }
 
 pb_status pb_fault_arm(const char *specification, int rank) {
@@ -24,7 +31,7 @@ pb_status pb_fault_arm(const char *specification, int rank) {
     int for_rank = rank, hit = 1, end = 0;
     int fields = sscanf(specification, "%63[a-z0-9._-]%n@%9d%n:%9d%n", name, &end, &for_rank, &end, &hit, &end);
     if (fields < 1 || signal_of(specification + end) < 0 || for_rank < 0 || hit < 1)
-        return pb_fail(PB_E_USAGE, "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT, and !kill or !stop after it",
+        return pb_fail(PB_E_USAGE, "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT, and !kill, !stop, !usr1 or !term after it",
                        specification);
     if (for_rank != rank)
         return pb_ok();

@@ -4,7 +4,8 @@
  * when nothing is armed. Only main.c arms one, from the environment variable PATCHBANK_FAULT="name" or "name@rank" or
  * "name@rank:hit" (hit 1 is the first time the point is passed); the point then reports a failure once. With "!kill" after any
  * of these the process dies there instead, by SIGKILL, as with its node; with "!stop" it is stopped there by SIGSTOP, like a
- * process whose node hangs, and goes on, unharmed and late, when it is sent SIGCONT.
+ * process whose node hangs, and goes on, unharmed and late, when it is sent SIGCONT; with "!usr1" or "!term" it is asked to stop
+ * (base/stop.h).
  */
 #ifndef PB_BASE_FAULT_H
 #define PB_BASE_FAULT_H

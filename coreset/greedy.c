@@ -42,6 +42,7 @@ typedef struct selection {
     float *rows;
     uint64_t *picked; /* [room of coreset] */
     float *distance2;
+    pb_status reported; /* by the caller after the last round */
 } selection;
 
 static size_t ranks_of(const selection *s) { return (size_t)pb_comm_size(s->comm); }
@@ -106,7 +107,7 @@ static size_t owner_of(const selection *s, uint64_t global) {
 static pb_status read_mine(selection *s, const uint64_t *points, size_t count, float *mine) {
     for (size_t i = 0; i < count; i++)
         if (owner_of(s, points[i]) == me(s)) {
-            PB_TRY(pb_device_cover_read(s->device, s->input->cover, (size_t)(points[i] - s->input->first), mine));
+            PB_TRY(pb_device_cover_read(s->device, s->input->cover, (size_t)(points[i] - s->input->first), 1, mine));
             mine += s->input->dim;
         }
     return pb_ok();
@@ -303,6 +304,7 @@ static pb_status round_of(selection *s, bool *done) {
     float level_before = s->level;
     lower_floor(s);
     pb_status status = pb_device_cover_refresh(s->device, s->input->cover, s->floor, &mine, &largest);
+    pb_keep_first(&status, s->reported);
     status = exchange_shares(s, status, mine, largest, &total, &most);
     if (pb_failed(&status))
         return status;
@@ -347,7 +349,7 @@ static pb_status run_rounds(selection *s) {
         s->next = 0;
         status = round_of(s, &done);
         if (!pb_failed(&status) && s->input->report && s->coreset->count > before)
-            s->input->report(s->input->context, s->coreset);
+            s->reported = s->input->report(s->input->context, s->coreset);
     }
     return status;
 }

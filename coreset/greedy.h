@@ -21,8 +21,9 @@
 #include <stdint.h>
 
 /* Called on every rank after each round, with what has been picked so far (the last radius is still NaN), for progress and
- * checkpoints. */
-typedef void (*pb_greedy_report)(void *context, const pb_coreset *so_far);
+ * checkpoints. A failure of any rank, as of one that was asked to stop, ends the selection on all of them in the next round, if
+ * there is one. */
+typedef pb_status (*pb_greedy_report)(void *context, const pb_coreset *so_far);
 
 typedef struct pb_greedy_input {
     pb_cover *cover; /* this rank's points on `device`, placed, without centres; used up */

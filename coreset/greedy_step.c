@@ -13,6 +13,7 @@ typedef struct stepping {
     float *centre;   /* device memory, [dim] */
     uint64_t *best;  /* device memory */
     uint64_t *first; /* [ranks + 1] where each rank's points begin */
+    pb_status reported; /* by the caller after the last pick */
 } stepping;
 
 static void release(stepping *s) {
@@ -67,6 +68,7 @@ static pb_status step(stepping *s, uint64_t centre, uint64_t *farthest) {
     pb_keep_first(&status, pb_device_comm_max_u64(s->devices, s->best, "farthest patch"));
     if (!pb_failed(&status))
         status = pb_device_download(s->device, farthest, s->best, sizeof *farthest);
+    pb_keep_first(&status, s->reported);
     return pb_agree(s->comm, status);
 }
 
@@ -87,7 +89,7 @@ pb_status pb_greedy_step_select(pb_device_comm *devices, const pb_greedy_step_in
             break;
         pb_coreset_add(coreset, next, radius);
         if (input->report)
-            input->report(input->context, coreset);
+            s.reported = input->report(input->context, coreset);
     }
     release(&s);
     return status;

@@ -10,7 +10,7 @@
 #include "mpi/device_comm.h"
 
 /* Called on every rank after each pick; for progress. */
-typedef void (*pb_greedy_step_report)(void *context, const pb_coreset *so_far);
+typedef pb_status (*pb_greedy_step_report)(void *context, const pb_coreset *so_far);
 
 typedef struct pb_greedy_step_input {
     pb_points *points; /* this rank's points on its device; their distances are used up */

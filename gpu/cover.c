@@ -30,10 +30,11 @@ void pb_device_cover_place(pb_device *device, pb_cover *cover, uint32_t first_in
     device->table->cover_place(device, cover, first_index);
 }
 
-pb_status pb_device_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row) {
-    PB_ASSERT(cover && host_row);
+pb_status pb_device_cover_read(pb_device *device, const pb_cover *cover, size_t first, size_t count,
+                               float *host_rows) {
+    PB_ASSERT(cover && (count == 0 || host_rows));
     PB_NEED(device, cover_read);
-    return device->table->cover_read(device, cover, index, host_row);
+    return device->table->cover_read(device, cover, first, count, host_rows);
 }
 
 pb_status pb_device_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count) {

@@ -36,8 +36,9 @@ PB_CHECKED pb_status pb_device_cover_write(pb_device *device, pb_cover *cover, s
 /* Global index of point 0, when it is only known after all points are written. Only before the first centre is added. */
 void pb_device_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index);
 
-/* Copies point `index` (local) to host memory, dim floats. */
-PB_CHECKED pb_status pb_device_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+/* Copies points first .. first + count - 1 (local) to host memory, [count][dim]. */
+PB_CHECKED pb_status pb_device_cover_read(pb_device *device, const pb_cover *cover, size_t first, size_t count,
+                                          float *host_rows);
 
 /* Adds centres from host memory, [count][dim]; they are numbered in the order in which they are added (by this function and by
  * select). The first one ever added is met by every point at once, so that all bounds are finite. */

@@ -114,10 +114,13 @@ void pb_cpu_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index
     cover->first_index = first_index;
 }
 
-pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row) {
+pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t first, size_t count,
+                            float *host_rows) {
     (void)device;
-    PB_ASSERT(index < cover->count);
-    memcpy(host_row, cover->rows + index * cover->stride, (size_t)cover->dim * sizeof *host_row);
+    PB_ASSERT(first <= cover->count && count <= cover->count - first);
+    for (size_t i = 0; i < count; i++)
+        memcpy(host_rows + i * (size_t)cover->dim, cover->rows + (first + i) * cover->stride,
+               (size_t)cover->dim * sizeof *host_rows);
     return pb_ok();
 }
 

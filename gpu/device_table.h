@@ -9,7 +9,7 @@
 #include "gpu/device.h"
 #include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 8 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 9 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -47,7 +47,8 @@ typedef struct pb_device_table {
     pb_status (*cover_write)(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                              int64_t *not_finite);
     void (*cover_place)(pb_device *device, pb_cover *cover, uint32_t first_index);
-    pb_status (*cover_read)(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+    pb_status (*cover_read)(pb_device *device, const pb_cover *cover, size_t first, size_t count,
+                            float *host_rows);
     pb_status (*cover_add)(pb_device *device, pb_cover *cover, const float *centres, size_t count);
     pb_status (*cover_refresh)(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most);
     pb_status (*cover_settle)(pb_device *device, pb_cover *cover, size_t *count);

@@ -13,36 +13,9 @@
 
 static const char VERSION_FORMAT[] = "patchbank-version";
 enum { META_VERSION = 1, META_BYTES_MAX = 1 << 16, DIM_MAX = 1 << 20 };
-static const int64_t GENERATION_MOST = INT64_C(1) << 53; /* what JSON readers keep exactly */
+static const int64_t COUNT_MOST = INT64_C(1) << 53; /* what JSON readers keep exactly */
 
-/* --- names and generations -------------------------------------------------------------------------------------- */
-
-static bool parse_digits(const char *text, char **end, int64_t *number) {
-    if (*text < '0' || *text > '9')
-        return false;
-    errno = 0;
-    *number = strtoll(text, end, 10);
-    return errno == 0 && *number <= GENERATION_MOST;
-}
-
-pb_status pb_generation_parse(const char *text, pb_generation *generation) {
-    char *end;
-    *generation = (pb_generation){0};
-    bool fits = parse_digits(text, &end, &generation->job);
-    if (fits && *end == '.')
-        fits = parse_digits(end + 1, &end, &generation->restart);
-    if (!fits || *end != '\0')
-        return pb_fail(PB_E_USAGE, "--generation %s: must be JOB or JOB.RESTART, whole numbers, as 4711.2", text);
-    return pb_ok();
-}
-
-void pb_generation_text(pb_generation generation, char text[PB_GENERATION_TEXT]) {
-    snprintf(text, PB_GENERATION_TEXT, "%" PRId64 ".%" PRId64, generation.job, generation.restart);
-}
-
-int pb_generation_compare(pb_generation a, pb_generation b) {
-    return a.job != b.job ? (a.job > b.job) - (a.job < b.job) : (a.restart > b.restart) - (a.restart < b.restart);
-}
+/* --- names -------------------------------------------------------------------------------------- */
 
 uint64_t pb_version_number(const char *name) {
     size_t length = strlen(name);
@@ -139,7 +112,7 @@ static bool take_gate(json_t *json, pb_gate_record *gate) {
                  take_real(json_object_get(json, "margin"), false, &gate->margin) &&
                  take_real(json_object_get(json, "floor"), false, &gate->floor) &&
                  take_real(json_object_get(json, "threshold"), true, &gate->threshold) &&
-                 take_count(json_object_get(json, "images"), GENERATION_MOST, &images) &&
+                 take_count(json_object_get(json, "images"), COUNT_MOST, &images) &&
                  take_sha256(json_object_get(json, "archive_sha256"), gate->archive_sha256);
     gate->images = sound ? (uint64_t)images : 0;
     return sound;
@@ -147,7 +120,7 @@ static bool take_gate(json_t *json, pb_gate_record *gate) {
 
 static bool take_sizes(json_t *root, pb_bank_version *v) {
     int64_t rows, dim;
-    bool sound = take_count(json_object_get(root, "rows"), GENERATION_MOST, &rows) &&
+    bool sound = take_count(json_object_get(root, "rows"), COUNT_MOST, &rows) &&
                  take_count(json_object_get(root, "dim"), DIM_MAX, &dim) &&
                  take_real(json_object_get(root, "covering_radius"), true, &v->covering_radius);
     v->rows = sound ? (uint64_t)rows : 0;

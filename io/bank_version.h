@@ -4,26 +4,14 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "io/generation.h"
 #include "io/hash.h"
 
 #include <stdint.h>
 
 struct json_t;
 
-enum { PB_VERSION_NAME = 16, PB_GENERATION_TEXT = 48 };
-
-/* Who publishes: the number of the batch job and how often it was restarted. Later jobs have greater numbers; a job that was
- * restarted fences off its own earlier run. 0.0: nobody says. */
-typedef struct pb_generation {
-    int64_t job, restart;
-} pb_generation;
-
-/* "4711.2", or "4711" for "4711.0", each number from 0 to 2^53. Errors: PB_E_USAGE. */
-PB_CHECKED pb_status pb_generation_parse(const char *text, pb_generation *generation);
-/* "4711.2". */
-void pb_generation_text(pb_generation generation, char text[PB_GENERATION_TEXT]);
-/* Below, equal to or above 0 when a is older than, equal to, newer than b. */
-int pb_generation_compare(pb_generation a, pb_generation b);
+enum { PB_VERSION_NAME = 16 };
 
 /* What a version was let in by. kind "": nothing, it was rolled back to. */
 typedef struct pb_gate_record {

@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -117,6 +118,24 @@ pb_status pb_folder_create(const char *path) {
 
 /* --- complete or not there -------------------------------------------------------------------------------------- */
 
+/* pb_output_room; "": beside the final name. */
+static char room[PB_PATH_MAX];
+static int room_writer;
+static unsigned room_count; /* names given in it */
+
+pb_status pb_output_room(const char *folder, int writer) {
+    room_writer = writer;
+    room_count = 0;
+    room[0] = '\0';
+    return folder ? pb_path_join("", folder, room) : pb_ok();
+}
+
+/* Why a temporary file could not be made or renamed: `status`, unless its room was taken away, which says more. */
+static pb_status unless_fenced(const char *final, pb_status status) {
+    bool fenced = pb_failed(&status) && room[0] && access(room, F_OK) != 0 && (errno == ENOENT || errno == ESTALE);
+    return fenced ? pb_fail(PB_E_NO, "%s: not written: a newer run of this job has taken over its state", final) : status;
+}
+
 /* Creating the file is the one honest test of "writable", and it comes before hours of work rather than after. */
 static pb_status create_temporary(const pb_output *output) {
     if (pb_fault("io.create"))
@@ -132,11 +151,12 @@ static pb_status begin(pb_output *output, const char *path) {
     PB_TRY(pb_path_join("", path, output->final));
     if (pb_is_folder(path))
         return pb_fail(PB_E_INPUT, "%s: cannot write: a folder stands there", path);
-    int written = snprintf(output->temporary, PB_PATH_MAX, "%s.part-%ld", path, (long)getpid());
+    int written = room[0] ? snprintf(output->temporary, PB_PATH_MAX, "%s/%d-%u.part", room, room_writer, room_count++)
+                          : snprintf(output->temporary, PB_PATH_MAX, "%s.part-%ld", path, (long)getpid());
     if (written >= PB_PATH_MAX)
         return pb_fail(PB_E_INPUT, "%.60s...: path of %d bytes, at most %d are possible", path, written, PB_PATH_MAX - 1);
     unlink(output->temporary);
-    return create_temporary(output);
+    return unless_fenced(output->final, create_temporary(output));
 }
 
 pb_status pb_output_begin(pb_output *output, const char *path) {
@@ -168,7 +188,7 @@ static pb_status rename_flushed(pb_output *output) {
     char folder[PB_PATH_MAX];
     int result = pb_fault("io.rename") ? (errno = EIO, -1) : rename(output->temporary, output->final);
     if (result != 0)
-        return pb_fail_errno(errno, output->final, "cannot rename its temporary file to it");
+        return unless_fenced(output->final, pb_fail_errno(errno, output->final, "cannot rename its temporary file to it"));
     output->temporary[0] = '\0';
     parent_folder(output->final, folder);
     pb_status status = flush_to_disk(folder, folder);
@@ -180,7 +200,7 @@ static pb_status rename_flushed(pb_output *output) {
 
 pb_status pb_output_commit(pb_output *output) {
     PB_ASSERT(output->temporary[0] != '\0');
-    pb_status status = flush_to_disk(output->temporary, output->final);
+    pb_status status = unless_fenced(output->final, flush_to_disk(output->temporary, output->final));
     if (!pb_failed(&status))
         status = rename_flushed(output);
     pb_output_abandon(output);
@@ -188,8 +208,8 @@ pb_status pb_output_commit(pb_output *output) {
 }
 
 static pb_status commit_pair(pb_output *marker, pb_output *companion) {
-    PB_TRY(flush_to_disk(companion->temporary, companion->final));
-    PB_TRY(flush_to_disk(marker->temporary, marker->final));
+    PB_TRY(unless_fenced(companion->final, flush_to_disk(companion->temporary, companion->final)));
+    PB_TRY(unless_fenced(marker->final, flush_to_disk(marker->temporary, marker->final)));
     if (unlink(marker->final) != 0 && errno != ENOENT)
         return pb_fail_errno(errno, marker->final, "cannot replace");
     PB_TRY(rename_flushed(companion));
@@ -291,3 +311,31 @@ pb_status pb_file_copy(const char *from, const char *path) {
 }
 
 pb_status pb_folder_flush(const char *path) { return flush_to_disk(path, path); }
+
+/* --- removing folders ------------------------------------------------------------------------------------------- */
+
+static pb_status remove_entry(const char *folder, const char *name) {
+    char path[PB_PATH_MAX];
+    struct stat facts;
+    PB_TRY(pb_path_join(folder, name, path));
+    if (lstat(path, &facts) != 0)
+        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot examine");
+    if (S_ISDIR(facts.st_mode))
+        return pb_folder_remove(path);
+    return unlink(path) == 0 || errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot remove");
+}
+
+pb_status pb_folder_remove(const char *path) {
+    DIR *names = opendir(path);
+    if (!names)
+        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot list");
+    pb_status status = pb_ok();
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            status = remove_entry(path, entry->d_name);
+    closedir(names);
+    bool kept = !pb_failed(&status) && rmdir(path) != 0 && errno != ENOENT;
+    if (kept && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
+        status = pb_fail_errno(errno, path, "cannot remove");
+    return status;
+}

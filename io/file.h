@@ -1,7 +1,7 @@
 /* file.h: whole files, and output files that are either complete or not there.
  *
- * Nothing half-written ever stands under a final name: an output is written as "<name>.part-<pid>" beside its final place,
- * flushed to the disk, and renamed; a failure removes it. Not collective.
+ * Nothing half-written ever stands under a final name: an output is written as "<name>.part-<pid>" beside its final place, or
+ * into a folder for such files (pb_output_room), flushed to the disk, and renamed; a failure removes it. Not collective.
  *
  * Fault points (base/fault.h) of this room; each reports once what the operating system would:
  *   io.read    read(2) of an input file                                              EIO      PB_E_SYSTEM
@@ -32,7 +32,13 @@ typedef struct pb_output {
     char temporary[PB_PATH_MAX]; /* the name to write to; "" when there is none */
 } pb_output;
 
-/* Chooses the temporary name beside `path`, removes a stale one of this process and creates the file, empty: what cannot be
+/* Where this process's temporary files are from now on: in `folder`, which must be on the file system of the outputs, instead of
+ * beside them (NULL). writer: tells the processes that share the folder apart. Whoever takes the folder away, by one rename of it,
+ * keeps everything unfinished in it from ever getting a final name: that is how an older run of a job is fenced off (io/state.h).
+ * Begin and commit then fail with PB_E_NO. No output may be under construction. Errors: PB_E_INPUT when the name is too long. */
+PB_CHECKED pb_status pb_output_room(const char *folder, int writer);
+
+/* Chooses the temporary name beside `path` (or in pb_output_room's folder), removes a stale one of this process and creates the file, empty: what cannot be
  * written is found before the work and not after it. Open it by a call that truncates, not by one that insists on a new
  * file. The folder must exist. Errors: PB_E_INPUT when the folder is missing, not writable, the name too long, or a folder
  * stands under it. */
@@ -64,6 +70,10 @@ PB_CHECKED pb_status pb_folder_flush(const char *path);
 /* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there, or what is above it is
  * missing rights or read-only. */
 PB_CHECKED pb_status pb_folder_create(const char *path);
+
+/* Removes a folder with everything in it; one that is not there is fine. Links are removed, not followed. What is still open on a
+ * node of NFS stays, as a file .nfs..., and then so does the folder, which is no error. */
+PB_CHECKED pb_status pb_folder_remove(const char *path);
 
 /* "folder/name" into joined (PB_PATH_MAX bytes); an absolute name is taken as it is. Errors: PB_E_INPUT when too long. */
 PB_CHECKED pb_status pb_path_join(const char *folder, const char *name, char *joined);

@@ -7,14 +7,16 @@
 #include <math.h>
 
 static const char SELECTION_FORMAT[] = "patchbank-selection";
-enum { SELECTION_VERSION = 1 };
+enum { SELECTION_VERSION = 2 };
 
 static pb_status write_all(const pb_h5 *h5, const pb_selection_state *state) {
     pb_h5_column picked = pb_h5_vector("picked", PB_H5_U64, state->picks);
     pb_h5_column radius = pb_h5_vector("covering_radius", PB_H5_F32, state->picks);
     PB_TRY(pb_h5_write_header(h5, SELECTION_FORMAT, SELECTION_VERSION, &state->attributes));
     PB_TRY(pb_h5_write(h5, &picked, state->picked));
-    return pb_h5_write(h5, &radius, state->radius);
+    PB_TRY(pb_h5_write(h5, &radius, state->radius));
+    pb_h5_column image = pb_h5_vector("image", PB_H5_U64, state->images);
+    return pb_h5_write(h5, &image, state->image);
 }
 
 pb_status pb_selection_write(const char *path, const pb_selection_state *state) {
@@ -44,6 +46,14 @@ static pb_status read_all(const pb_h5 *h5, pb_selection_state *state) {
     for (size_t i = 0; i < state->picks; i++)
         if (!isfinite(state->radius[i]))
             return pb_fail(PB_E_INPUT, "%s: covering radius %zu is not a finite number", h5->name, i);
+    pb_h5_column image = pb_h5_vector("image", PB_H5_U64, 0);
+    PB_TRY(pb_h5_examine(h5, &image));
+    state->images = (size_t)image.size[0];
+    PB_TRY(pb_allocate(&state->image, state->images, sizeof *state->image, "image indices"));
+    PB_TRY(pb_h5_read(h5, &image, state->image));
+    for (size_t i = 1; i < state->images; i++)
+        if (state->image[i] <= state->image[i - 1])
+            return pb_fail(PB_E_INPUT, "%s: image %zu does not rise", h5->name, i);
     return pb_ok();
 }
 
@@ -61,6 +71,7 @@ pb_status pb_selection_read(const char *path, pb_selection_state *state_out) {
 void pb_selection_state_free(pb_selection_state *state) {
     pb_release(&state->picked);
     pb_release(&state->radius);
+    pb_release(&state->image);
     pb_attributes_free(&state->attributes);
     *state = (pb_selection_state){0};
 }

@@ -1,6 +1,7 @@
-/* selection_file.h: a selection that is not finished, on disk: what a job that was stopped goes on from. Format: docs/FORMATS.md.
+/* selection_file.h: a selection on disk, finished or not: what a job that was stopped goes on from. Format: docs/FORMATS.md.
  *
- * The picks made so far say everything: bounds are made anew from them. The attributes say what was selected from and how; picks
+ * The picks made so far say everything: bounds are made anew from them. A finished one also names the images that were selected
+ * from, so that nothing of them is needed but the picked patches. The attributes say what was selected from and how; picks
  * go on only where they are the same. Not collective.
  */
 #ifndef PB_IO_SELECTION_FILE_H
@@ -18,6 +19,8 @@ typedef struct pb_selection_state {
     size_t picks;
     uint64_t *picked; /* [picks] global patch indices */
     float *radius;    /* [picks] */
+    size_t images;    /* 0: the selection is not finished */
+    uint64_t *image;  /* [images] their indices in the archive, in the order of their patches */
     pb_attributes attributes;
 } pb_selection_state;
 

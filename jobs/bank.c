@@ -82,7 +82,7 @@ static pb_status choose_target(const pb_session *session, pb_bank_version *targe
 static pb_status roll_back(const pb_session *session) {
     const pb_job_options *options = session->options;
     const pb_bank_version *current = &session->current;
-    bool anonymous = session->generation.job == 0 && session->generation.restart == 0;
+    bool anonymous = pb_generation_is_none(session->generation);
     char bank[PB_PATH_MAX];
     pb_bank_version target;
     if (!anonymous && pb_generation_compare(session->generation, current->generation) < 0)

@@ -1,7 +1,14 @@
 #include "jobs/collect.h"
 
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "base/stop.h"
+#include "io/rows_file.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +22,8 @@ typedef struct origin {
 /* What one rank contributes. */
 typedef struct part {
     size_t count;
+    size_t saved;      /* those before it need not be saved any more */
+    bool *have;        /* [count] whether its features are there */
     uint64_t *patch;   /* [count] local patch index, increasing */
     origin *origins;   /* [count] */
     float *features;   /* [count][dim] */
@@ -23,6 +32,7 @@ typedef struct part {
 } part;
 
 static void part_free(part *mine) {
+    pb_release(&mine->have);
     pb_release(&mine->patch);
     pb_release(&mine->origins);
     pb_release(&mine->features);
@@ -56,6 +66,7 @@ static pb_status find_mine(const pb_collect_input *input, pick **picks_out, size
 static pb_status describe(const pb_collect_input *input, const pick *picks, size_t count, part *mine) {
     size_t patches = pb_pipeline_patches(input->pipeline), columns = (size_t)pb_pipeline_grid(input->pipeline).width;
     *mine = (part){.count = count};
+    PB_TRY(pb_allocate(&mine->have, count, sizeof *mine->have, "picked patches"));
     PB_TRY(pb_allocate(&mine->patch, count, sizeof *mine->patch, "picked patches"));
     PB_TRY(pb_allocate(&mine->origins, count, sizeof *mine->origins, "picked patches"));
     PB_TRY(pb_allocate(&mine->features, count * (size_t)pb_pipeline_dim(input->pipeline), sizeof(float), "the bank's rows"));
@@ -88,6 +99,93 @@ static pb_status add_paths(const pb_collect_input *input, part *mine) {
     return pb_ok();
 }
 
+/* --- rows that an earlier run saved ------------------------------------------------------------------------------------ */
+
+/* Whether a file may hold rows of this rank, by its name "rows-FIRST-LAST.h5" (global patches). */
+static bool concerns(const pb_collect_input *input, const part *mine, const char *path) {
+    uint64_t first, last;
+    return sscanf(strrchr(path, '/') + 1, "rows-%" SCNu64 "-%" SCNu64 ".h5", &first, &last) == 2 && mine->count > 0 &&
+           first <= input->first_patch + mine->patch[mine->count - 1] && last >= input->first_patch + mine->patch[0];
+}
+
+/* Copies the rows of this rank's picks out of a file, one stretch of consecutive keys and picks at a time. */
+static pb_status take_rows(const pb_collect_input *input, const pb_rows *rows, part *mine) {
+    size_t keys_count, dim = (size_t)pb_pipeline_dim(input->pipeline), at = 0;
+    const uint64_t *keys = pb_rows_keys(rows, &keys_count);
+    for (size_t i = 0; i < mine->count && at < keys_count;) {
+        uint64_t wanted = input->first_patch + mine->patch[i];
+        size_t run = 0;
+        if (keys[at] < wanted) {
+            at++;
+            continue;
+        }
+        while (i + run < mine->count && at + run < keys_count && keys[at + run] == input->first_patch + mine->patch[i + run])
+            run++;
+        if (run > 0)
+            PB_TRY(pb_rows_read(rows, at, run, mine->features + i * dim));
+        for (size_t k = 0; k < run; k++)
+            mine->have[i + k] = true;
+        i += run > 0 ? run : 1;
+        at += run;
+    }
+    return pb_ok();
+}
+
+typedef struct taking {
+    const pb_collect_input *input;
+    part *mine;
+} taking;
+
+/* A file that cannot be used is no failure: its rows are extracted again. */
+static pb_status take_file(void *context, const char *path) {
+    const taking *from = context;
+    const pb_collect_input *input = from->input;
+    pb_rows *rows = NULL;
+    if (!concerns(input, from->mine, path))
+        return pb_ok();
+    pb_status status = pb_rows_open(path, &rows);
+    const char *why = pb_failed(&status) ? "" : pb_run_misfit(pb_rows_attributes(rows), input->attributes);
+    if (!pb_failed(&status) && (*why || pb_rows_a_key(rows) != 1 || pb_rows_dim(rows) != pb_pipeline_dim(input->pipeline)))
+        status = pb_fail(PB_E_INPUT, "%s: made with another %s", path, *why ? why : "shape");
+    if (!pb_failed(&status))
+        status = take_rows(input, rows, from->mine);
+    if (pb_failed(&status))
+        pb_log(PB_LOG_WARN, "checkpoint-ignored", "reason=\"%s\"", status.message);
+    pb_rows_close(&rows);
+    return pb_ok();
+}
+
+/* Saves the rows of picks mine->saved .. end - 1. */
+static pb_status save_rows(const pb_collect_input *input, part *mine, size_t end) {
+    size_t first = mine->saved, dim = (size_t)pb_pipeline_dim(input->pipeline);
+    char name[96], path[PB_PATH_MAX];
+    pb_rows_writer *writer = NULL;
+    uint64_t *keys = NULL;
+    double begun = pb_clock_seconds();
+    if (first >= end)
+        return pb_ok();
+    mine->saved = end;
+    pb_status status = pb_allocate(&keys, end - first, sizeof *keys, "rows to save");
+    for (size_t i = first; i < end && !pb_failed(&status); i++)
+        keys[i - first] = input->first_patch + mine->patch[i];
+    if (!pb_failed(&status)) {
+        snprintf(name, sizeof name, "rows-%" PRIu64 "-%" PRIu64 ".h5", keys[0], keys[end - first - 1]);
+        status = pb_state_path(&input->run->state, name, path);
+    }
+    if (!pb_failed(&status))
+        status = pb_rows_create(path, input->attributes, 1, (int)dim, &writer);
+    if (!pb_failed(&status))
+        status = pb_rows_append(writer, keys, end - first, mine->features + first * dim);
+    if (!pb_failed(&status))
+        status = pb_rows_commit(&writer);
+    pb_rows_abandon(&writer);
+    pb_release(&keys);
+    pb_run_saved(input->run, begun);
+    return pb_run_tolerate(status);
+}
+
+/* --- extracting -------------------------------------------------------------------------------------------------------- */
+
 /* Extracts the next batch of images again and copies the rows of the picks that lie in them; *next is the first pick not yet
  * served. */
 static pb_status extract_batch(const pb_collect_input *input, part *mine, size_t *next) {
@@ -95,35 +193,55 @@ static pb_status extract_batch(const pb_collect_input *input, part *mine, size_t
     pb_batch batch;
     PB_TRY(pb_pipeline_next(input->pipeline, &rejects, &batch));
     size_t patches = pb_pipeline_patches(input->pipeline), dim = (size_t)pb_pipeline_dim(input->pipeline);
-    for (size_t i = 0; i < batch.count; i++)
+    for (size_t i = 0; i < batch.count; i++) {
+        while (*next < mine->count && mine->origins[*next].image < batch.index[i])
+            ++*next; /* of images whose rows are all there */
         for (; *next < mine->count && mine->origins[*next].image == batch.index[i]; ++*next) {
             size_t row = i * patches + (size_t)(mine->patch[*next] % patches);
             PB_TRY(pb_device_download(input->device, mine->features + *next * dim, batch.features + row * dim,
                                       dim * sizeof(float)));
+            mine->have[*next] = true;
         }
+    }
     return pb_ok();
 }
 
-/* The images that own a pick, each once, in order. */
+/* The images that own a pick whose row is not there, each once, in order. */
 static pb_status list_images(const part *mine, uint64_t **index, size_t *count) {
     *count = 0;
     PB_TRY(pb_allocate(index, mine->count, sizeof **index, "image indices"));
     for (size_t i = 0; i < mine->count; i++)
-        if (*count == 0 || (*index)[*count - 1] != mine->origins[i].image)
+        if (!mine->have[i] && (*count == 0 || (*index)[*count - 1] != mine->origins[i].image))
             (*index)[(*count)++] = mine->origins[i].image;
     return pb_ok();
 }
 
+/* A rank's part of a round: a batch if one is left; then it saves when it is time. */
+static pb_status work_on(const pb_collect_input *input, part *mine, bool left, size_t *next) {
+    pb_status status = left ? extract_batch(input, mine, next) : pb_ok();
+    if (!pb_failed(&status) && pb_run_due(input->run))
+        status = save_rows(input, mine, *next);
+    pb_fault("train.collect");
+    pb_keep_first(&status, pb_stop_check());
+    return status;
+}
+
+/* Collective: batch by batch, as extraction for the selection (jobs/train.h, pb_train_extract_range). */
 static pb_status extract_rows(const pb_collect_input *input, part *mine) {
+    pb_comm *comm = input->comm;
     uint64_t *index = NULL;
-    size_t count, next = 0;
+    size_t count = 0, next = 0, batch = pb_pipeline_batch_max(input->pipeline);
     pb_status status = list_images(mine, &index, &count);
     if (!pb_failed(&status))
         status = pb_pipeline_begin(input->pipeline, index, count);
-    while (!pb_failed(&status) && next < mine->count)
-        status = extract_batch(input, mine, &next);
+    status = pb_agree(comm, status);
+    uint64_t rounds = pb_comm_max_u64(comm, (count + batch - 1) / batch, "batches to collect");
+    for (uint64_t round = 0; round < rounds && !pb_failed(&status); round++)
+        status = pb_agree(comm, work_on(input, mine, round * batch < count, &next));
     pb_pipeline_end(input->pipeline);
     pb_release(&index);
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, save_rows(input, mine, next)); /* the reason to stop stays */
     return status;
 }
 
@@ -133,9 +251,12 @@ static pb_status prepare(const pb_collect_input *input, part *mine) {
     PB_TRY(find_mine(input, &picks, &count));
     pb_status status = describe(input, picks, count, mine);
     pb_release(&picks);
+    taking from = {input, mine};
     if (!pb_failed(&status))
-        status = extract_rows(input, mine);
-    return pb_failed(&status) ? status : add_paths(input, mine);
+        status = pb_state_each(&input->run->state, "rows-", take_file, &from);
+    while (!pb_failed(&status) && mine->saved < count && mine->have[mine->saved])
+        mine->saved++;
+    return status;
 }
 
 /* On rank 0: puts what the ranks sent at the rows where it belongs. */
@@ -182,10 +303,14 @@ pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank) {
     *bank = (pb_bank){0};
     part mine = {0};
     pb_status status = pb_agree(input->comm, prepare(input, &mine));
-    if (!pb_failed(&status)) {
+    if (!pb_failed(&status))
+        status = extract_rows(input, &mine);
+    if (!pb_failed(&status))
         pb_stages_log(input->comm, "collect", pb_pipeline_stages(input->pipeline));
+    if (!pb_failed(&status))
+        status = pb_agree(input->comm, add_paths(input, &mine));
+    if (!pb_failed(&status))
         status = gather(input, &mine, bank);
-    }
     part_free(&mine);
     if (pb_failed(&status))
         pb_bank_free(bank);

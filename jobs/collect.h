@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "io/bank_file.h"
 #include "jobs/pipeline.h"
+#include "jobs/run_state.h"
 #include "mpi/comm.h"
 
 #include <stddef.h>
@@ -25,9 +26,12 @@ typedef struct pb_collect_input {
     const uint64_t *picked; /* [picks] global patch indices in order of selection; the same on every rank */
     const float *radius;    /* [picks] */
     size_t picks;
+    pb_run *run;                     /* where rows are saved, and taken up if an earlier run has saved some */
+    const pb_attributes *attributes; /* what a saved row must have been made by */
 } pb_collect_input;
 
 /* Collective. Fills the bank on rank 0, without attributes; it is empty elsewhere. Errors, agreed: those of the pipeline;
+ * PB_E_REQUEUE when any rank was asked to stop, what there is being saved then;
  * PB_E_INPUT when an image has changed since it was selected from. */
 PB_CHECKED pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank);
 

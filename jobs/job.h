@@ -42,6 +42,9 @@ enum {
     PB_JOB_ALL = (1 << PB_JOB_COUNT) - 1
 };
 
+/* The jobs that can be stopped and go on later (jobs/run_state.h). */
+enum { PB_JOBS_KEEPING_STATE = PB_JOB_train | PB_JOB_score };
+
 /* What a job function is given. Everything is borrowed. */
 typedef struct pb_job {
     uint32_t bit; /* of PB_JOB_name, as in the option table */

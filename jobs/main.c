@@ -5,6 +5,7 @@
  */
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "base/version.h"
 #include "gpu/device.h"
 #include "gpu/network.h"
@@ -210,6 +211,8 @@ static pb_status run(pb_comm *comm, int argc, char **argv) {
             print_job_help(entry, stdout);
         return status;
     }
+    if (entry->bit & PB_JOBS_KEEPING_STATE)
+        pb_stop_on_signals();
     pb_job job = {.bit = entry->bit, .comm = comm, .options = &options};
     return pb_agree(comm, entry->run(&job));
 }

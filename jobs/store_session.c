@@ -39,7 +39,7 @@ pb_status pb_session_check_generation(const pb_session *session) {
     char mine[PB_GENERATION_TEXT], other[PB_GENERATION_TEXT];
     const pb_bank_version *current = &session->current;
     int order = pb_generation_compare(session->generation, current->generation);
-    bool fenced = current->generation.job > 0 || current->generation.restart > 0;
+    bool fenced = !pb_generation_is_none(current->generation);
     pb_generation_text(session->generation, mine);
     pb_generation_text(current->generation, other);
     if (fenced && order < 0)

@@ -65,8 +65,9 @@ static pb_status check_names(const pb_training *t) {
     return pb_ok();
 }
 
-/* What every output of this training says of its making. */
-static pb_status describe(pb_training *t) {
+/* What every output of this training says of its making: of how, before anything is made, so that the next run can tell whether
+ * what it finds in the state folder is its own; and of how much. */
+static pb_status describe_making(pb_training *t) {
     pb_attributes *attributes = &t->attributes;
     char grid[PB_SIZE_TEXT];
     PB_TRY(pb_attributes_set(attributes, "taps", t->setup.taps));
@@ -74,11 +75,14 @@ static pb_status describe(pb_training *t) {
     PB_TRY(pb_attributes_set(attributes, "archive_sha256", pb_archive_sha256(t->setup.archive)));
     pb_size_format(pb_pipeline_grid(t->setup.pipeline), grid);
     PB_TRY(pb_attributes_set(attributes, "grid", grid));
-    PB_TRY(pb_attributes_set_u64(attributes, "training_images", t->total_images));
-    PB_TRY(pb_attributes_set_u64(attributes, "training_patches", t->total_patches));
-    PB_TRY(pb_attributes_set_u64(attributes, "training_images_defective", t->defective));
     PB_TRY(pb_attributes_set(attributes, "arithmetic", pb_device_arithmetic(t->setup.device)));
     return pb_attributes_set_u64(attributes, "selection_dim", (uint64_t)pb_projection_dim(t->projection));
+}
+
+static pb_status describe_amount(pb_training *t) {
+    PB_TRY(pb_attributes_set_u64(&t->attributes, "training_images", t->total_images));
+    PB_TRY(pb_attributes_set_u64(&t->attributes, "training_patches", t->total_patches));
+    return pb_attributes_set_u64(&t->attributes, "training_images_defective", t->defective);
 }
 
 /* On rank 0. A night's work must not end at a folder that cannot be written: that is found out first. */
@@ -129,21 +133,52 @@ static pb_status open_all(pb_training *t) {
     if (!pb_failed(&status))
         status = pb_projection_create(t->setup.device, (uint64_t)options->seed, pb_pipeline_dim(t->setup.pipeline),
                                       (int)options->projection, &t->projection);
+    if (!pb_failed(&status))
+        status = describe_making(t);
     return pb_agree(t->job->comm, status);
+}
+
+/* Collective. By the way of selecting: extraction, selection. */
+static pb_status extract_and_select(pb_training *t) {
+    pb_comm *comm = t->job->comm;
+    bool two_round = strcmp(t->job->options->coreset, "two-round") == 0;
+    pb_status status = pb_agree(comm, pb_train_patches_open(t));
+    if (!pb_failed(&status))
+        status = two_round ? pb_train_two_round(t) : pb_train_extract(t);
+    pb_train_patches_close(t);
+    if (!pb_failed(&status))
+        status = pb_agree(comm, describe_amount(t));
+    return pb_failed(&status) || two_round ? status : pb_train_select(t);
+}
+
+/* Collective. Whether the selection is to be in the state folder: when it took long enough that it was time to save, on any rank,
+ * or when the rows are not to be made now. A random one is soon made again. */
+static bool is_worth_saving(pb_training *t, bool stops) {
+    bool due = stops || pb_run_due(&t->run);
+    return pb_comm_max_u64(t->job->comm, due, "time to save") > 0 && !t->finished_saved &&
+           strcmp(t->job->options->coreset, "random") != 0;
 }
 
 /* Collective. */
 static pb_status select_patches(pb_training *t) {
-    pb_comm *comm = t->job->comm;
-    pb_status status;
-    if (strcmp(t->job->options->coreset, "two-round") == 0) {
-        status = pb_train_two_round(t);
-        return pb_failed(&status) ? status : pb_agree(comm, describe(t));
-    }
-    status = pb_train_extract(t);
-    if (!pb_failed(&status))
-        status = pb_agree(comm, describe(t));
-    return pb_failed(&status) ? status : pb_train_select(t);
+    bool done;
+    pb_status status = pb_train_resume_finished(t, &done);
+    if (pb_failed(&status))
+        return status;
+    status = done ? pb_agree(t->job->comm, describe_amount(t)) : extract_and_select(t);
+    if (strcmp(t->job->options->coreset, "two-round") == 0)
+        t->radius_kind = PB_RADIUS_BOUND;
+    if (!pb_failed(&status) && is_worth_saving(t, false))
+        status = pb_train_finished(t);
+    return status;
+}
+
+/* Collective. */
+static pb_status write_banks(pb_training *t) {
+    pb_status status = pb_train_write_banks(t);
+    if (status.code == PB_E_REQUEUE && is_worth_saving(t, true))
+        pb_keep_first(&status, pb_train_finished(t)); /* the reason to stop stays */
+    return status;
 }
 
 /* Collective. BANK.rejected.csv, before the bank, so that none is without it. Not plain rejected.csv: a folder may hold many
@@ -161,13 +196,14 @@ pb_status pb_job_train(const pb_job *job) {
     pb_training t = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     pb_status status = open_all(&t);
     if (!pb_failed(&status))
+        status = pb_run_begin(job, job->options->bank, &t.run);
+    if (!pb_failed(&status))
         status = select_patches(&t);
     if (!pb_failed(&status))
         status = list_rejected(&t);
     if (!pb_failed(&status))
-        status = pb_train_write_banks(&t);
-    if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0)
-        pb_train_checkpoint_remove(&t);
+        status = write_banks(&t);
+    pb_run_end(&t.run, &status);
     training_free(&t);
     return status;
 }

@@ -1,5 +1,5 @@
 /* train.h: private to jobs/: the state of a training, shared by its steps: train.c (the job), train_extract.c, train_select.c,
- * train_two_round.c, train_checkpoint.c and train_banks.c. */
+ * train_two_round.c, train_banks.c, and what a stopped one leaves: train_patches.c, train_checkpoint.c. */
 #ifndef PB_JOBS_TRAIN_H
 #define PB_JOBS_TRAIN_H
 
@@ -8,6 +8,8 @@
 #include "coreset/projection.h"
 #include "gpu/cover.h"
 #include "io/attributes.h"
+#include "io/rows_file.h"
+#include "jobs/run_state.h"
 #include "jobs/setup.h"
 
 enum { PB_RATIOS_MAX = 32 };
@@ -19,15 +21,20 @@ typedef enum pb_radius_kind { PB_RADIUS_EXACT, PB_RADIUS_BOUND } pb_radius_kind;
 typedef struct pb_training {
     const pb_job *job;
     pb_setup setup;
+    pb_run run;
     pb_projection *projection;
     pb_cover *cover;   /* projected patches of this rank's images: for every way of selecting but greedy-step */
     pb_points *points; /* likewise, for greedy-step */
     pb_rejects rejects;
     uint64_t *images; /* [image_count] this rank's images that were good, archive indices */
     size_t image_count;
+    size_t cover_begin;  /* of images: the one whose patches the cover begins with */
+    size_t images_saved; /* of images: those before it need not be saved any more */
+    pb_rows **saved;     /* [saved_count] files of an earlier run that hold patches of this rank's images */
+    size_t saved_count;
+    bool finished_saved; /* the state has the finished selection */
     uint64_t defective;       /* of them, labelled so: somebody's mistake */
     uint64_t total_images, total_patches, first_patch; /* over all ranks; this rank's first global patch */
-    bool checkpointed;        /* this run wrote or took up a checkpoint, which it then removes */
     double ratios[PB_RATIOS_MAX];                      /* [ratio_count] falling */
     size_t ratio_count;
     pb_coreset coreset; /* of the largest ratio */
@@ -54,12 +61,14 @@ typedef pb_status (*pb_patch_sink)(pb_training *t, size_t first, size_t count, c
 
 /* --- train_extract.c --- */
 
-/* Collective. Extracts and projects images begin .. end - 1 of this rank's selection into the sink, starting at its patch 0;
- * appends the good ones to t->images. Ranks go batch by batch and agree after each, so that none waits long for another and a
- * failure ends all of them at once; `longest` is the largest end - begin of any rank. Errors, agreed: those of the pipeline;
- * PB_E_INPUT naming a patch that is not finite. */
-PB_CHECKED pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, size_t longest, pb_patch_sink sink,
-                                            pb_progress *progress);
+/* Collective. Extracts and projects images begin .. end - 1 of this rank's selection into the sink, starting at its patch 0, or
+ * takes what an earlier run saved of them; appends the good ones to t->images. Ranks go batch by batch and agree after each, so
+ * that none waits long for another, and a failure or a wish to stop ends all of them at once; what is in the cover is saved when
+ * it is time, and when they stop. Errors, agreed: those of the pipeline; PB_E_INPUT naming a patch that is not finite. */
+PB_CHECKED pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_patch_sink sink, pb_progress *progress);
+
+/* Appends images of this rank to t->images, and counts those labelled defective. Not collective. */
+PB_CHECKED pb_status pb_train_note_images(pb_training *t, const uint64_t *index, size_t count);
 
 /* Collective. Extracts all images of the ranks, into cover or points as the way of selecting needs, and counts them. */
 PB_CHECKED pb_status pb_train_extract(pb_training *t);
@@ -78,18 +87,37 @@ PB_CHECKED pb_status pb_train_select(pb_training *t);
 /* Collective. Extracts and selects part by part, then among the parts' picks. */
 PB_CHECKED pb_status pb_train_two_round(pb_training *t);
 
+/* --- train_patches.c: not collective --- */
+
+/* Opens the saved patches in the state folder that may be of this rank's images and were made in the same way. */
+PB_CHECKED pb_status pb_train_patches_open(pb_training *t);
+void pb_train_patches_close(pb_training *t);
+
+/* How many images, at most `most`, from `position` of this rank's selection on, stand one behind the other in a file of saved
+ * patches: *rows, from its key `*place` on. 0: the first is in none. */
+size_t pb_train_patches_find(const pb_training *t, size_t position, size_t most, pb_rows **rows, size_t *place);
+
+/* Says that a file turned out to be damaged, and closes it. */
+void pb_train_patches_forget(pb_training *t, pb_rows *rows, const pb_status *why);
+
+/* Saves the patches of the images from t->images_saved on, out of the cover. Errors: pb_run_tolerate's. */
+PB_CHECKED pb_status pb_train_patches_save(pb_training *t);
+
 /* --- train_checkpoint.c --- */
 
-/* Collective. If an interrupted selection of the same patches lies beside the bank, its picks are put into t->coreset, on every
+/* Collective. If the state has a selection of the same patches that is not finished, its picks are put into t->coreset, on every
  * rank; one that does not fit is left alone and logged. */
 PB_CHECKED pb_status pb_train_resume(pb_training *t);
 
-/* Rank 0, not collective. Writes the picks made so far. A checkpoint that cannot be written is a warning: the job can still end
- * well. */
-void pb_train_checkpoint(pb_training *t, const pb_coreset *so_far);
+/* Rank 0, not collective. Saves the picks made so far. Errors: pb_run_tolerate's. */
+PB_CHECKED pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far);
 
-/* Rank 0, not collective. Removes the checkpoint that this run wrote or took up, after the banks are written. */
-void pb_train_checkpoint_remove(const pb_training *t);
+/* Collective. If the state has a finished selection of the same images: t->coreset and t->images, counts and rejects are as
+ * extraction and selection would leave them, *done, and neither is needed. */
+PB_CHECKED pb_status pb_train_resume_finished(pb_training *t, bool *done);
+
+/* Collective. Saves the finished selection. Errors, agreed: pb_run_tolerate's. */
+PB_CHECKED pb_status pb_train_finished(pb_training *t);
 
 /* --- train_banks.c --- */
 

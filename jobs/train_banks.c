@@ -75,7 +75,9 @@ pb_status pb_train_write_banks(pb_training *t) {
                               .first_patch = t->first_patch,
                               .picked = t->coreset.picked,
                               .radius = t->coreset.radius,
-                              .picks = t->coreset.count};
+                              .picks = t->coreset.count,
+                              .run = &t->run,
+                              .attributes = &t->attributes};
     pb_status status = pb_collect_bank(&input, &bank);
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
         status = write_all(t, &bank);

@@ -1,27 +1,28 @@
+/* train_checkpoint.c: selection.h5 of the state folder: the picks of a selection, and of a finished one the images too. */
 #include "jobs/train.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/file.h"
 #include "io/selection_file.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static const float UNKNOWN = -1;
+static const char SELECTION[] = "selection.h5";
 
-/* BANK.selection.h5, beside the bank: found again by the same command. */
-static pb_status path_of(const pb_training *t, char path[PB_PATH_MAX]) {
-    int length = snprintf(path, PB_PATH_MAX, "%s.selection.h5", t->job->options->bank);
-    return length < PB_PATH_MAX ? pb_ok() : pb_fail(PB_E_INPUT, "%s: the name is too long", t->job->options->bank);
-}
+/* --- saving ----------------------------------------------------------------------------------------------------- */
 
-void pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) {
+/* On rank 0. images 0: not finished. */
+static pb_status write_state(pb_training *t, const pb_coreset *so_far, uint64_t *image, size_t images) {
     char path[PB_PATH_MAX];
-    pb_selection_state state = {.picks = so_far->count, .picked = so_far->picked, .attributes = t->attributes};
-    pb_status status = path_of(t, path);
+    double begun = pb_clock_seconds();
+    pb_selection_state state = {.picks = so_far->count, .picked = so_far->picked, .images = images, .image = image,
+                                .attributes = t->attributes};
+    pb_status status = pb_state_path(&t->run.state, SELECTION, path);
     pb_keep_first(&status, pb_allocate(&state.radius, so_far->count, sizeof *state.radius, "a checkpoint"));
     if (!pb_failed(&status)) {
         for (size_t i = 0; i < so_far->count; i++)
@@ -29,42 +30,43 @@ void pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) {
         status = pb_selection_write(path, &state);
     }
     pb_release(&state.radius);
-    t->checkpointed = t->checkpointed || !pb_failed(&status);
-    if (pb_failed(&status))
-        pb_log(PB_LOG_WARN, "no-checkpoint", "picks=%zu reason=\"%s\"", so_far->count, status.message);
-    else
-        pb_log(PB_LOG_DEBUG, "checkpoint", "file=\"%s\" picks=%zu", path, so_far->count);
+    pb_run_saved(&t->run, begun);
+    if (!pb_failed(&status))
+        pb_log(PB_LOG_DEBUG, "checkpoint", "file=\"%s\" picks=%zu finished=%s", path, so_far->count, images ? "yes" : "no");
+    return pb_run_tolerate(status);
 }
 
-void pb_train_checkpoint_remove(const pb_training *t) {
-    char path[PB_PATH_MAX];
-    pb_status status = path_of(t, path);
-    if (!pb_failed(&status) && t->checkpointed)
-        unlink(path);
+pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) { return write_state(t, so_far, NULL, 0); }
+
+pb_status pb_train_finished(pb_training *t) {
+    pb_comm *comm = t->job->comm;
+    size_t *sizes = NULL;
+    uint64_t *image = NULL;
+    pb_status status = pb_agree(comm, pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts"));
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, t->images, t->image_count * sizeof *t->images, 0, &image, sizes, "training images");
+    if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
+        status = write_state(t, &t->coreset, image, (size_t)t->total_images);
+    pb_release(&sizes);
+    pb_release(&image);
+    t->finished_saved = true;
+    return pb_agree(comm, status);
 }
 
-/* Why a selection cannot be gone on from: it was made otherwise; "" when it can. */
-static const char *misfit(const pb_training *t, const pb_selection_state *state) {
-    for (size_t i = 0; i < t->attributes.count; i++) {
-        const char *other = pb_attributes_get(&state->attributes, t->attributes.names[i]);
-        if (!other || strcmp(other, t->attributes.values[i]) != 0)
-            return t->attributes.names[i];
-    }
-    for (size_t i = 0; i < state->picks; i++)
-        if (state->picked[i] >= t->total_patches)
-            return "picked";
-    return "";
-}
+/* --- taking up -------------------------------------------------------------------------------------------------- */
 
-/* Rank 0: reads the checkpoint if there is one that fits; state->picks stays 0 otherwise. */
+/* Rank 0: reads the state's selection if there is one that fits; state->picks stays 0 otherwise. */
 static pb_status read_state(const pb_training *t, pb_selection_state *state) {
     char path[PB_PATH_MAX];
     *state = (pb_selection_state){0};
-    PB_TRY(path_of(t, path));
+    PB_TRY(pb_state_path(&t->run.state, SELECTION, path));
     if (access(path, F_OK) != 0)
         return pb_ok();
     pb_status status = pb_selection_read(path, state);
-    const char *why = pb_failed(&status) ? status.message : misfit(t, state);
+    const char *why = pb_failed(&status) ? status.message : pb_run_misfit(&state->attributes, &t->attributes);
+    for (size_t i = 0; !*why && i < state->picks; i++)
+        if (state->picked[i] >= t->setup.selection.total * pb_training_patches(t))
+            why = "archive";
     if (!*why)
         return pb_ok();
     pb_log(PB_LOG_WARN, "checkpoint-ignored", "file=\"%s\" reason=\"%s%s\"", path, pb_failed(&status) ? "" : "made with another ",
@@ -73,27 +75,119 @@ static pb_status read_state(const pb_training *t, pb_selection_state *state) {
     return pb_ok();
 }
 
-static void take(const pb_selection_state *state, size_t picks, pb_coreset *coreset) {
+static void take_picks(const pb_selection_state *state, size_t picks, pb_coreset *coreset) {
     for (size_t i = 0; i < picks; i++)
         pb_coreset_add(coreset, state->picked[i], state->radius[i] < 0 ? NAN : state->radius[i]);
 }
 
+/* Collective. Rank 0 has the picks, all get them; t->coreset has room. */
+static void share_picks(pb_training *t, const pb_selection_state *state, size_t picks) {
+    pb_comm *comm = t->job->comm;
+    if (pb_comm_rank(comm) == 0)
+        take_picks(state, picks, &t->coreset);
+    t->coreset.count = picks;
+    pb_comm_broadcast(comm, t->coreset.picked, picks * sizeof *t->coreset.picked, 0, "picks of the checkpoint");
+    pb_comm_broadcast(comm, t->coreset.radius, picks * sizeof *t->coreset.radius, 0, "radii of the checkpoint");
+    pb_log_once(PB_LOG_INFO, "resumed", "picks=%zu", picks);
+}
+
 pb_status pb_train_resume(pb_training *t) {
     pb_comm *comm = t->job->comm;
-    bool reader = pb_comm_rank(comm) == 0;
     pb_selection_state state = {0};
-    pb_status status = pb_agree(comm, reader ? read_state(t, &state) : pb_ok());
+    pb_status status = pb_agree(comm, pb_comm_rank(comm) == 0 ? read_state(t, &state) : pb_ok());
     uint64_t picks = state.picks < t->coreset.room ? state.picks : t->coreset.room;
     if (!pb_failed(&status))
         pb_comm_broadcast(comm, &picks, sizeof picks, 0, "picks of the checkpoint");
-    if (!pb_failed(&status) && picks > 0) {
-        if (reader)
-            take(&state, (size_t)picks, &t->coreset);
-        t->checkpointed = true;
-        t->coreset.count = (size_t)picks;
-        pb_comm_broadcast(comm, t->coreset.picked, picks * sizeof *t->coreset.picked, 0, "picks of the checkpoint");
-        pb_comm_broadcast(comm, t->coreset.radius, picks * sizeof *t->coreset.radius, 0, "radii of the checkpoint");
-        pb_log_once(PB_LOG_INFO, "resumed", "picks=%llu", (unsigned long long)picks);
+    if (!pb_failed(&status) && picks > 0)
+        share_picks(t, &state, (size_t)picks);
+    pb_selection_state_free(&state);
+    return status;
+}
+
+/* Divides this rank's images into those of the finished selection, which become t->images, and the others, which were bad. */
+static pb_status part_images(pb_training *t, const uint64_t *image, size_t images, uint64_t *others, size_t *other_count) {
+    const pb_selection *mine = &t->setup.selection;
+    size_t at = 0;
+    *other_count = 0;
+    t->image_count = 0;
+    for (size_t i = 0; i < mine->count; i++) {
+        while (at < images && image[at] < mine->index[i])
+            at++;
+        if (at == images || image[at] != mine->index[i])
+            others[(*other_count)++] = mine->index[i];
+        else
+            PB_TRY(pb_train_note_images(t, &mine->index[i], 1));
+    }
+    return pb_ok();
+}
+
+/* Goes through the images that were bad once more, so that their reasons are known. */
+static pb_status reject_again(pb_training *t, const uint64_t *index, size_t count) {
+    pb_pipeline *pipeline = t->setup.pipeline;
+    size_t most = pb_pipeline_batch_max(pipeline);
+    pb_status status = pb_pipeline_begin(pipeline, index, count);
+    for (size_t at = 0; at < count && !pb_failed(&status); at += most) {
+        pb_batch batch;
+        status = pb_pipeline_next(pipeline, &t->rejects, &batch);
+        if (!pb_failed(&status) && batch.count > 0)
+            status = pb_fail(PB_E_INPUT, "%s: image %llu was bad when training began and is not now; remove this folder",
+                             t->run.state.folder, (unsigned long long)batch.index[0]);
+    }
+    pb_pipeline_end(pipeline);
+    return status;
+}
+
+static pb_status take_images(pb_training *t, const uint64_t *image, size_t images) {
+    uint64_t *others = NULL;
+    size_t count = 0;
+    PB_TRY(pb_allocate(&others, t->setup.selection.count, sizeof *others, "image indices"));
+    pb_status status = part_images(t, image, images, others, &count);
+    if (!pb_failed(&status))
+        status = reject_again(t, others, count);
+    pb_release(&others);
+    return status;
+}
+
+/* Collective. What rank 0 has of a finished selection becomes what all ranks would have made. */
+static pb_status take_finished(pb_training *t, pb_selection_state *state, size_t picks, size_t images) {
+    pb_comm *comm = t->job->comm;
+    double begun = pb_clock_seconds();
+    pb_status status = pb_coreset_allocate(&t->coreset, picks);
+    if (pb_comm_rank(comm) != 0)
+        pb_keep_first(&status, pb_allocate(&state->image, images, sizeof *state->image, "image indices"));
+    status = pb_agree(comm, status);
+    if (pb_failed(&status))
+        return status;
+    share_picks(t, state, picks);
+    pb_comm_broadcast(comm, state->image, images * sizeof *state->image, 0, "images of the checkpoint");
+    status = pb_agree(comm, take_images(t, state->image, images));
+    return pb_failed(&status) ? status : pb_train_count(t, pb_clock_seconds() - begun);
+}
+
+/* On rank 0: how many picks of a finished selection are this training's; 0 when it needs more, or others. Exact greedy picks
+ * serve every smaller ratio. */
+static size_t picks_of(const pb_training *t, const pb_selection_state *state) {
+    bool two_round = strcmp(t->job->options->coreset, "two-round") == 0;
+    if (state->images == 0 || state->picks == 0)
+        return 0;
+    size_t wanted = pb_coreset_size(t->ratios[0], state->images * pb_training_patches(t));
+    if (two_round && state->picks != wanted)
+        return 0;
+    bool all = state->picks >= wanted || state->radius[state->picks - 1] == 0;
+    return !all ? 0 : state->picks < wanted ? state->picks : wanted;
+}
+
+pb_status pb_train_resume_finished(pb_training *t, bool *done) {
+    pb_comm *comm = t->job->comm;
+    pb_selection_state state = {0};
+    pb_status status = pb_agree(comm, pb_comm_rank(comm) == 0 ? read_state(t, &state) : pb_ok());
+    uint64_t sizes[2] = {picks_of(t, &state), state.images};
+    *done = false;
+    if (!pb_failed(&status))
+        pb_comm_broadcast(comm, sizes, sizeof sizes, 0, "a finished selection");
+    if (!pb_failed(&status) && sizes[0] > 0) {
+        status = take_finished(t, &state, (size_t)sizes[0], (size_t)sizes[1]);
+        *done = t->finished_saved = !pb_failed(&status);
     }
     pb_selection_state_free(&state);
     return status;

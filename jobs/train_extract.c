@@ -1,7 +1,9 @@
 #include "jobs/train.h"
 
+#include "base/fault.h"
 #include "base/log.h"
-#include "mpi/partition.h"
+#include "base/memory.h"
+#include "base/stop.h"
 
 #include <string.h>
 
@@ -13,54 +15,139 @@ static pb_status name_patch(pb_training *t, const pb_batch *batch, size_t patch)
                    record.path, inside / columns, inside % columns);
 }
 
-static pb_status count_defects(pb_training *t, const pb_batch *batch) {
-    for (size_t i = 0; i < batch->count; i++) {
+pb_status pb_train_note_images(pb_training *t, const uint64_t *index, size_t count) {
+    memcpy(t->images + t->image_count, index, count * sizeof *index);
+    t->image_count += count;
+    for (size_t i = 0; i < count; i++) {
         pb_record record;
-        PB_TRY(pb_archive_record(t->setup.archive, batch->index[i], &record));
+        PB_TRY(pb_archive_record(t->setup.archive, index[i], &record));
         t->defective += record.label == PB_LABEL_DEFECTIVE;
     }
     return pb_ok();
 }
 
-/* Projects a batch into the sink at local patch `first` and notes its images. */
-static pb_status keep_batch(pb_training *t, const pb_batch *batch, size_t first, pb_patch_sink sink) {
+/* A rank's way through its images. */
+typedef struct passage {
+    pb_training *t;
+    pb_patch_sink sink;
+    size_t position, end; /* of this rank's selection: the next image, and the end */
+    size_t stretch_end;   /* of the images that the pipeline is going through; == position: none */
+    size_t first;         /* the next patch of the sink */
+    pb_stages stages;     /* of the stretches that are over */
+} passage;
+
+/* Projects a batch into the sink. */
+static pb_status keep_batch(passage *p, const pb_batch *batch) {
+    pb_training *t = p->t;
     const float *projected;
     int64_t not_finite = -1;
     size_t rows = batch->count * pb_training_patches(t);
     PB_TRY(pb_projection_apply(t->projection, batch->features, rows, &projected));
-    PB_TRY(sink(t, first, rows, projected, &not_finite));
+    PB_TRY(p->sink(t, p->first, rows, projected, &not_finite));
     if (not_finite >= 0)
-        return name_patch(t, batch, (size_t)not_finite - first);
-    memcpy(t->images + t->image_count, batch->index, batch->count * sizeof *batch->index);
-    t->image_count += batch->count;
-    return count_defects(t, batch);
+        return name_patch(t, batch, (size_t)not_finite - p->first);
+    p->first += rows;
+    return pb_train_note_images(t, batch->index, batch->count);
 }
 
-/* The pass's next batch, whose patches begin at `*first` of the sink. */
-static pb_status extract_batch(pb_training *t, size_t *first, pb_patch_sink sink) {
+/* The images up to the next one that was saved. */
+static pb_status begin_stretch(passage *p) {
+    pb_rows *rows;
+    size_t place, end = p->position + 1;
+    while (end < p->end && pb_train_patches_find(p->t, end, 1, &rows, &place) == 0)
+        end++;
+    p->stretch_end = end;
+    return pb_pipeline_begin(p->t->setup.pipeline, p->t->setup.selection.index + p->position, end - p->position);
+}
+
+static pb_status extract_batch(passage *p) {
+    pb_pipeline *pipeline = p->t->setup.pipeline;
+    size_t left = p->stretch_end - p->position, most = pb_pipeline_batch_max(pipeline);
     pb_batch batch;
-    PB_TRY(pb_pipeline_next(t->setup.pipeline, &t->rejects, &batch));
-    PB_TRY(keep_batch(t, &batch, *first, sink));
-    *first += batch.count * pb_training_patches(t);
+    PB_TRY(pb_pipeline_next(pipeline, &p->t->rejects, &batch));
+    PB_TRY(keep_batch(p, &batch));
+    p->position += left < most ? left : most;
+    if (p->position == p->stretch_end) {
+        pb_pipeline_end(pipeline);
+        pb_stages_add(&p->stages, pb_pipeline_stages(pipeline));
+    }
     return pb_ok();
 }
 
-pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, size_t longest, pb_patch_sink sink,
-                                 pb_progress *progress) {
-    pb_pipeline *pipeline = t->setup.pipeline;
-    pb_comm *comm = t->job->comm;
-    size_t batch_max = pb_pipeline_batch_max(pipeline), first = 0;
-    pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, t->setup.selection.index + begin, end - begin));
-    for (size_t done = 0; done < longest && !pb_failed(&status); done += batch_max) {
-        if (begin + done < end)
-            status = extract_batch(t, &first, sink);
-        status = pb_agree(comm, status);
-        size_t now = done + batch_max < longest ? done + batch_max : longest;
-        pb_progress_update(progress, progress->total * now / longest);
+/* Puts `count` images' saved patches into the sink. A file that turns out to be damaged is not used again. */
+static pb_status take_saved(passage *p, pb_rows *rows, size_t place, size_t count) {
+    pb_training *t = p->t;
+    pb_device *device = t->setup.device;
+    size_t patches = count * pb_training_patches(t), bytes = patches * (size_t)pb_projection_dim(t->projection) * sizeof(float);
+    float *values = NULL, *there = NULL;
+    int64_t not_finite = -1;
+    PB_TRY(pb_allocate(&values, bytes, 1, "saved patches"));
+    pb_status read = pb_rows_read(rows, place, count, values), status = pb_ok();
+    if (pb_failed(&read))
+        pb_train_patches_forget(t, rows, &read);
+    else
+        status = pb_device_alloc(device, bytes, &there, "saved patches");
+    if (there && !pb_failed(&status))
+        status = pb_device_upload(device, there, values, bytes);
+    if (there && !pb_failed(&status))
+        status = p->sink(t, p->first, patches, there, &not_finite);
+    if (there && !pb_failed(&status)) {
+        PB_ASSERT(not_finite < 0); /* they were looked at before they were saved, and have a checksum */
+        status = pb_train_note_images(t, t->setup.selection.index + p->position, count);
+        p->first += patches;
+        p->position += count;
+        p->stretch_end = p->position;
+        t->images_saved = t->image_count;
     }
-    pb_pipeline_end(pipeline);
+    pb_device_release(device, &there);
+    pb_release(&values);
+    return status;
+}
+
+/* The next batch of images, extracted or saved. What was extracted before saved ones is saved first, so that what is saved stays
+ * a range. */
+static pb_status advance(passage *p) {
+    pb_training *t = p->t;
+    size_t left = p->end - p->position, most = pb_pipeline_batch_max(t->setup.pipeline), place;
+    pb_rows *rows;
+    if (p->position == p->stretch_end) {
+        size_t found = pb_train_patches_find(t, p->position, left < most ? left : most, &rows, &place);
+        if (found > 0) {
+            PB_TRY(pb_train_patches_save(t));
+            return take_saved(p, rows, place, found);
+        }
+        PB_TRY(begin_stretch(p));
+    }
+    return extract_batch(p);
+}
+
+/* A rank's part of a round: a batch if it has one left; then it saves when it is time. */
+static pb_status work_on(passage *p) {
+    pb_status status = p->position < p->end ? advance(p) : pb_ok();
+    if (!pb_failed(&status) && pb_run_due(&p->t->run))
+        status = pb_train_patches_save(p->t);
+    pb_fault("train.batch");
+    pb_keep_first(&status, pb_stop_check());
+    return status;
+}
+
+pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_patch_sink sink, pb_progress *progress) {
+    pb_comm *comm = t->job->comm;
+    passage p = {.t = t, .sink = sink, .position = begin, .end = end, .stretch_end = begin};
+    uint64_t longest = pb_comm_max_u64(comm, end - begin, "images to extract"), left = longest;
+    pb_status status = pb_ok();
+    t->cover_begin = t->images_saved = t->image_count;
+    while (left > 0 && !pb_failed(&status)) {
+        status = pb_agree(comm, work_on(&p));
+        if (!pb_failed(&status))
+            left = pb_comm_max_u64(comm, p.end - p.position, "images left to extract");
+        pb_progress_update(progress, progress->total * (longest - left) / longest);
+    }
+    pb_pipeline_end(t->setup.pipeline);
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, pb_train_patches_save(t)); /* the reason to stop stays */
     if (!pb_failed(&status))
-        pb_stages_log(comm, "extract", pb_pipeline_stages(pipeline));
+        pb_stages_log(comm, "extract", &p.stages);
     return status;
 }
 
@@ -110,12 +197,11 @@ pb_status pb_train_extract(pb_training *t) {
     pb_comm *comm = t->job->comm;
     const pb_selection *selection = &t->setup.selection;
     bool step = strcmp(t->job->options->coreset, "greedy-step") == 0;
-    size_t longest = (size_t)pb_range_size(pb_partition(selection->total, pb_comm_size(comm), 0)); /* rank 0's is among them */
     pb_progress progress;
     pb_progress_begin(&progress, "extract", selection->total, "images", pb_comm_rank(comm) == 0);
     pb_status status = pb_agree(comm, create_sink(t, step));
     if (!pb_failed(&status))
-        status = pb_train_extract_range(t, 0, selection->count, longest, step ? into_points : into_cover, &progress);
+        status = pb_train_extract_range(t, 0, selection->count, step ? into_points : into_cover, &progress);
     double seconds = pb_progress_end(&progress);
     if (!pb_failed(&status))
         status = pb_train_count(t, seconds);

@@ -1,13 +1,12 @@
 #include "jobs/train.h"
 
-#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "coreset/greedy.h"
 #include "coreset/greedy_step.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +14,6 @@
 typedef struct watch {
     pb_training *t;
     pb_progress progress;
-    double checkpointed; /* pb_clock_seconds */
 } watch;
 
 static void show_picks(watch *w, const pb_coreset *so_far) {
@@ -24,18 +22,21 @@ static void show_picks(watch *w, const pb_coreset *so_far) {
     pb_progress_update(&w->progress, so_far->count);
 }
 
-static void report_step(void *context, const pb_coreset *so_far) { show_picks(context, so_far); }
+/* The textbook loop keeps no state: it begins again. */
+static pb_status report_step(void *context, const pb_coreset *so_far) {
+    show_picks(context, so_far);
+    return pb_stop_check();
+}
 
-static void report_round(void *context, const pb_coreset *so_far) {
+static pb_status report_round(void *context, const pb_coreset *so_far) {
     watch *w = context;
     show_picks(w, so_far);
-    bool writer = pb_comm_rank(w->t->job->comm) == 0;
-    if (writer && pb_clock_seconds() - w->checkpointed >= w->t->job->options->checkpoint) {
-        pb_train_checkpoint(w->t, so_far);
-        w->checkpointed = pb_clock_seconds();
-    }
-    if (pb_fault("train.killed")) /* stands for a node that is lost between two rounds */
-        raise(SIGKILL);
+    pb_status status = pb_ok();
+    if (pb_comm_rank(w->t->job->comm) == 0 && pb_run_due(&w->t->run))
+        status = pb_train_checkpoint(w->t, so_far);
+    pb_fault("train.round");
+    pb_keep_first(&status, pb_stop_check());
+    return status;
 }
 
 static pb_greedy_input greedy_input(const pb_training *t, size_t picks) {
@@ -50,6 +51,14 @@ static pb_greedy_input greedy_input(const pb_training *t, size_t picks) {
                              .candidates_most = candidates > ranks ? candidates : ranks};
 }
 
+/* Before the selection ends unfinished: the picks, and the patches that were not saved before. */
+static pb_status save_all(pb_training *t) {
+    pb_status status = pb_train_patches_save(t);
+    if (!pb_failed(&status) && pb_comm_rank(t->job->comm) == 0)
+        status = pb_train_checkpoint(t, &t->coreset);
+    return status;
+}
+
 /* Collective. */
 static pb_status select_greedy(pb_training *t, watch *w) {
     pb_greedy_input input = greedy_input(t, pb_training_picks(t));
@@ -59,6 +68,8 @@ static pb_status select_greedy(pb_training *t, watch *w) {
     pb_status status = pb_train_resume(t);
     if (!pb_failed(&status))
         status = pb_greedy_select(t->setup.devices, &input, &t->coreset, &cost);
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, save_all(t)); /* the reason to stop stays */
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "rounds", "rounds=%llu candidates_most=%llu candidates_mean=%.1f capped=%llu",
                     (unsigned long long)cost.rounds, (unsigned long long)cost.candidates_most,
@@ -106,7 +117,7 @@ pb_status pb_train_select(pb_training *t) {
     pb_comm *comm = t->job->comm;
     const char *how = t->job->options->coreset;
     size_t picks = pb_training_picks(t);
-    watch w = {.t = t, .checkpointed = pb_clock_seconds()};
+    watch w = {.t = t};
     pb_progress_begin(&w.progress, "select", picks, "patches", pb_comm_rank(comm) == 0);
     pb_comm_counters before = pb_comm_count(comm);
     pb_status status = pb_agree(comm, pb_coreset_allocate(&t->coreset, picks));

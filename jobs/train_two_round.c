@@ -12,10 +12,13 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "coreset/greedy.h"
+#include "jobs/provenance.h"
 #include "mpi/partition.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What is kept of the parts of one rank: the union of their picks. */
 typedef struct kept {
@@ -61,15 +64,103 @@ static pb_status keep_picks(pb_training *t, const pb_coreset *picks, uint64_t fi
     size_t dim = (size_t)pb_projection_dim(t->projection);
     PB_TRY(grow(all, picks->count, (int)dim));
     for (size_t i = 0; i < picks->count; i++, all->count++) {
-        PB_TRY(pb_device_cover_read(t->setup.device, t->cover, (size_t)picks->picked[i], all->rows + all->count * dim));
+        PB_TRY(pb_device_cover_read(t->setup.device, t->cover, (size_t)picks->picked[i], 1, all->rows + all->count * dim));
         all->patch[all->count] = first + picks->picked[i];
     }
     all->radius = fmax(all->radius, (double)picks->radius[picks->count - 1]);
     return pb_ok();
 }
 
-static pb_status select_part(pb_training *t, pb_device_comm *self, size_t images, size_t most, uint64_t first, kept *all) {
-    size_t count = images * pb_training_patches(t), picks = most < count ? most : count;
+/* --- a part, and what the state folder has of it ----------------------------------------------------------------------- */
+
+/* A part of this rank: images first .. first + size - 1 of its selection. */
+typedef struct part {
+    int number;
+    size_t first, size;
+    size_t images_before; /* good images of this rank's parts before it */
+    char file[PB_PATH_MAX];
+} part;
+
+/* Picks that a part may contribute: as many as the largest ratio stands for. */
+static size_t most_picks(const pb_training *t) {
+    return pb_coreset_size(t->ratios[0], t->setup.selection.total * pb_training_patches(t));
+}
+
+/* What a file of its picks says. */
+static pb_status describe_part(const pb_training *t, const part *p, pb_attributes *attributes) {
+    for (size_t i = 0; i < t->attributes.count; i++)
+        PB_TRY(pb_attributes_set(attributes, t->attributes.names[i], t->attributes.values[i]));
+    PB_TRY(pb_attributes_set_u64(attributes, "part", (uint64_t)p->number));
+    PB_TRY(pb_attributes_set_u64(attributes, "part_images", p->size));
+    return pb_attributes_set_u64(attributes, "part_picks_most", most_picks(t));
+}
+
+/* Saves the part's picks; their rows are the last ones of `all`. Only of a part without bad images: of another, the reasons would
+ * be missing. */
+static pb_status save_part(pb_training *t, const part *p, const pb_coreset *picks, const kept *all) {
+    int dim = pb_projection_dim(t->projection);
+    const float *rows = all->rows + (all->count - picks->count) * (size_t)dim;
+    double begun = pb_clock_seconds();
+    pb_attributes attributes = {0};
+    pb_rows_writer *writer = NULL;
+    if (!pb_run_due(&t->run) || t->image_count - p->images_before != p->size)
+        return pb_ok();
+    pb_status status = describe_part(t, p, &attributes);
+    if (!pb_failed(&status))
+        status = pb_attributes_set_real(&attributes, "part_radius", (double)picks->radius[picks->count - 1]);
+    if (!pb_failed(&status))
+        status = pb_rows_create(p->file, &attributes, 1, dim, &writer);
+    if (!pb_failed(&status))
+        status = pb_rows_append(writer, picks->picked, picks->count, rows);
+    if (!pb_failed(&status))
+        status = pb_rows_commit(&writer);
+    pb_rows_abandon(&writer);
+    pb_attributes_free(&attributes);
+    pb_run_saved(&t->run, begun);
+    return pb_run_tolerate(status);
+}
+
+static pb_status read_part(pb_training *t, const part *p, const pb_rows *rows, kept *all) {
+    size_t count, dim = (size_t)pb_projection_dim(t->projection);
+    const uint64_t *picked = pb_rows_keys(rows, &count);
+    const char *radius;
+    pb_attributes expected = {0};
+    pb_status status = describe_part(t, p, &expected);
+    const char *why = pb_failed(&status) ? "" : pb_run_misfit(pb_rows_attributes(rows), &expected);
+    if (*why || pb_rows_a_key(rows) != 1 || pb_rows_dim(rows) != (int)dim)
+        pb_keep_first(&status, pb_fail(PB_E_INPUT, "%s: made with another %s", p->file, *why ? why : "shape"));
+    pb_attributes_free(&expected);
+    if (pb_failed(&status))
+        return status;
+    PB_TRY(pb_attributes_need(pb_rows_attributes(rows), p->file, "part_radius", &radius));
+    PB_TRY(grow(all, count, (int)dim));
+    PB_TRY(pb_rows_read(rows, 0, count, all->rows + all->count * dim));
+    for (size_t i = 0; i < count; i++)
+        all->patch[all->count + i] = p->images_before * pb_training_patches(t) + picked[i];
+    all->count += count;
+    all->radius = fmax(all->radius, pb_option_number(radius));
+    return pb_train_note_images(t, t->setup.selection.index + p->first, p->size);
+}
+
+/* Whether the state folder had the part's picks, which are then kept. One that cannot be used is made again. */
+static bool take_part(pb_training *t, const part *p, kept *all) {
+    pb_rows *rows = NULL;
+    if (p->size == 0 || access(p->file, F_OK) != 0)
+        return false;
+    pb_status status = pb_rows_open(p->file, &rows);
+    if (!pb_failed(&status))
+        status = read_part(t, p, rows, all);
+    pb_rows_close(&rows);
+    if (pb_failed(&status))
+        pb_log(PB_LOG_WARN, "checkpoint-ignored", "reason=\"%s\"", status.message);
+    else
+        pb_log(PB_LOG_INFO, "resumed", "part=%d", p->number);
+    return !pb_failed(&status);
+}
+
+static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p, kept *all) {
+    size_t count = (t->image_count - p->images_before) * pb_training_patches(t);
+    size_t picks = most_picks(t) < count ? most_picks(t) : count;
     pb_coreset coreset;
     if (count == 0)
         return pb_ok();
@@ -77,28 +168,42 @@ static pb_status select_part(pb_training *t, pb_device_comm *self, size_t images
     pb_greedy_input input = input_of(t, count, 0, count, picks, 1);
     pb_status status = pb_greedy_select(self, &input, &coreset, NULL);
     if (!pb_failed(&status))
-        status = keep_picks(t, &coreset, first, all);
+        status = keep_picks(t, &coreset, p->images_before * pb_training_patches(t), all);
+    if (!pb_failed(&status))
+        status = save_part(t, p, &coreset, all);
     pb_coreset_free(&coreset);
     return status;
 }
 
-/* Collective. One part of every rank: images begin .. end - 1 of this rank's selection, perhaps none. */
-static pb_status do_part(pb_training *t, pb_device_comm *self, pb_range images, size_t longest, kept *all,
-                         pb_progress *progress) {
-    const pb_selection *selection = &t->setup.selection;
-    size_t images_before = t->image_count, begin = (size_t)(images.first - selection->first), size = pb_range_size(images);
-    size_t most = pb_coreset_size(t->ratios[0], selection->total * pb_training_patches(t));
+/* Collective. One part of every rank, perhaps none, perhaps one that is done. */
+static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, kept *all, pb_progress *progress) {
+    bool done = take_part(t, p, all);
+    size_t size = done ? 0 : p->size;
     pb_status status =
         pb_device_cover_create(t->setup.device, size * pb_training_patches(t), pb_projection_dim(t->projection), 0, &t->cover);
     status = pb_agree(t->job->comm, status);
     if (!pb_failed(&status))
-        status = pb_train_extract_range(t, begin, begin + size, longest, into_cover, progress);
-    if (!pb_failed(&status)) {
-        status = select_part(t, self, t->image_count - images_before, most, images_before * pb_training_patches(t), all);
-        status = pb_agree(t->job->comm, status);
-    }
+        status = pb_train_extract_range(t, p->first, p->first + size, into_cover, progress);
+    if (!pb_failed(&status))
+        status = pb_agree(t->job->comm, done ? pb_ok() : select_part(t, self, p, all));
     pb_device_cover_free(t->setup.device, &t->cover);
     return status;
+}
+
+/* Turn `turn` of this rank: a part, or one of no images. */
+static pb_status part_of(const pb_training *t, uint64_t turn, part *p) {
+    const pb_selection *selection = &t->setup.selection;
+    int parts = (int)t->job->options->parts;
+    pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(t->job->comm), pb_comm_rank(t->job->comm));
+    *p = (part){.number = (int)(mine.first + turn), .images_before = t->image_count};
+    char name[64];
+    if (mine.first + turn < mine.end) {
+        pb_range images = pb_partition(selection->total, parts, p->number);
+        p->first = (size_t)(images.first - selection->first);
+        p->size = (size_t)pb_range_size(images);
+    }
+    snprintf(name, sizeof name, "part-%d.h5", p->number);
+    return pb_state_path(&t->run.state, name, p->file);
 }
 
 /* Collective. All parts, one of every rank at a time; every part may contribute as many picks as the largest ratio stands for. */
@@ -107,7 +212,6 @@ static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     pb_comm *comm = t->job->comm, *self;
     pb_device_comm *alone = NULL;
     int parts = (int)t->job->options->parts;
-    pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(comm), pb_comm_rank(comm));
     uint64_t turns = pb_range_size(pb_partition((uint64_t)parts, pb_comm_size(comm), 0));
     size_t longest = (size_t)pb_range_size(pb_partition(selection->total, parts, 0));
     pb_status status = pb_comm_create_self(&self);
@@ -115,11 +219,11 @@ static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
         status = pb_device_comm_create(self, t->setup.device, PB_ROUTE_HOST, 0, &alone);
     status = pb_agree(comm, status);
     for (uint64_t turn = 0; turn < turns && !pb_failed(&status); turn++) {
-        bool has_one = mine.first + turn < mine.end;
-        pb_range images = has_one ? pb_partition(selection->total, parts, (int)(mine.first + turn))
-                                  : (pb_range){selection->first, selection->first};
+        part p;
+        status = pb_agree(comm, part_of(t, turn, &p));
         pb_progress_begin(progress, "extract part", longest, "images", pb_comm_rank(comm) == 0);
-        status = do_part(t, alone, images, longest, all, progress);
+        if (!pb_failed(&status))
+            status = do_part(t, alone, &p, all, progress);
         pb_progress_end(progress);
     }
     pb_device_comm_destroy(&alone);
@@ -207,7 +311,6 @@ pb_status pb_train_two_round(pb_training *t) {
         status = pb_train_count(t, pb_clock_seconds() - begun);
     if (!pb_failed(&status))
         status = second_round(t, &all);
-    t->radius_kind = PB_RADIUS_BOUND;
     kept_free(&all);
     return status;
 }

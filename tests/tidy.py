@@ -38,7 +38,8 @@ OUTSIDE_HEADERS = (
 
 # What touches the process as a whole: pattern of the call, where it may stand, why.
 PROCESS_CALLS = (
-    (r"getenv|secure_getenv|signal|sigaction|exit|quick_exit", ("jobs/main.c",), "only jobs/main.c faces the outside"),
+    (r"getenv|secure_getenv|signal|sigaction|exit|quick_exit", ("jobs/main.c", "base/stop.c"),
+     "only jobs/main.c faces the outside, base/stop.c on its behalf"),
     (r"abort", ("base/status.c",), "only PB_ASSERT aborts"),
     (r"_exit|_Exit", ("base/", "mpi/watchdog.c"), "only the watchdog ends a process in the middle"),
 )
@@ -62,8 +63,8 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
      ("jobs/collect.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
-      "jobs/train_banks.c",
-      "jobs/train_checkpoint.c", "jobs/train_extract.c", "jobs/train_select.c", "jobs/train_two_round.c")),
+      "jobs/train_banks.c", "jobs/train_extract.c", "jobs/train_select.c", "jobs/train_two_round.c")),
+    ("tests/jobs/test_run_state.c", "what is saved is seen by the next run", ("jobs/train_checkpoint.c", "jobs/train_patches.c")),
     ("tests/jobs/test_feeder.c", "the decoders call it", ("jobs/prepare.c",)),
     ("tests/jobs/test_eval.c", "the figures of a job", ("jobs/figures.c", "jobs/json.c")),
     ("tests/jobs/test_score.c", "a bank that does not fit is refused", ("jobs/bank_fit.c",)),

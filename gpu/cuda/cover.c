@@ -74,10 +74,12 @@ void pb_cuda_cover_place(pb_device *device, pb_cover *cover, uint32_t first_inde
     cover->first_index = first_index;
 }
 
-pb_status pb_cuda_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row) {
-    PB_ASSERT(index < cover->count);
+pb_status pb_cuda_cover_read(pb_device *device, const pb_cover *cover, size_t first, size_t count,
+                             float *host_rows) {
+    const size_t row = (size_t)cover->dim;
+    PB_ASSERT(first <= cover->count && count <= cover->count - first);
     PB_TRY(pb_cuda_enter(device));
-    return pb_cuda_download(device, host_row, cover->rows + index * (size_t)cover->dim, (size_t)cover->dim * sizeof(float));
+    return pb_cuda_download(device, host_rows, cover->rows + first * row, count * row * sizeof(float));
 }
 
 /* ---- centres ---- */

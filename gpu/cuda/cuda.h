@@ -95,7 +95,8 @@ void pb_cuda_cover_free(pb_device *device, pb_cover *cover);
 pb_status pb_cuda_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                               int64_t *not_finite);
 void pb_cuda_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index);
-pb_status pb_cuda_cover_read(pb_device *device, const pb_cover *cover, size_t index, float *host_row);
+pb_status pb_cuda_cover_read(pb_device *device, const pb_cover *cover, size_t first, size_t count,
+                             float *host_rows);
 pb_status pb_cuda_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count);
 pb_status pb_cuda_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count, uint64_t *most);
 pb_status pb_cuda_cover_settle(pb_device *device, pb_cover *cover, size_t *count);

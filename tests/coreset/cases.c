@@ -117,21 +117,23 @@ static size_t step_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, ui
     return coreset.count;
 }
 
-/* Stops a selection after its first rounds, as a kill would. */
+/* Has a selection stopped after its first rounds: the last rank is asked to. */
 typedef struct interruption {
+    bool asked;          /* this rank */
     size_t after, count; /* rounds with picks; picks made then */
     uint64_t picked[N_MOST];
     float radius[N_MOST];
 } interruption;
 
-static void interrupt(void *context, const pb_coreset *so_far) {
+static pb_status interrupt(void *context, const pb_coreset *so_far) {
     interruption *stop = context;
     if (stop->after == 0)
-        return;
+        return pb_ok();
     stop->after--;
     stop->count = so_far->count;
     memcpy(stop->picked, so_far->picked, so_far->count * sizeof *so_far->picked);
     memcpy(stop->radius, so_far->radius, so_far->count * sizeof *so_far->radius);
+    return stop->after == 0 && stop->asked ? pb_fail(PB_E_REQUEUE, "asked to stop") : pb_ok();
 }
 
 /* This rank's points of the first n rows of `all`. */
@@ -173,7 +175,11 @@ static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, 
         input.report = interrupt;
         input.context = stop;
     }
-    must(pb_greedy_select(o.devices, &input, &coreset, NULL));
+    pb_status status = pb_greedy_select(o.devices, &input, &coreset, NULL);
+    if (!input.report || status.code != PB_E_REQUEUE)
+        must(status);
+    else
+        HOLDS(stop->after == 0 && stop->count == coreset.count); /* no pick more than it was shown */
     pb_device_cover_free(o.device, &cover);
     close_devices(&o);
     return coreset.count;
@@ -297,7 +303,7 @@ static void greedy_resume(pb_comm *comm) {
     const size_t n = cuda ? 90 : N, picks = cuda ? 30 : PICKS;
     size_t wanted = plain_greedy(n, DIM, picks, 4), stops = 0;
     for (size_t after = 1; after < 16; after += cuda ? 3 : 1) {
-        interruption stop = {.after = after};
+        interruption stop = {.asked = pb_comm_rank(comm) + 1 == pb_comm_size(comm), .after = after};
         rounds_over_ranks(comm, n, DIM, picks, 4, 8192, &stop);
         HOLDS(stop.count > 0);
         stops += stop.count < picks;

@@ -25,7 +25,7 @@ Test(cover, empty_slots_are_unsupported) {
     expect_unsupported(pb_device_cover_create(&device, 1, 1, 0, &created), "cover_create");
     cr_assert_null(created);
     expect_unsupported(pb_device_cover_write(&device, cover, 0, 1, &value, &not_finite), "cover_write");
-    expect_unsupported(pb_device_cover_read(&device, cover, 0, &value), "cover_read");
+    expect_unsupported(pb_device_cover_read(&device, cover, 0, 1, &value), "cover_read");
     expect_unsupported(pb_device_cover_add(&device, cover, &value, 1), "cover_add");
     expect_unsupported(pb_device_cover_refresh(&device, cover, 0, &count, &key), "cover_refresh");
     expect_unsupported(pb_device_cover_settle(&device, cover, &count), "cover_settle");

@@ -56,10 +56,10 @@ Test(ablation, it_goes_on_where_it_was) {
 
 /* A rank that is lost in the middle of a selection: the next run resumes it, and the bank is that of a run without the loss. */
 Test(ablation, a_killed_setting_goes_on) {
-    cr_assert(ablation("PATCHBANK_FAULT=train.killed@0:1 LAYERS=2 " ON_RESNET, SMALL " --checkpoint 0") != 0, "%s", said);
+    cr_assert(ablation("PATCHBANK_FAULT=train.round@0:1!kill LAYERS=2 " ON_RESNET, SMALL " --checkpoint 0") != 0, "%s", said);
     says("== layers-2-patch-3: failed with exit code");
     says("no setting is done");
-    cr_assert(exists("out/layers-2-patch-3/bank.h5.selection.h5"), "%s", said);
+    cr_assert(exists("out/layers-2-patch-3/bank.h5.state/selection.h5"), "%s", said);
     cr_assert(!exists("out/layers-2-patch-3/train.seconds") && !exists("out/ablation.csv"), "%s", said);
     must(ablation("LAYERS=2 " ON_RESNET, SMALL " --checkpoint 0"), 0);
     says("event=resumed picks=");

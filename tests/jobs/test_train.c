@@ -261,41 +261,6 @@ Test(train, a_failure_is_heard_before_the_watchdog) {
     says_once("images/00.png");
 }
 
-/* Killed between two rounds and started again on another number of ranks, the bank is the same file. */
-Test(train, a_killed_selection_goes_on) {
-    must(patchbank(2, "train --archive archive --bank whole.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%%"), 0);
-    for (int kill = 1; kill <= 7; kill += 2) {
-        int code =
-            in_folder("PATCHBANK_FAULT=train.killed@0:%d %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive --bank b.h5 "
-                      "--weights random:7 --resize 96 --crop 96 --ratios 30%% --checkpoint 0",
-                      kill, PB_MPIEXEC, PB_PROGRAM);
-        cr_assert(code != 0, "%s", said);
-        cr_assert(exists("b.h5.selection.h5") && !exists("b.h5"), "%s", said);
-        must(
-            patchbank(1 + kill % 4, "train --archive archive --bank b.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%%"),
-            0);
-        says("event=resumed picks=");
-        must(in_folder("cmp b.h5 whole.h5 && rm b.h5"), 0);
-        cr_assert(!exists("b.h5.selection.h5"));
-    }
-}
-
-Test(train, a_checkpoint_of_something_else_is_left_alone) {
-    in_folder("PATCHBANK_FAULT=train.killed@0:1 %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive --bank b.h5 "
-              "--checkpoint 0 " TRAIN_OPTIONS,
-              PB_MPIEXEC, PB_PROGRAM);
-    cr_assert(exists("b.h5.selection.h5"), "%s", said);
-    must(in_folder("cp b.h5.selection.h5 saved"), 0);
-    must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " TRAIN_OPTIONS), 0);
-    says("made with another option.seed");
-    must(in_folder("cmp b.h5.selection.h5 saved"), 0);
-    must(patchbank(2, "train --archive archive --bank c.h5 --seed 1 " TRAIN_OPTIONS), 0);
-    must(in_folder("cmp b.h5 c.h5 && cp list.csv c.h5.selection.h5"), 0);
-    must(patchbank(2, "train --archive archive --bank c.h5 --seed 1 " TRAIN_OPTIONS), 0);
-    says("checkpoint-ignored");
-    must(in_folder("cmp b.h5 c.h5 && cmp list.csv c.h5.selection.h5"), 0);
-}
-
 /* One image's bytes are damaged in the archive: an error that names it, or, within the budget, a bank without it. */
 Test(train, a_damaged_image) {
     must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "

@@ -280,7 +280,7 @@ static pb_status cover(bench *b, const sample *s) {
             PB_TRY(bounded_round(b, s, &due));
     }
     char *row = more(b, row_bytes(s));
-    return pb_device_cover_read(b->device, b->cover, s->n - 1, (float *)(void *)row);
+    return pb_device_cover_read(b->device, b->cover, s->n - 1, 1, (float *)(void *)row);
 }
 
 /* ---- features ---- */

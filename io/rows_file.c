@@ -1,0 +1,134 @@
+#include "io/rows_file.h"
+
+#include "base/memory.h"
+#include "io/file.h"
+#include "io/h5.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char ROWS_FORMAT[] = "patchbank-rows";
+enum { ROWS_VERSION = 1, DIM_MAX = 1 << 20 };
+
+/* --- writing ---------------------------------------------------------------------------------------------------- */
+
+struct pb_rows_writer {
+    pb_output output;
+    pb_h5 h5;
+    pb_h5_column key, row; /* as far as they are in the file */
+    size_t rows_a_key;
+};
+
+static uint64_t rows_in_chunk(int dim) {
+    uint64_t rows = PB_H5_CHUNK_BYTES / ((uint64_t)dim * sizeof(float));
+    return rows > 0 ? rows : 1;
+}
+
+static pb_status begin(pb_rows_writer *writer, const char *path, const pb_attributes *attributes, int dim) {
+    PB_TRY(pb_output_begin(&writer->output, path));
+    PB_TRY(pb_h5_create(&writer->h5, &writer->output));
+    PB_TRY(pb_h5_write_header(&writer->h5, ROWS_FORMAT, ROWS_VERSION, attributes));
+    PB_TRY(pb_h5_create_growing(&writer->h5, &writer->key, PB_H5_CHUNK_BYTES / sizeof(uint64_t)));
+    return pb_h5_create_growing(&writer->h5, &writer->row, rows_in_chunk(dim));
+}
+
+pb_status pb_rows_create(const char *path, const pb_attributes *attributes, size_t rows_a_key, int dim,
+                         pb_rows_writer **writer_out) {
+    PB_ASSERT(rows_a_key >= 1 && dim >= 1 && dim <= DIM_MAX);
+    PB_TRY(pb_allocate(writer_out, 1, sizeof **writer_out, "rows"));
+    (*writer_out)->key = pb_h5_vector("key", PB_H5_U64, 0);
+    (*writer_out)->row = pb_h5_matrix("row", PB_H5_F32, 0, (uint64_t)dim);
+    (*writer_out)->rows_a_key = rows_a_key;
+    pb_status status = begin(*writer_out, path, attributes, dim);
+    if (pb_failed(&status))
+        pb_rows_abandon(writer_out);
+    return status;
+}
+
+pb_status pb_rows_append(pb_rows_writer *writer, const uint64_t *keys, size_t count, const float *rows) {
+    PB_TRY(pb_h5_append_items(&writer->h5, &writer->key, count, keys));
+    return pb_h5_append_items(&writer->h5, &writer->row, count * writer->rows_a_key, rows);
+}
+
+pb_status pb_rows_commit(pb_rows_writer **writer) {
+    pb_status status = pb_h5_close(&(*writer)->h5);
+    if (!pb_failed(&status))
+        status = pb_output_commit(&(*writer)->output);
+    pb_rows_abandon(writer);
+    return status;
+}
+
+void pb_rows_abandon(pb_rows_writer **writer) {
+    if (!*writer)
+        return;
+    pb_status ignored = pb_h5_close(&(*writer)->h5); /* open only where the file is not wanted */
+    (void)ignored;
+    pb_output_abandon(&(*writer)->output);
+    pb_release(writer);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+struct pb_rows {
+    pb_h5 h5;
+    pb_attributes attributes;
+    uint64_t *keys; /* [count] */
+    size_t count, rows_a_key;
+    pb_h5_column row;
+};
+
+static pb_status read_keys(pb_rows *rows) {
+    pb_h5_column key = pb_h5_vector("key", PB_H5_U64, 0);
+    PB_TRY(pb_h5_examine(&rows->h5, &key));
+    rows->count = (size_t)key.size[0];
+    PB_TRY(pb_allocate(&rows->keys, rows->count, sizeof *rows->keys, "keys of rows"));
+    return pb_h5_read(&rows->h5, &key, rows->keys);
+}
+
+static pb_status open_all(pb_rows *rows, const char *path) {
+    PB_TRY(pb_h5_open(&rows->h5, path));
+    PB_TRY(pb_h5_read_header(&rows->h5, ROWS_FORMAT, ROWS_VERSION, &rows->attributes));
+    PB_TRY(read_keys(rows));
+    rows->row = pb_h5_matrix("row", PB_H5_F32, 0, 0);
+    PB_TRY(pb_h5_examine(&rows->h5, &rows->row));
+    uint64_t all = rows->row.size[0], dim = rows->row.size[1];
+    if (rows->count == 0 || all == 0 || all % rows->count != 0 || dim < 1 || dim > DIM_MAX)
+        return pb_fail(PB_E_INPUT, "%s: %zu keys, but %ju rows of %ju", rows->h5.name, rows->count, (uintmax_t)all,
+                       (uintmax_t)dim);
+    rows->rows_a_key = (size_t)(all / rows->count);
+    return pb_ok();
+}
+
+pb_status pb_rows_open(const char *path, pb_rows **rows_out) {
+    PB_TRY(pb_allocate(rows_out, 1, sizeof **rows_out, "rows"));
+    pb_status status = open_all(*rows_out, path);
+    if (pb_failed(&status))
+        pb_rows_close(rows_out);
+    return status;
+}
+
+void pb_rows_close(pb_rows **rows) {
+    if (!*rows)
+        return;
+    pb_status ignored = pb_h5_close(&(*rows)->h5); /* nothing was written */
+    (void)ignored;
+    pb_attributes_free(&(*rows)->attributes);
+    pb_release(&(*rows)->keys);
+    pb_release(rows);
+}
+
+const pb_attributes *pb_rows_attributes(const pb_rows *rows) { return &rows->attributes; }
+
+const uint64_t *pb_rows_keys(const pb_rows *rows, size_t *count) {
+    *count = rows->count;
+    return rows->keys;
+}
+
+size_t pb_rows_a_key(const pb_rows *rows) { return rows->rows_a_key; }
+
+int pb_rows_dim(const pb_rows *rows) { return (int)rows->row.size[1]; }
+
+pb_status pb_rows_read(const pb_rows *rows, size_t first, size_t count, float *values) {
+    PB_ASSERT(first <= rows->count && count <= rows->count - first);
+    return pb_h5_read_items(&rows->h5, &rows->row, PB_H5_CHECKED, first * rows->rows_a_key, count * rows->rows_a_key, values);
+}

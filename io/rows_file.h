@@ -1,0 +1,43 @@
+/* rows_file.h: rows of numbers on disk, each few of them under a key: what a stopped training goes on from. Format: docs/FORMATS.md.
+ *
+ * Written piece by piece, so that what is saved need not be in memory twice; read in pieces, too. The attributes say what the rows
+ * are of, and the reader compares. Not collective.
+ */
+#ifndef PB_IO_ROWS_FILE_H
+#define PB_IO_ROWS_FILE_H
+
+#include "base/status.h"
+#include "io/attributes.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pb_rows_writer pb_rows_writer;
+
+/* Begins a file of rows of `dim` floats, `rows_a_key` of them under each key. */
+PB_CHECKED pb_status pb_rows_create(const char *path, const pb_attributes *attributes, size_t rows_a_key, int dim,
+                                    pb_rows_writer **writer_out);
+/* Appends `count` keys with their rows, [count * rows_a_key][dim], host memory. After an error
+ * only pb_rows_abandon may follow. */
+PB_CHECKED pb_status pb_rows_append(pb_rows_writer *writer, const uint64_t *keys, size_t count, const float *rows);
+/* Completes the file under its name; the writer is gone, on error with the file. */
+PB_CHECKED pb_status pb_rows_commit(pb_rows_writer **writer);
+/* Gives up: removes what was written. NULL is fine. */
+void pb_rows_abandon(pb_rows_writer **writer);
+
+typedef struct pb_rows pb_rows; /* an open file of rows */
+
+/* Opens and checks a file but for its rows. Errors: PB_E_INPUT (missing, not rows, newer version, damaged). */
+PB_CHECKED pb_status pb_rows_open(const char *path, pb_rows **rows_out);
+void pb_rows_close(pb_rows **rows);
+
+/* What it says of itself; belongs to it. keys: [count]. */
+const pb_attributes *pb_rows_attributes(const pb_rows *rows);
+const uint64_t *pb_rows_keys(const pb_rows *rows, size_t *count);
+size_t pb_rows_a_key(const pb_rows *rows);
+int pb_rows_dim(const pb_rows *rows);
+
+/* Reads the rows of keys first .. first + count - 1 into values[count * rows_a_key][dim]. Errors: PB_E_INPUT when damaged. */
+PB_CHECKED pb_status pb_rows_read(const pb_rows *rows, size_t first, size_t count, float *values);
+
+#endif

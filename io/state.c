@@ -1,0 +1,196 @@
+#include "io/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char RUN[] = "run-";
+
+pb_status pb_state_name(const char *output, char folder[PB_PATH_MAX]) {
+    if (pb_is_folder(output))
+        return pb_path_join(output, "state", folder);
+    int written = snprintf(folder, PB_PATH_MAX, "%s.state", output);
+    return written < PB_PATH_MAX ? pb_ok() : pb_fail(PB_E_INPUT, "%.60s...: the name is too long", output);
+}
+
+/* --- runs ------------------------------------------------------------------------------------------------------- */
+
+/* A run by its folder's name. Runs of one generation are numbered as they come. */
+typedef struct run {
+    pb_generation generation;
+    uint64_t number;
+} run;
+
+static void run_name(run r, char name[96]) {
+    char generation[PB_GENERATION_TEXT];
+    pb_generation_text(r.generation, generation);
+    snprintf(name, 96, "%s%s-%" PRIu64, RUN, generation, r.number);
+}
+
+/* Whether `name` is what run_name makes of some run, and of which. */
+static bool run_of(const char *name, run *r) {
+    char text[PB_GENERATION_TEXT], again[96];
+    const char *dash = strrchr(name, '-');
+    if (strncmp(name, RUN, strlen(RUN)) != 0 || dash < name + strlen(RUN))
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)(dash - name - (ptrdiff_t)strlen(RUN)), name + strlen(RUN));
+    pb_status parsed = pb_generation_parse(text, &r->generation);
+    r->number = strtoull(dash + 1, NULL, 10);
+    run_name(*r, again);
+    return !pb_failed(&parsed) && strcmp(name, again) == 0;
+}
+
+static int run_compare(run a, run b) {
+    int order = pb_generation_compare(a.generation, b.generation);
+    return order ? order : (a.number > b.number) - (a.number < b.number);
+}
+
+/* Goes through the names in the state folder: calls visit for each run. */
+typedef pb_status (*run_visitor)(void *context, const char *name, run r);
+static pb_status each_run(const char *folder, run_visitor visit, void *context) {
+    DIR *names = opendir(folder);
+    if (!names)
+        return pb_fail_errno(errno, folder, "cannot list");
+    pb_status status = pb_ok();
+    run r;
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
+        if (run_of(entry->d_name, &r))
+            status = visit(context, entry->d_name, r);
+    closedir(names);
+    return status;
+}
+
+static pb_status keep_latest(void *context, const char *name, run r) {
+    run *latest = context;
+    (void)name;
+    if (run_compare(r, *latest) > 0)
+        *latest = r;
+    return pb_ok();
+}
+
+static pb_status refused(const char *folder, run mine, run other) {
+    char name[96], generation[PB_GENERATION_TEXT];
+    run_name(other, name);
+    pb_generation_text(mine.generation, generation);
+    return pb_fail(PB_E_NO, "%s: refused: this run of generation %s meets %s, which is newer; if that run is not alive, remove it",
+                   folder, generation, name);
+}
+
+/* A claim that is being made. */
+typedef struct claim {
+    const char *folder;
+    const char *run; /* its own */
+    run mine;
+} claim;
+
+static pb_status take_away(void *context, const char *name, run other) {
+    const claim *c = context;
+    char from[PB_PATH_MAX], to[PB_PATH_MAX];
+    int order = run_compare(other, c->mine);
+    if (order == 0)
+        return pb_ok();
+    if (order > 0)
+        return refused(c->folder, c->mine, other);
+    PB_TRY(pb_path_join(c->folder, name, from));
+    PB_TRY(pb_path_join(c->run, name, to));
+    if (rename(from, to) != 0)
+        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, from, "cannot take it away from an earlier run");
+    return pb_folder_remove(to);
+}
+
+/* Makes the folder of a run after all that are there. */
+static pb_status make_run(const char *folder, pb_generation generation, run *mine, char path[PB_PATH_MAX]) {
+    for (;;) {
+        run latest = {{0, 0}, 0};
+        char name[96];
+        PB_TRY(each_run(folder, keep_latest, &latest));
+        *mine = (run){pb_generation_is_none(generation) ? latest.generation : generation, 1};
+        int order = pb_generation_compare(latest.generation, mine->generation);
+        if (order > 0)
+            return refused(folder, *mine, latest);
+        if (order == 0)
+            mine->number = latest.number + 1;
+        run_name(*mine, name);
+        PB_TRY(pb_path_join(folder, name, path));
+        if (mkdir(path, 0777) == 0)
+            return pb_ok();
+        if (errno != EEXIST)
+            return pb_fail_errno(errno, path, "cannot create the folder");
+    }
+}
+
+pb_status pb_state_claim(const char *output, pb_generation generation, pb_state *state_out) {
+    run mine;
+    *state_out = (pb_state){0};
+    pb_state made = {0};
+    PB_TRY(pb_state_name(output, made.folder));
+    PB_TRY(pb_folder_create(made.folder));
+    PB_TRY(make_run(made.folder, generation, &mine, made.run));
+    claim c = {.folder = made.folder, .run = made.run, .mine = mine};
+    pb_status status = each_run(made.folder, take_away, &c);
+    if (pb_failed(&status)) {
+        pb_state_leave(&made);
+        return status;
+    }
+    *state_out = made;
+    return status;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------ */
+
+pb_status pb_state_path(const pb_state *state, const char *name, char path[PB_PATH_MAX]) {
+    return pb_path_join(state->folder, name, path);
+}
+
+pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visitor visit, void *context) {
+    DIR *names = opendir(state->folder);
+    if (!names)
+        return pb_fail_errno(errno, state->folder, "cannot list");
+    pb_status status = pb_ok();
+    char path[PB_PATH_MAX];
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        status = pb_path_join(state->folder, entry->d_name, path);
+        if (!pb_failed(&status))
+            status = visit(context, path);
+    }
+    closedir(names);
+    return status;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------- */
+
+/* The run's folder goes last of all: until then the files that are removed are its own. */
+pb_status pb_state_remove(pb_state *state) {
+    if (!state->folder[0] || access(state->run, F_OK) != 0)
+        return pb_ok();
+    DIR *names = opendir(state->folder);
+    if (!names)
+        return pb_fail_errno(errno, state->folder, "cannot list");
+    int failed = 0;
+    for (const struct dirent *entry; (entry = readdir(names));) {
+        struct stat facts;
+        if (fstatat(dirfd(names), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(facts.st_mode) &&
+            unlinkat(dirfd(names), entry->d_name, 0) != 0 && errno != ENOENT)
+            failed = errno;
+    }
+    closedir(names);
+    pb_state_leave(state);
+    return failed ? pb_fail_errno(failed, state->folder, "cannot remove a file in it") : pb_ok();
+}
+
+void pb_state_leave(pb_state *state) {
+    if (!state->folder[0])
+        return;
+    pb_status removed = pb_folder_remove(state->run);
+    if (!pb_failed(&removed))
+        rmdir(state->folder); /* only when it is empty */
+    *state = (pb_state){0};
+}

@@ -1,0 +1,84 @@
+#include "jobs/run_state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <string.h>
+
+static const double COST_MOST = 0.05; /* of the time goes into saving */
+
+/* On rank 0. */
+static pb_status claim(const pb_job *job, const char *output, pb_state *state) {
+    pb_generation generation;
+    PB_TRY(pb_generation_parse(job->options->generation, &generation));
+    return pb_state_claim(output, generation, state);
+}
+
+pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run) {
+    pb_comm *comm = job->comm;
+    *run = (pb_run){.interval_s = job->options->checkpoint, .saved = pb_clock_seconds()};
+    bool claims = pb_comm_rank(comm) == 0;
+    pb_status status = pb_agree(comm, claims ? claim(job, output, &run->state) : pb_ok());
+    if (status.code == PB_E_NO)
+        pb_log_once(PB_LOG_WARN, "fenced", "reason=\"%s\"", status.message);
+    if (pb_failed(&status))
+        return status;
+    run->comm = comm;
+    pb_comm_broadcast(comm, &run->state, sizeof run->state, 0, "the state folder");
+    status = pb_agree(comm, pb_output_room(run->state.run, pb_comm_rank(comm)));
+    if (pb_failed(&status))
+        pb_run_end(run, &status);
+    return status;
+}
+
+bool pb_run_due(const pb_run *run) {
+    double since = pb_clock_seconds() - run->saved;
+    return since >= run->interval_s && since * COST_MOST >= run->cost_s;
+}
+
+void pb_run_saved(pb_run *run, double began) {
+    run->saved = pb_clock_seconds();
+    run->cost_s = run->interval_s > 0 ? run->saved - began : 0; /* 0: as often as possible, whatever it costs */
+}
+
+pb_status pb_run_tolerate(pb_status status) {
+    if (!pb_failed(&status) || status.code == PB_E_NO)
+        return status;
+    pb_log(PB_LOG_WARN, "no-checkpoint", "reason=\"%s\"", status.message);
+    return pb_ok();
+}
+
+/* On rank 0, after all others have ended their writing. */
+static void settle(pb_run *run, const pb_status *status) {
+    if (status->code == PB_OK) {
+        pb_status removed = pb_state_remove(&run->state);
+        if (pb_failed(&removed))
+            pb_log(PB_LOG_WARN, "state-left", "reason=\"%s\"", removed.message);
+        return;
+    }
+    if (status->code == PB_E_REQUEUE)
+        pb_log(PB_LOG_INFO, "stopped", "state=\"%s\"", run->state.folder);
+    if (status->code == PB_E_NO)
+        pb_log(PB_LOG_WARN, "fenced", "reason=\"%s\"", status->message);
+    pb_state_leave(&run->state);
+}
+
+void pb_run_end(pb_run *run, const pb_status *status) {
+    if (!run->comm)
+        return;
+    pb_comm_barrier(run->comm, "the end of a run");
+    pb_status reset = pb_output_room(NULL, 0); /* cannot fail */
+    (void)reset;
+    if (pb_comm_rank(run->comm) == 0)
+        settle(run, status);
+    *run = (pb_run){0};
+}
+
+const char *pb_run_misfit(const pb_attributes *saved, const pb_attributes *expected) {
+    for (size_t i = 0; i < expected->count; i++) {
+        const char *other = pb_attributes_get(saved, expected->names[i]);
+        if (!other || strcmp(other, expected->values[i]) != 0)
+            return expected->names[i];
+    }
+    return "";
+}

@@ -1,0 +1,45 @@
+/* run_state.h: private to jobs/: a job's state folder (io/state.h) as its ranks use it: claimed by one, used by all.
+ *
+ * A job that keeps state begins a run when its input is known to be good, looks between two pieces of work whether it was asked to
+ * stop (base/stop.h) and whether what it has done is due to be saved, and ends the run with its status: done, and the state is
+ * removed; stopped or failed, and it stays. The next run finds it by the output's name alone.
+ */
+#ifndef PB_JOBS_RUN_STATE_H
+#define PB_JOBS_RUN_STATE_H
+
+#include "base/status.h"
+#include "io/attributes.h"
+#include "io/state.h"
+#include "jobs/job.h"
+
+/* One rank's. Zeroed: no run. */
+typedef struct pb_run {
+    pb_comm *comm;
+    pb_state state;
+    double interval_s;         /* --checkpoint */
+    double saved, cost_s;      /* when something was saved last (pb_clock_seconds), and how long that took */
+} pb_run;
+
+/* Collective. Claims the state of `output` for this run under --generation; from now on the temporary files of all ranks are in
+ * the run's folder. Errors, agreed: pb_state_claim's. */
+PB_CHECKED pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run);
+
+/* Whether it is time to save: --checkpoint seconds after the last time, and so that saving takes a twentieth of the time at most.
+ * Not collective: each rank saves what it has when it finds the time right. */
+bool pb_run_due(const pb_run *run);
+
+/* Notes that saving began at `began` (pb_clock_seconds) and is over. Not collective. */
+void pb_run_saved(pb_run *run, double began);
+
+/* What becomes of a failed saving: a warning, because the job can still end well; only PB_E_NO, this run being fenced off, is
+ * handed on. Not collective. */
+PB_CHECKED pb_status pb_run_tolerate(pb_status status);
+
+/* Collective. Ends the run; `status` is agreed. PB_OK: the outputs have their names, and the state is removed. Else it stays; a
+ * run that was fenced off or stopped says so. A zeroed run is fine. */
+void pb_run_end(pb_run *run, const pb_status *status);
+
+/* What is different between the attributes of a saved file and those expected of it: the name of the first; "" when nothing is. */
+const char *pb_run_misfit(const pb_attributes *saved, const pb_attributes *expected);
+
+#endif
