@@ -39,7 +39,7 @@ PB_CHECKED pb_status pb_run_tolerate(pb_status status);
  * run that was fenced off or stopped says so. A zeroed run is fine. */
 void pb_run_end(pb_run *run, const pb_status *status);
 
-/* What is different between the attributes of a saved file and those expected of it: the name of the first; "" when nothing is. */
+/* What differs between the attributes of a saved file and those expected of it: the name of the first; "" when nothing does. */
 const char *pb_run_misfit(const pb_attributes *saved, const pb_attributes *expected);
 
 #endif
