@@ -9,7 +9,7 @@
 #include "gpu/device.h"
 #include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 8 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 9 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -24,7 +24,8 @@ typedef struct pb_device_table {
     pb_status (*download)(pb_device *device, void *to_host, const void *from_device, size_t bytes);
     pb_status (*copy_block)(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
                             size_t height);
-    pb_status (*compile)(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+    pb_status (*compile)(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                         pb_compiled **compiled);
     void (*compiled_free)(pb_device *device, pb_compiled *compiled);
     pb_status (*run)(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
     pb_status (*patch_features)(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,

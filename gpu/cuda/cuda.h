@@ -17,7 +17,6 @@
 #define PB_GPU_CUDA_CUDA_H
 
 #include "gpu/cuda/kernels.h"
-#include "gpu/cuda/precision.h"
 #include "gpu/device_table.h"
 
 /* Device memory that grows with what is asked of it. */
@@ -31,7 +30,6 @@ typedef struct pb_cuda_state {
     int ordinal;
     int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
     cudaStream_t stream;
-    pb_precision precision; /* of networks */
     pb_cuda_room scratch; /* of patch features */
     size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
     char name[320]; /* for messages: "cuda:0 (NVIDIA H100)" */
@@ -68,7 +66,8 @@ pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t by
 const char *pb_cuda_no_driver(void);
 
 /* network_slots.c, where the build has cuDNN */
-pb_status pb_cuda_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+pb_status pb_cuda_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                          pb_compiled **compiled);
 void pb_cuda_compiled_free(pb_device *device, pb_compiled *compiled);
 pb_status pb_cuda_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 

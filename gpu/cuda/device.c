@@ -140,15 +140,14 @@ static pb_status cuda_project(pb_device *device, const float *rows, size_t n, in
                          "project");
 }
 
-/* Reads "0" or "0:fp16". Returns false for anything else. */
-static bool read_name(const char *which, int *ordinal, pb_precision *precision) {
+/* Reads "0". Returns false for anything else. */
+static bool read_name(const char *which, int *ordinal) {
     char *end;
-    *precision = PB_PRECISION_FP32;
     if (!which || which[0] < '0' || which[0] > '9')
         return false;
     unsigned long number = strtoul(which, &end, 10);
     *ordinal = number > 1023 ? -1 : (int)number;
-    return *ordinal >= 0 && (*end == '\0' || (*end == ':' && pb_precision_parse(end + 1, precision)));
+    return *ordinal >= 0 && *end == '\0';
 }
 
 /* How many devices there are; why there are none in `trouble`. */
@@ -199,25 +198,21 @@ static void cuda_each(pb_device_visitor *visit, void *context) {
 }
 
 /* What networks are computed by, for pb_device_arithmetic. */
-static const char *network_library(pb_precision precision, char text[LIBRARY_TEXT]) {
+static const char *network_library(char text[LIBRARY_TEXT]) {
     snprintf(text, LIBRARY_TEXT, "no cuDNN");
 #ifdef PB_CUDNN
-    pb_status status = pb_cuda_network_library(precision, text);
+    pb_status status = pb_cuda_network_library(text);
     if (pb_failed(&status))
         snprintf(text, LIBRARY_TEXT, "no cuDNN");
-#else
-    (void)precision;
 #endif
     return text;
 }
 
 /* Fills the state of device number `ordinal`, which has been found usable. */
-static pb_status begin(pb_device *device, int ordinal, pb_precision precision, const struct cudaDeviceProp *properties,
-                       const char *text) {
+static pb_status begin(pb_device *device, int ordinal, const struct cudaDeviceProp *properties, const char *text) {
     pb_cuda_state *state = pb_cuda_state_of(device);
     char library[LIBRARY_TEXT];
     state->ordinal = ordinal;
-    state->precision = precision;
     state->scratch_most = (size_t)256 << 20;
     state->blocks = properties->multiProcessorCount * BLOCKS_A_MULTIPROCESSOR;
     for (size_t b = 0; b < sizeof properties->uuid.bytes; b++)
@@ -225,20 +220,18 @@ static pb_status begin(pb_device *device, int ordinal, pb_precision precision, c
     snprintf(state->name, sizeof state->name, "cuda:%d (%s)", ordinal, properties->name);
     snprintf(device->description, sizeof device->description, "cuda:%d: %.140s", ordinal, text);
     snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d, %d multiprocessors, %.40s",
-             properties->major, properties->minor, properties->multiProcessorCount, network_library(precision, library));
+             properties->major, properties->minor, properties->multiProcessorCount, network_library(library));
     PB_TRY(pb_cuda_enter(device));
     return pb_cuda_check(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream");
 }
 
 static pb_status cuda_open(pb_device *device, const char *which) {
     int ordinal;
-    pb_precision precision;
     char text[400];
     struct cudaDeviceProp properties;
     bool usable;
-    if (!read_name(which, &ordinal, &precision))
-        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0, and how exact networks are after another"
-                       " colon: fp32, tf32, fp16 or bf16; patchbank devices lists them",
+    if (!read_name(which, &ordinal))
+        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0; patchbank devices lists them",
                        which ? ":" : "", which ? which : "");
     const int count = count_devices(text, sizeof text);
     if (count == 0)
@@ -249,7 +242,7 @@ static pb_status cuda_open(pb_device *device, const char *which) {
     if (!usable)
         return pb_fail(error == cudaSuccess ? PB_E_UNSUPPORTED : PB_E_SYSTEM, "device cuda:%d: %s", ordinal, text);
     PB_TRY(pb_allocate(&device->state, 1, sizeof(pb_cuda_state), "the cuda device"));
-    pb_status status = begin(device, ordinal, precision, &properties, text);
+    pb_status status = begin(device, ordinal, &properties, text);
     if (pb_failed(&status))
         pb_release(&device->state);
     return status;

@@ -368,12 +368,11 @@ void pb_cuda_network_free(pb_compiled *compiled) {
     pb_release(&compiled);
 }
 
-pb_status pb_cuda_network_library(pb_precision precision, char text[PB_CUDA_NETWORK_TEXT]) {
+pb_status pb_cuda_network_library(char text[PB_CUDA_NETWORK_TEXT]) {
     const pb_cudnn *cudnn;
-    char version[PB_CUDNN_VERSION_TEXT];
     text[0] = '\0';
     PB_TRY(pb_cudnn_open(&cudnn));
-    pb_cudnn_version_text(cudnn, version);
-    snprintf(text, PB_CUDA_NETWORK_TEXT, "%s %s", version, pb_precision_name(precision));
+    _Static_assert((int)PB_CUDA_NETWORK_TEXT == (int)PB_CUDNN_VERSION_TEXT, "one text");
+    pb_cudnn_version_text(cudnn, text);
     return pb_ok();
 }

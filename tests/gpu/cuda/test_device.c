@@ -185,7 +185,7 @@ Test(cuda_device, a_slot_left_out_is_unsupported) {
     pb_compiled *compiled;
     pb_layer layer = {.inputs = 3, .outputs = 1, .kernel = 1, .stride = 1, .groups = 1, .source = -1, .residual = -1};
     pb_network network = {.backbone = "by_hand", .size = {32, 32}, .layer_count = 1, .layers = &layer, .tap_count = 1};
-    pb_status status = pb_device_compile(device, &network, 1, &compiled);
+    pb_status status = pb_device_compile(device, &network, PB_PRECISION_FP32, 1, &compiled);
     cr_assert_eq(status.code, PB_E_UNSUPPORTED);
     cr_assert_not_null(strstr(status.message, "compile"), "%s", status.message);
     pb_device_close(&device);

@@ -361,8 +361,8 @@ Test(cuda_network, more_images_than_compiled_for_are_our_defect, .signal = SIGAB
 
 Test(cuda_network, library_is_named) {
     char text[PB_CUDA_NETWORK_TEXT];
-    test_must(pb_cuda_network_library(PB_PRECISION_TF32, text));
-    cr_assert_str_eq(text, "cuDNN 9.19.0 tf32");
+    test_must(pb_cuda_network_library(text));
+    cr_assert_str_eq(text, "cuDNN 9.19.0");
 }
 
 Test(cuda_network, an_old_library_is_unsupported) {
@@ -371,7 +371,7 @@ Test(cuda_network, an_old_library_is_unsupported) {
     const pb_cuda_place place = place_of(PB_PRECISION_FP32);
     pb_compiled *compiled;
     fake.version = 90000;
-    pb_status status = pb_cuda_network_library(PB_PRECISION_TF32, text);
+    pb_status status = pb_cuda_network_library(text);
     cr_assert(status.code == PB_E_UNSUPPORTED && text[0] == '\0');
     status = pb_cuda_network_compile(&place, &network, 2, &compiled);
     cr_assert(status.code == PB_E_UNSUPPORTED && !compiled && strstr(status.message, "9.11.0 or later"), "%s", status.message);
