@@ -38,8 +38,8 @@ typedef struct pb_points pb_points;     /* points in a device's own layout, with
 /* Opens a device. name: a kind, or a kind, a colon and which one: "cpu", or "cpu:avx2" to have it keep to those kernels (avx512,
  * avx2, plain; the same bits, except that networks are oneDNN's choice); "cuda:0" for the first GPU, by the plugin, which is
  * opened when it is first asked for. threads: CPU threads that it may use, >= 1. Out: *device, owned by the caller. Errors:
- * PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when this machine cannot run it (or has no plugin, or
- * one of another build), with the reason. */
+ * PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when this machine cannot run it (or has no plugin,
+ * or one of another build), with the reason. */
 PB_CHECKED pb_status pb_device_open(const char *name, int threads, pb_device **device_out);
 
 /* Closes it and sets *device to NULL; everything made on it must have been released. NULL is fine. */

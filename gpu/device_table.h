@@ -5,6 +5,7 @@
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
 
+#include "base/log.h"
 #include "gpu/cover.h"
 #include "gpu/device.h"
 #include "gpu/peers.h"
@@ -15,6 +16,7 @@ typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
     const char *kind;  /* what stands before the colon in a device's name: "cpu" */
     bool memory_is_host; /* device memory may be read and written as host memory */
+    void (*log_to)(pb_log_writer *writer); /* of a plugin, which has base/log.c once more: called first of all */
     void (*each)(pb_device_visitor *visit, void *context);
     pb_status (*open)(pb_device *device, const char *which);
     void (*close)(pb_device *device);

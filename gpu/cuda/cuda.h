@@ -25,6 +25,15 @@ typedef struct pb_cuda_room {
     size_t bytes;
 } pb_cuda_room;
 
+/* Operations that were queued since the device was last waited for, the latest ones: one of them has failed when a later call
+ * says so. */
+enum { PB_CUDA_QUEUED_MAX = 8 };
+
+typedef struct pb_cuda_queued {
+    int count;
+    const char *names[PB_CUDA_QUEUED_MAX]; /* static */
+} pb_cuda_queued;
+
 /* What pb_device.state points at. */
 typedef struct pb_cuda_state {
     int ordinal;
@@ -32,7 +41,8 @@ typedef struct pb_cuda_state {
     cudaStream_t stream;
     pb_cuda_room scratch; /* of patch features */
     size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
-    char name[320]; /* for messages: "cuda:0 (NVIDIA H100)" */
+    pb_cuda_queued queued;
+    char name[400]; /* for messages: "cuda:0 (NVIDIA H100, GPU-3f2a91bc, node n17)" */
 } pb_cuda_state;
 
 static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return (pb_cuda_state *)device->state; }
@@ -40,8 +50,12 @@ static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return 
 /* Makes this device the present one of the calling thread. */
 pb_status pb_cuda_enter(const pb_device *device);
 
-/* PB_OK, or what CUDA says about `operation`: PB_E_SYSTEM with device and operation. */
+/* PB_OK, or what CUDA says about `operation` (static): PB_E_SYSTEM with device, node, operation, and what was queued before it.
+ * An operation that succeeds counts as queued. */
 pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation);
+
+/* Notes an operation as queued, for messages. name: static. */
+void pb_cuda_note(const pb_device *device, const char *name);
 
 /* Memory of the device, as pb_device_alloc; count * size may overflow. *pointer_out is NULL on an error. */
 pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t count, size_t size, const char *what);

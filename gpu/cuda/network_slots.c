@@ -20,5 +20,7 @@ void pb_cuda_compiled_free(pb_device *device, pb_compiled *compiled) {
 
 pb_status pb_cuda_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
     PB_TRY(pb_cuda_enter(device));
-    return pb_cuda_network_run(compiled, images, n, taps);
+    PB_TRY(pb_cuda_network_run(compiled, images, n, taps));
+    pb_cuda_note(device, "network");
+    return pb_ok();
 }

@@ -256,8 +256,11 @@ Test(cuda_network, plans_come_from_the_cache) {
     place.precision = PB_PRECISION_TF32;
     compile_once(&network, &place, 8, 8); /* the same graphs, but other plans */
     compile_once(&network, &place, 0, 8);
-    place.ordinal = 1;
-    compile_once(&network, &place, 8, 8); /* another device */
+    place.ordinal = 12;
+    compile_once(&network, &place, 0, 8); /* another GPU of the same model */
+    fake.driver = 13000;
+    compile_once(&network, &place, 8, 8); /* another driver */
+    compile_once(&network, &place, 0, 8);
     fake.version = 92000;
     compile_once(&network, &place, 8, 8);
     compile_once(&network, &place, 0, 8);
