@@ -22,6 +22,7 @@ static int this_rank;
 static const char *this_job;
 static pb_log_level least_level = PB_LOG_INFO;
 static atomic_bool progress_shown;
+static pb_log_writer *writer = pb_log_write;
 static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error"};
 
 void pb_log_setup(int rank, const char *job, pb_log_level least) {
@@ -69,6 +70,8 @@ static void put_line(log_line *line) {
     errno = kept_errno;
 }
 
+void pb_log_forward(pb_log_writer *to) { writer = to; }
+
 __attribute__((format(printf, 3, 0))) static void put_event(pb_log_level level, const char *event, const char *format,
                                                             va_list arguments) {
     char timestamp[PB_TIMESTAMP_MAX];
@@ -82,21 +85,22 @@ __attribute__((format(printf, 3, 0))) static void put_event(pb_log_level level, 
     put_line(&line);
 }
 
+void pb_log_write(pb_log_level level, bool once, const char *event, const char *format, va_list arguments) {
+    if (level >= least_level && !(once && this_rank != 0))
+        put_event(level, event, format, arguments);
+}
+
 void pb_log(pb_log_level level, const char *event, const char *format, ...) {
-    if (level < least_level)
-        return;
     va_list arguments;
     va_start(arguments, format);
-    put_event(level, event, format, arguments);
+    writer(level, false, event, format, arguments);
     va_end(arguments);
 }
 
 void pb_log_once(pb_log_level level, const char *event, const char *format, ...) {
-    if (level < least_level || this_rank != 0)
-        return;
     va_list arguments;
     va_start(arguments, format);
-    put_event(level, event, format, arguments);
+    writer(level, true, event, format, arguments);
     va_end(arguments);
 }
 

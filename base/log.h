@@ -23,6 +23,15 @@ void pb_log(pb_log_level level, const char *event, const char *format, ...) __at
 /* As pb_log, but only rank 0 writes: for facts that every rank knows alike. Not a collective: no rank waits. */
 void pb_log_once(pb_log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* What writes the lines: pb_log_write, or what pb_log_forward names. once: as pb_log_once. */
+typedef void pb_log_writer(pb_log_level level, bool once, const char *event, const char *format, va_list arguments);
+__attribute__((format(printf, 4, 0))) void pb_log_write(pb_log_level level, bool once, const char *event, const char *format,
+                                                        va_list arguments);
+
+/* Makes pb_log and pb_log_once hand their lines to `writer`. For a plugin, which has a copy of this file that was never set up:
+ * its lines then have the program's rank and job, and its level. Not thread safe; called once, before the first line. */
+void pb_log_forward(pb_log_writer *writer);
+
 /* The one line with which a run ends badly, for people, without a timestamp:
  *   patchbank train: error: <message> [io/image.c:120, exit 65: never retry: correct the input]
  * rank >= 0 is named in the line, -1 is not. */

@@ -22,7 +22,8 @@ const char *pb_cpu_kernels_name(size_t set, const char **needs);
 
 /* oneDNN: cpu_network.c. pb_cpu_network_library writes its version and instruction set ("oneDNN 2.6.3 avx512_core"). */
 void pb_cpu_network_library(char *text, size_t size);
-pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+pb_status pb_cpu_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                         pb_compiled **compiled);
 void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled);
 pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 

@@ -386,9 +386,13 @@ static pb_status compile(const pb_network *network, pb_compiled *compiled) {
     return pb_ok();
 }
 
-pb_status pb_cpu_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out) {
+pb_status pb_cpu_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                         pb_compiled **compiled_out) {
     PB_ASSERT(network->layer_count <= PB_LAYERS_MAX && network->tap_count <= PB_TAPS_MAX);
     *compiled_out = NULL;
+    if (precision != PB_PRECISION_FP32)
+        return pb_fail(PB_E_UNSUPPORTED, "device cpu: computes networks in fp32 only; features in %s (--precision, or the bank's)"
+                       " need a GPU", pb_precision_name(precision));
     pb_compiled *compiled;
     PB_TRY(pb_allocate(&compiled, 1, sizeof *compiled, "a compiled network"));
     compiled->kernels = ((const pb_cpu_state *)device->state)->kernels;

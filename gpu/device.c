@@ -120,11 +120,12 @@ pb_status pb_device_copy_block(pb_device *device, void *to, size_t to_pitch, con
     return device->table->copy_block(device, to, to_pitch, from, from_pitch, width, height);
 }
 
-pb_status pb_device_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out) {
+pb_status pb_device_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                            pb_compiled **compiled_out) {
     PB_ASSERT(network->layer_count >= 1 && network->tap_count >= 1 && batch_max >= 1);
     *compiled_out = NULL;
     PB_NEED(device, compile);
-    return device->table->compile(device, network, batch_max, compiled_out);
+    return device->table->compile(device, network, precision, batch_max, compiled_out);
 }
 
 void pb_device_compiled_free(pb_device *device, pb_compiled **compiled) {

@@ -26,6 +26,7 @@
 
 #include "base/status.h"
 #include "gpu/network.h"
+#include "gpu/precision.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,11 +36,10 @@ typedef struct pb_compiled pb_compiled; /* a network in a device's own form */
 typedef struct pb_points pb_points;     /* points in a device's own layout, with their distance to the centres seen so far */
 
 /* Opens a device. name: a kind, or a kind, a colon and which one: "cpu", or "cpu:avx2" to have it keep to those kernels (avx512,
- * avx2, plain; the same bits, except that networks are oneDNN's choice); "cuda:0" for the first GPU, "cuda:0:fp16" to have its
- * networks computed less exactly (fp32, tf32, fp16, bf16; gpu/cuda/precision.h), by the plugin, which is opened when it is first
- * asked for. threads: CPU threads that it may use, >= 1. Out: *device, owned by the caller. Errors: PB_E_USAGE for an unknown
- * kind (the known ones are listed), PB_E_UNSUPPORTED when this machine cannot run it (or has no plugin, or one of another build),
- * with the reason. */
+ * avx2, plain; the same bits, except that networks are oneDNN's choice); "cuda:0" for the first GPU, by the plugin, which is
+ * opened when it is first asked for. threads: CPU threads that it may use, >= 1. Out: *device, owned by the caller. Errors:
+ * PB_E_USAGE for an unknown kind (the known ones are listed), PB_E_UNSUPPORTED when this machine cannot run it (or has no plugin,
+ * or one of another build), with the reason. */
 PB_CHECKED pb_status pb_device_open(const char *name, int threads, pb_device **device_out);
 
 /* Closes it and sets *device to NULL; everything made on it must have been released. NULL is fine. */
@@ -61,8 +61,8 @@ void pb_device_each(pb_device_visitor *visit, void *context);
 /* One line about it: name, instruction set or model, threads. Belongs to the device. */
 const char *pb_device_description(const pb_device *device);
 
-/* What decides the bits of network outputs: library, version and instruction set. Devices of equal arithmetic give equal
- * features. Belongs to the device. */
+/* What decides the bits of network outputs beside their precision: library, version and instruction set. Devices of equal
+ * arithmetic give equal features. Belongs to the device. */
 const char *pb_device_arithmetic(const pb_device *device);
 
 /* Which piece of hardware it is, where only one process should use it at a time: devices of equal identity are the same one, in
@@ -86,8 +86,10 @@ PB_CHECKED pb_status pb_device_download(pb_device *device, void *to_host, const 
 PB_CHECKED pb_status pb_device_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch,
                                           size_t width, size_t height);
 
-/* Puts a network into the device's form, ready for up to batch_max images a call. The network may be freed afterwards. */
-PB_CHECKED pb_status pb_device_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled_out);
+/* Puts a network into the device's form, ready for up to batch_max images a call. The network may be freed afterwards. Errors:
+ * PB_E_UNSUPPORTED for a precision that the device does not have (a CPU has fp32 alone), or a network that it cannot compute. */
+PB_CHECKED pb_status pb_device_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                                       pb_compiled **compiled_out);
 void pb_device_compiled_free(pb_device *device, pb_compiled **compiled);
 
 /* Runs images through a compiled network: normalises the bytes and writes every tap.

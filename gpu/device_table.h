@@ -5,6 +5,7 @@
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
 
+#include "base/log.h"
 #include "gpu/cover.h"
 #include "gpu/device.h"
 #include "gpu/peers.h"
@@ -15,6 +16,7 @@ typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
     const char *kind;  /* what stands before the colon in a device's name: "cpu" */
     bool memory_is_host; /* device memory may be read and written as host memory */
+    void (*log_to)(pb_log_writer *writer); /* of a plugin, which has base/log.c once more: called first of all */
     void (*each)(pb_device_visitor *visit, void *context);
     pb_status (*open)(pb_device *device, const char *which);
     void (*close)(pb_device *device);
@@ -24,7 +26,8 @@ typedef struct pb_device_table {
     pb_status (*download)(pb_device *device, void *to_host, const void *from_device, size_t bytes);
     pb_status (*copy_block)(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
                             size_t height);
-    pb_status (*compile)(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+    pb_status (*compile)(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                         pb_compiled **compiled);
     void (*compiled_free)(pb_device *device, pb_compiled *compiled);
     pb_status (*run)(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
     pb_status (*patch_features)(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,

@@ -91,7 +91,7 @@ pb_status pb_extractor_create(pb_device *device, const pb_network *network, cons
     *e = (pb_extractor){.device = device, .batch_max = batch_max, .how = *features};
     pb_status status = measure(e, network);
     if (!pb_failed(&status))
-        status = pb_device_compile(device, network, batch_max, &e->compiled);
+        status = pb_device_compile(device, network, features->precision, batch_max, &e->compiled);
     if (!pb_failed(&status))
         status = pb_fault("extractor.memory") ? pb_fail(PB_E_SYSTEM, "no memory for %d tiles", batch_max) : allocate(e);
     if (pb_failed(&status))

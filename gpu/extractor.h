@@ -11,6 +11,7 @@ typedef struct pb_features {
     int patch;              /* of means: side of the neighbourhood */
     pb_patchcore patchcore; /* of the published ones */
     bool unit;              /* each feature is divided by its length (pb_device_unit_rows) */
+    pb_precision precision; /* of the network; the patches are made of its taps in float */
     pb_size image;          /* pixels of an image */
     int overlap;            /* pixels by which neighbouring tiles overlap; a tile is what the network takes (gpu/tiling.h) */
 } pb_features;

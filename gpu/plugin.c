@@ -66,9 +66,11 @@ pb_status pb_plugin_table(const pb_device_table **table) {
     else if (found->version != PB_DEVICE_TABLE_VERSION)
         status = pb_fail(PB_E_UNSUPPORTED, "plugin of table version %u, this program has %d: %s", found->version,
                          PB_DEVICE_TABLE_VERSION, path);
-    if (pb_failed(&status))
+    if (pb_failed(&status)) {
         dlclose(library);
-    else
-        *table = opened = found;
+        return status;
+    }
+    found->log_to(pb_log_write);
+    *table = opened = found;
     return status;
 }

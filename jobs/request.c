@@ -84,6 +84,9 @@ static pb_status read_features(const source *from, pb_request *request) {
     pb_patchcore *how = &features->patchcore;
     PB_TRY(either_of(from, "features", "mean", "patchcore", &features->is_patchcore));
     PB_TRY(either_of(from, "distance", "euclidean", "cosine", &features->unit));
+    if (!pb_precision_parse(text_of(from, "precision", "fp32"), &features->precision))
+        return named(from, "precision", pb_fail(PB_E_USAGE, "\"%s\": expected fp32, tf32, fp16 or bf16",
+                                                text_of(from, "precision", "fp32")));
     PB_TRY(number_of(from, "patch-size", 1, PB_NEIGHBOURHOOD_MAX, 3, &how->patch));
     PB_TRY(number_of(from, "patch-stride", 1, 64, 1, &how->stride));
     PB_TRY(number_of(from, "layer-dim", 1, 65536, 1024, &how->layer_dim));

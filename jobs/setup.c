@@ -26,20 +26,19 @@ static void consider(void *context, const char *name, bool usable, const char *a
         snprintf(g->name, sizeof g->name, "%s", name);
 }
 
-/* "cuda", or "cuda::fp16", without a number: the usable GPUs that the batch system lets this rank see, by turns among the ranks
- * of the host. Where each sees one, as with a GPU a task under Slurm, it is that. */
+/* "cuda" without a number: the usable GPUs that the batch system lets this rank see, by turns among the ranks of the host. Where
+ * each sees one, as with a GPU a task under Slurm, it is that. */
 static void name_device(const pb_job *job, char *name, size_t size) {
-    const char *given = job->options->device, *rest = given + strlen("cuda");
     gpus g = {.wanted = -1, .name = "cuda:0"};
-    snprintf(name, size, "%s", given);
-    if (strncmp(given, "cuda", strlen("cuda")) != 0 || !(rest[0] == '\0' || (rest[0] == ':' && rest[1] == ':')))
+    snprintf(name, size, "%s", job->options->device);
+    if (strcmp(name, "cuda") != 0)
         return;
     pb_device_each(consider, &g);
     if (g.count > 0) {
         g = (gpus){.wanted = pb_comm_local_rank(job->comm) % g.count};
         pb_device_each(consider, &g);
     }
-    snprintf(name, size, "%s%s", g.name, rest[0] ? rest + 1 : "");
+    snprintf(name, size, "%s", g.name);
 }
 
 static pb_status open_device(const pb_job *job, int threads, pb_device **device) {

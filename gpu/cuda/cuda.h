@@ -17,7 +17,6 @@
 #define PB_GPU_CUDA_CUDA_H
 
 #include "gpu/cuda/kernels.h"
-#include "gpu/cuda/precision.h"
 #include "gpu/device_table.h"
 
 /* Device memory that grows with what is asked of it. */
@@ -26,15 +25,24 @@ typedef struct pb_cuda_room {
     size_t bytes;
 } pb_cuda_room;
 
+/* Operations that were queued since the device was last waited for, the latest ones: one of them has failed when a later call
+ * says so. */
+enum { PB_CUDA_QUEUED_MAX = 8 };
+
+typedef struct pb_cuda_queued {
+    int count;
+    const char *names[PB_CUDA_QUEUED_MAX]; /* static */
+} pb_cuda_queued;
+
 /* What pb_device.state points at. */
 typedef struct pb_cuda_state {
     int ordinal;
     int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
     cudaStream_t stream;
-    pb_precision precision; /* of networks */
     pb_cuda_room scratch; /* of patch features */
     size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
-    char name[320]; /* for messages: "cuda:0 (NVIDIA H100)" */
+    pb_cuda_queued queued;
+    char name[400]; /* for messages: "cuda:0 (NVIDIA H100, GPU-3f2a91bc, node n17)" */
 } pb_cuda_state;
 
 static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return (pb_cuda_state *)device->state; }
@@ -42,8 +50,12 @@ static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return 
 /* Makes this device the present one of the calling thread. */
 pb_status pb_cuda_enter(const pb_device *device);
 
-/* PB_OK, or what CUDA says about `operation`: PB_E_SYSTEM with device and operation. */
+/* PB_OK, or what CUDA says about `operation` (static): PB_E_SYSTEM with device, node, operation, and what was queued before it.
+ * An operation that succeeds counts as queued. */
 pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation);
+
+/* Notes an operation as queued, for messages. name: static. */
+void pb_cuda_note(const pb_device *device, const char *name);
 
 /* Memory of the device, as pb_device_alloc; count * size may overflow. *pointer_out is NULL on an error. */
 pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t count, size_t size, const char *what);
@@ -68,7 +80,8 @@ pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t by
 const char *pb_cuda_no_driver(void);
 
 /* network_slots.c, where the build has cuDNN */
-pb_status pb_cuda_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled);
+pb_status pb_cuda_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                          pb_compiled **compiled);
 void pb_cuda_compiled_free(pb_device *device, pb_compiled *compiled);
 pb_status pb_cuda_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 

@@ -10,20 +10,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4, LIBRARY_TEXT = 64 };
 
 /* ---- errors and memory ---- */
 
-pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation) {
+/* An operation that comes round again, batch by batch, counts once, at its latest place. */
+void pb_cuda_note(const pb_device *device, const char *name) {
+    pb_cuda_queued *queued = &pb_cuda_state_of(device)->queued;
+    int at = 0;
+    while (at < queued->count && strcmp(queued->names[at], name) != 0)
+        at++;
+    if (at == queued->count && queued->count < PB_CUDA_QUEUED_MAX)
+        queued->count++;
+    else
+        at = at == queued->count ? 0 : at;
+    memmove(&queued->names[at], &queued->names[at + 1], (size_t)(queued->count - 1 - at) * sizeof *queued->names);
+    queued->names[queued->count - 1] = name;
+}
+
+/* ", after project, copy on the device"; "" when nothing was queued. */
+static void list_queued(const pb_cuda_queued *queued, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < queued->count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : ", after ", queued->names[i]);
+}
+
+/* Of what queues nothing. CUDA tells later what goes wrong in a kernel, so the ones before are named. */
+static pb_status check(const pb_device *device, cudaError_t error, const char *operation) {
     if (error == cudaSuccess)
         return pb_ok();
-    return pb_fail(PB_E_SYSTEM, "device %s: %s: %s (%s)", pb_cuda_state_of(device)->name, operation, cudaGetErrorString(error),
-                   cudaGetErrorName(error));
+    char queued[240];
+    list_queued(&pb_cuda_state_of(device)->queued, queued, sizeof queued);
+    return pb_fail(PB_E_SYSTEM, "device %s: %s%s: %s (%s)", pb_cuda_state_of(device)->name, operation, queued,
+                   cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation) {
+    PB_TRY(check(device, error, operation));
+    pb_cuda_note(device, operation);
+    return pb_ok();
 }
 
 pb_status pb_cuda_enter(const pb_device *device) {
-    return pb_cuda_check(device, cudaSetDevice(pb_cuda_state_of(device)->ordinal), "taking the device");
+    return check(device, cudaSetDevice(pb_cuda_state_of(device)->ordinal), "taking the device");
 }
 
 static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
@@ -47,7 +79,7 @@ pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t co
         cudaMalloc(&memory, bytes > 0 ? bytes : 1); /* CUDA's answer to 0 bytes is NULL, which means failure here */
     if (error == cudaErrorMemoryAllocation)
         return out_of_memory(device, count, size, what);
-    PB_TRY(pb_cuda_check(device, error, what));
+    PB_TRY(check(device, error, what));
     store(pointer_out, memory);
     return pb_ok();
 }
@@ -76,8 +108,10 @@ static pb_status copy(const pb_device *device, void *to, const void *from, size_
     if (bytes == 0)
         return pb_ok();
     cudaStream_t stream = pb_cuda_state_of(device)->stream;
-    PB_TRY(pb_cuda_check(device, cudaMemcpyAsync(to, from, bytes, kind, stream), operation));
-    return pb_cuda_check(device, cudaStreamSynchronize(stream), operation);
+    PB_TRY(check(device, cudaMemcpyAsync(to, from, bytes, kind, stream), operation));
+    PB_TRY(check(device, cudaStreamSynchronize(stream), operation));
+    pb_cuda_state_of(device)->queued.count = 0;
+    return pb_ok();
 }
 
 pb_status pb_cuda_upload(const pb_device *device, void *to_device, const void *from_host, size_t bytes) {
@@ -140,15 +174,14 @@ static pb_status cuda_project(pb_device *device, const float *rows, size_t n, in
                          "project");
 }
 
-/* Reads "0" or "0:fp16". Returns false for anything else. */
-static bool read_name(const char *which, int *ordinal, pb_precision *precision) {
+/* Reads "0". Returns false for anything else. */
+static bool read_name(const char *which, int *ordinal) {
     char *end;
-    *precision = PB_PRECISION_FP32;
     if (!which || which[0] < '0' || which[0] > '9')
         return false;
     unsigned long number = strtoul(which, &end, 10);
     *ordinal = number > 1023 ? -1 : (int)number;
-    return *ordinal >= 0 && (*end == '\0' || (*end == ':' && pb_precision_parse(end + 1, precision)));
+    return *ordinal >= 0 && *end == '\0';
 }
 
 /* How many devices there are; why there are none in `trouble`. */
@@ -199,46 +232,43 @@ static void cuda_each(pb_device_visitor *visit, void *context) {
 }
 
 /* What networks are computed by, for pb_device_arithmetic. */
-static const char *network_library(pb_precision precision, char text[LIBRARY_TEXT]) {
+static const char *network_library(char text[LIBRARY_TEXT]) {
     snprintf(text, LIBRARY_TEXT, "no cuDNN");
 #ifdef PB_CUDNN
-    pb_status status = pb_cuda_network_library(precision, text);
+    pb_status status = pb_cuda_network_library(text);
     if (pb_failed(&status))
         snprintf(text, LIBRARY_TEXT, "no cuDNN");
-#else
-    (void)precision;
 #endif
     return text;
 }
 
 /* Fills the state of device number `ordinal`, which has been found usable. */
-static pb_status begin(pb_device *device, int ordinal, pb_precision precision, const struct cudaDeviceProp *properties,
-                       const char *text) {
+static pb_status begin(pb_device *device, int ordinal, const struct cudaDeviceProp *properties, const char *text) {
     pb_cuda_state *state = pb_cuda_state_of(device);
     char library[LIBRARY_TEXT];
     state->ordinal = ordinal;
-    state->precision = precision;
     state->scratch_most = (size_t)256 << 20;
     state->blocks = properties->multiProcessorCount * BLOCKS_A_MULTIPROCESSOR;
     for (size_t b = 0; b < sizeof properties->uuid.bytes; b++)
         snprintf(device->identity + 2 * b, 3, "%02x", (unsigned char)properties->uuid.bytes[b]);
-    snprintf(state->name, sizeof state->name, "cuda:%d (%s)", ordinal, properties->name);
+    char node[64] = "";
+    (void)gethostname(node, sizeof node - 1); /* its trouble is an empty name */
+    snprintf(state->name, sizeof state->name, "cuda:%d (%.200s, GPU-%.8s, node %s)", ordinal, properties->name,
+             device->identity, node);
     snprintf(device->description, sizeof device->description, "cuda:%d: %.140s", ordinal, text);
     snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d, %d multiprocessors, %.40s",
-             properties->major, properties->minor, properties->multiProcessorCount, network_library(precision, library));
+             properties->major, properties->minor, properties->multiProcessorCount, network_library(library));
     PB_TRY(pb_cuda_enter(device));
-    return pb_cuda_check(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream");
+    return check(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream");
 }
 
 static pb_status cuda_open(pb_device *device, const char *which) {
     int ordinal;
-    pb_precision precision;
     char text[400];
     struct cudaDeviceProp properties;
     bool usable;
-    if (!read_name(which, &ordinal, &precision))
-        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0, and how exact networks are after another"
-                       " colon: fp32, tf32, fp16 or bf16; patchbank devices lists them",
+    if (!read_name(which, &ordinal))
+        return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0; patchbank devices lists them",
                        which ? ":" : "", which ? which : "");
     const int count = count_devices(text, sizeof text);
     if (count == 0)
@@ -249,7 +279,7 @@ static pb_status cuda_open(pb_device *device, const char *which) {
     if (!usable)
         return pb_fail(error == cudaSuccess ? PB_E_UNSUPPORTED : PB_E_SYSTEM, "device cuda:%d: %s", ordinal, text);
     PB_TRY(pb_allocate(&device->state, 1, sizeof(pb_cuda_state), "the cuda device"));
-    pb_status status = begin(device, ordinal, precision, &properties, text);
+    pb_status status = begin(device, ordinal, &properties, text);
     if (pb_failed(&status))
         pb_release(&device->state);
     return status;
@@ -265,6 +295,7 @@ static void cuda_close(pb_device *device) {
 static const pb_device_table TABLE = {
     .version = PB_DEVICE_TABLE_VERSION,
     .kind = "cuda",
+    .log_to = pb_log_forward,
     .each = cuda_each,
     .open = cuda_open,
     .close = cuda_close,

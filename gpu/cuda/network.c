@@ -16,6 +16,7 @@
 static const int64_t WORKSPACE_MAX = INT64_C(1) << 30;
 
 typedef struct cuda_layer {
+    char name[64]; /* the layer's, for messages */
     pb_graph graph;
     int plan;                      /* in pb_compiled.plans */
     void *memory[PB_GRAPH_ROLES];  /* weights and bias are the layer's own, the rest is borrowed */
@@ -192,6 +193,7 @@ static pb_status plan_layer(pb_compiled *compiled, pb_plan_cache *cache, const p
     const pb_element element = pb_precision_element(precision);
     cuda_layer *layer = &compiled->layers[l];
     const char *name = network->layers[l].name;
+    snprintf(layer->name, sizeof layer->name, "%s", name);
     PB_TRY(pb_graph_of_layer(network, l, precision, PB_ELEMENT_FLOAT, compiled->batch_max, &layer->graph));
     pb_status status = plan_graph(compiled, cache, name, layer);
     if (status.code != PB_E_UNSUPPORTED || element == PB_ELEMENT_FLOAT || pb_graph_find(&layer->graph, PB_GRAPH_BIAS) < 0)
@@ -211,9 +213,9 @@ static pb_status plan_network(pb_compiled *compiled, const pb_network *network) 
     char version[PB_CUDNN_VERSION_TEXT], *maker;
     pb_plan_cache cache;
     pb_cudnn_version_text(compiled->cudnn, version);
-    const size_t length = strlen(version) + strlen(compiled->device.description) + 3;
+    const size_t length = strlen(version) + strlen(compiled->device.model) + 3;
     PB_TRY(pb_allocate(&maker, length, 1, "a plan cache"));
-    snprintf(maker, length, "%s; %s", version, compiled->device.description);
+    snprintf(maker, length, "%s; %s", version, compiled->device.model);
     pb_status status = pb_plan_cache_open(compiled->place.plans, maker, &cache);
     pb_release(&maker);
     if (pb_failed(&status))
@@ -230,13 +232,20 @@ static pb_status plan_network(pb_compiled *compiled, const pb_network *network) 
 
 /* ---- running ---- */
 
+static pb_status queue_layer(pb_compiled *compiled, const cuda_layer *layer) {
+    char where[400];
+    pb_status status = pb_plan_run(&compiled->device, compiled->handle, &compiled->plans[layer->plan].plan, &layer->graph,
+                                   layer->memory, compiled->workspace);
+    if (!pb_failed(&status))
+        return status;
+    snprintf(where, sizeof where, "device %.300s: layer %s", compiled->place.device, layer->name);
+    return pb_prefix(status, where);
+}
+
 /* Queues all layers, on whatever the input holds. */
 static pb_status queue_layers(pb_compiled *compiled) {
-    for (int l = 0; l < compiled->layer_count; l++) {
-        const cuda_layer *layer = &compiled->layers[l];
-        PB_TRY(pb_plan_run(&compiled->device, compiled->handle, &compiled->plans[layer->plan].plan, &layer->graph, layer->memory,
-                           compiled->workspace));
-    }
+    for (int l = 0; l < compiled->layer_count; l++)
+        PB_TRY(queue_layer(compiled, &compiled->layers[l]));
     return pb_ok();
 }
 
@@ -368,12 +377,11 @@ void pb_cuda_network_free(pb_compiled *compiled) {
     pb_release(&compiled);
 }
 
-pb_status pb_cuda_network_library(pb_precision precision, char text[PB_CUDA_NETWORK_TEXT]) {
+pb_status pb_cuda_network_library(char text[PB_CUDA_NETWORK_TEXT]) {
     const pb_cudnn *cudnn;
-    char version[PB_CUDNN_VERSION_TEXT];
     text[0] = '\0';
     PB_TRY(pb_cudnn_open(&cudnn));
-    pb_cudnn_version_text(cudnn, version);
-    snprintf(text, PB_CUDA_NETWORK_TEXT, "%s %s", version, pb_precision_name(precision));
+    _Static_assert((int)PB_CUDA_NETWORK_TEXT == (int)PB_CUDNN_VERSION_TEXT, "one text");
+    pb_cudnn_version_text(cudnn, text);
     return pb_ok();
 }

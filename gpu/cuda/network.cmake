@@ -10,7 +10,7 @@ if(CUDAToolkit_FOUND AND CUDNN_INCLUDE_DIR)
 endif()
 
 add_library(pb_cuda_network STATIC
-  cuda/precision.c cuda/network_graph.c cuda/network_weights.c cuda/network_cache.c)
+  precision.c cuda/precision.c cuda/network_graph.c cuda/network_weights.c cuda/network_cache.c)
 pb_compile_rules(pb_cuda_network)
 set_target_properties(pb_cuda_network PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(pb_cuda_network PUBLIC ${CMAKE_BINARY_DIR}/rooms/gpu PRIVATE ${CMAKE_BINARY_DIR}/rooms/base)

@@ -46,8 +46,9 @@ PB_CHECKED pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *i
 /* pb_device_compiled_free; NULL is fine. Waits for the stream. */
 void pb_cuda_network_free(pb_compiled *compiled);
 
-/* What decides the bits of features beside the device's model: "cuDNN 9.19.0 fp16". Errors: as pb_cudnn_open; text is then "". */
-enum { PB_CUDA_NETWORK_TEXT = 64 };
-PB_CHECKED pb_status pb_cuda_network_library(pb_precision precision, char text[PB_CUDA_NETWORK_TEXT]);
+/* What decides the bits of features beside the device's model and the precision: "cuDNN 9.19.0". Errors: as pb_cudnn_open; text
+ * is then "". */
+enum { PB_CUDA_NETWORK_TEXT = 40 };
+PB_CHECKED pb_status pb_cuda_network_library(char text[PB_CUDA_NETWORK_TEXT]);
 
 #endif

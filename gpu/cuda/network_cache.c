@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -228,13 +229,14 @@ static pb_status write_whole(int file, const char *path, const char *bytes, size
     return fsync(file) == 0 ? pb_ok() : pb_fail_errno(errno, path, "writing a plan cache");
 }
 
-/* Writes all under a name of this process and renames it. The cache has room for the checksum. */
+/* Writes all under a name that is nobody else's and renames it: a process has no number of its own in a folder that nodes share.
+ * The cache has room for the checksum. */
 static pb_status replace(pb_plan_cache *cache) {
     char name[4200];
-    snprintf(name, sizeof name, "%s.%ld", cache->path, (long)getpid());
+    snprintf(name, sizeof name, "%s.XXXXXX", cache->path);
     put_word(cache->bytes + WORD, cache->used + WORD);
     put_word(cache->bytes + cache->used, checksum(cache->bytes, cache->used));
-    int file = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+    int file = mkostemp(name, O_CLOEXEC);
     if (file < 0)
         return pb_fail_errno(errno, name, "making a plan cache");
     pb_status status = write_whole(file, name, cache->bytes, cache->used + WORD);

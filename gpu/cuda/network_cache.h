@@ -1,8 +1,8 @@
 /* network_cache.h: private to gpu/cuda/: plans that were made before, so that a job starts in a second and not in a minute.
  *
- * A cache is of one maker: a version of cuDNN and a device's description, word for word. Plans of another maker are not looked
- * at. In memory a cache is its file: what is read is checked as a whole (size, checksum, bounds, maker) before one plan of it is
- * used, and what does not pass is an empty cache, never an error: plans can be made again.
+ * A cache is of one maker: a version of cuDNN and a device's model (with its driver), word for word. Plans of another maker are
+ * not looked at. In memory a cache is its file: what is read is checked as a whole (size, checksum, bounds, maker) before one
+ * plan of it is used, and what does not pass is an empty cache, never an error: plans can be made again.
  *
  * A plan holds compiled kernels, so that a cache is code, not data (docs/ARCHITECTURE.md, invariant 10): only a regular file
  * that belongs to the user, and that nobody else may write, is read.
@@ -14,7 +14,8 @@
  *   entries  u64 bytes of the key, u64 bytes of the plan, the key, the plan; to 8 bytes before the end
  *   u64      FNV-1a of all before
  *
- * Not collective: each process has its own, and several may save to the same file: the last one's stays, as a whole.
+ * Not collective: each process has its own, and several, on any nodes, may save to the same file: the last one's stays, as a
+ * whole.
  */
 #ifndef PB_GPU_CUDA_NETWORK_CACHE_H
 #define PB_GPU_CUDA_NETWORK_CACHE_H

@@ -75,12 +75,33 @@ static pb_status get_text(const pb_cudnn *cudnn, cudnnBackendDescriptor_t object
     return status;
 }
 
+/* Numbers in a description that are not of the model: the device's place in this process and in this host. */
+static const char *const PLACES[] = {"\"cudaDeviceId\":", "\"pciDeviceId\":"};
+
+/* *model_out: released by pb_release. */
+static pb_status model_of(const char *description, char **model_out) {
+    const size_t bytes = strlen(description) + 1;
+    PB_TRY(pb_allocate(model_out, bytes, 1, "a device's model"));
+    memcpy(*model_out, description, bytes);
+    for (size_t p = 0; p < COUNT(PLACES); p++) {
+        char *at = strstr(*model_out, PLACES[p]);
+        if (at) {
+            at += strlen(PLACES[p]);
+            const char *rest = at + strspn(at, "0123456789");
+            memmove(at, rest, strlen(rest) + 1);
+        }
+    }
+    return pb_ok();
+}
+
 static pb_status describe(const pb_cudnn *cudnn, const attribute *how, pb_plan_device *device) {
     *device = (pb_plan_device){.cudnn = cudnn};
     pb_status status = make(cudnn, &device->objects, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, "description of the device", how, 1,
                             &device->properties);
     if (!pb_failed(&status))
         status = get_text(cudnn, device->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, &device->description);
+    if (!pb_failed(&status))
+        status = model_of(device->description, &device->model);
     if (pb_failed(&status))
         pb_plan_device_close(device);
     return status;
@@ -101,6 +122,7 @@ void pb_plan_device_close(pb_plan_device *device) {
     if (device->cudnn)
         destroy_from(device->cudnn, &device->objects, 0);
     pb_release(&device->description);
+    pb_release(&device->model);
     *device = (pb_plan_device){0};
 }
 

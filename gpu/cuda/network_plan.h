@@ -27,7 +27,8 @@ typedef struct pb_plan_objects {
 typedef struct pb_plan_device {
     const pb_cudnn *cudnn;
     cudnnBackendDescriptor_t properties;
-    char *description; /* cuDNN's own, JSON: two devices of the same one run the same plans */
+    char *description; /* cuDNN's own, JSON */
+    char *model;       /* the description without what tells one GPU of a node from the next: they run the same plans */
     pb_plan_objects objects;
 } pb_plan_device;
 
@@ -49,8 +50,8 @@ typedef struct pb_plan {
 PB_CHECKED pb_status pb_plan_make(const pb_plan_device *device, const pb_graph *graph, pb_precision precision,
                                   int64_t workspace_max, const char *layer, pb_plan *plan_out);
 
-/* A plan as text, with its compiled kernels, and back: in a millisecond. Only text of the same version of cuDNN and the same
- * device's description may come back. *text_out: zero-terminated, released by pb_release. */
+/* A plan as text, with its compiled kernels, and back: in a millisecond. Only text of the same version of cuDNN and a device of
+ * the same model may come back. *text_out: zero-terminated, released by pb_release. */
 PB_CHECKED pb_status pb_plan_to_text(const pb_plan_device *device, const pb_plan *plan, char **text_out);
 PB_CHECKED pb_status pb_plan_from_text(const pb_plan_device *device, const char *text, pb_plan *plan_out);
 

@@ -2,10 +2,11 @@
 #include "gpu/cuda/cuda.h"
 #include "gpu/cuda/network.h"
 
-pb_status pb_cuda_compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled) {
+pb_status pb_cuda_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                          pb_compiled **compiled) {
     const pb_cuda_state *state = pb_cuda_state_of(device);
     const pb_cuda_place place = {.device = state->name, .ordinal = state->ordinal, .stream = state->stream,
-                                 .precision = state->precision, .plans = device->plans};
+                                 .precision = precision, .plans = device->plans};
     PB_TRY(pb_cuda_enter(device));
     return pb_cuda_network_compile(&place, network, batch_max, compiled);
 }
@@ -19,5 +20,7 @@ void pb_cuda_compiled_free(pb_device *device, pb_compiled *compiled) {
 
 pb_status pb_cuda_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
     PB_TRY(pb_cuda_enter(device));
-    return pb_cuda_network_run(compiled, images, n, taps);
+    PB_TRY(pb_cuda_network_run(compiled, images, n, taps));
+    pb_cuda_note(device, "network");
+    return pb_ok();
 }

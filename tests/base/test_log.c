@@ -45,6 +45,30 @@ Test(log, a_job_of_two_words_is_one_value) {
     assert_matches(text, "rank=0 job=\"bank publish\" event=seen x=1\n$");
 }
 
+static char forwarded[200];
+
+__attribute__((format(printf, 4, 0))) static void note(pb_log_level level, bool once, const char *event, const char *format,
+                                                       va_list arguments) {
+    size_t length = strlen(forwarded);
+    length += (size_t)snprintf(forwarded + length, sizeof forwarded - length, "[%d%s %s ", (int)level, once ? " once" : "",
+                               event);
+    length += (size_t)vsnprintf(forwarded + length, sizeof forwarded - length, format, arguments);
+    snprintf(forwarded + length, sizeof forwarded - length, "]");
+}
+
+/* Whoever lines are handed to judges level and rank. */
+Test(log, lines_are_handed_on) {
+    char text[4096];
+    pb_log_setup(3, "train", PB_LOG_ERROR);
+    pb_log_forward(note);
+    capture of = capture_begin();
+    pb_log(PB_LOG_DEBUG, "seen", "x=%d", 1);
+    pb_log_once(PB_LOG_WARN, "all", "y=%s", "z");
+    capture_end(&of, text, sizeof text);
+    cr_assert_str_eq(text, "");
+    cr_assert_str_eq(forwarded, "[0 seen x=1][2 once all y=z]");
+}
+
 Test(log, each_level_filters_those_below) {
     static const char *const NAMES[] = {"debug", "info ", "warn ", "error"};
     for (int least = PB_LOG_DEBUG; least <= PB_LOG_ERROR; least++) {

@@ -132,9 +132,9 @@ part_check() {
         step "check $each" check_one "$each"
     done
     [ -z "$device" ] || return 0
-    step 'check cuda:0:tf32' check_one --bound 1e-2 cuda:0:tf32
-    step 'check cuda:0:fp16' check_one --bound 1e-2 cuda:0:fp16
-    step 'check cuda:0:bf16' check_one --bound 1e-1 cuda:0:bf16
+    step 'check cuda:0, tf32' check_one --precision tf32 --bound 1e-2 cuda:0
+    step 'check cuda:0, fp16' check_one --precision fp16 --bound 1e-2 cuda:0
+    step 'check cuda:0, bf16' check_one --precision bf16 --bound 1e-1 cuda:0
 }
 
 # ---- jobs

@@ -22,7 +22,7 @@ static pb_device *open_cpu(int threads) {
 static void run(const pb_network *network, int threads, int batch_max, const uint8_t *images, int n, float *const *taps) {
     pb_device *device = open_cpu(threads);
     pb_compiled *compiled;
-    test_must(pb_device_compile(device, network, batch_max, &compiled));
+    test_must(pb_device_compile(device, network, PB_PRECISION_FP32, batch_max, &compiled));
     for (int first = 0; first < n; first += batch_max) {
         int count = n - first < batch_max ? n - first : batch_max;
         float *to[PB_TAPS_MAX] = {NULL};
@@ -242,7 +242,7 @@ Test(cpu_network, network_may_be_freed_and_calls_may_be_empty) {
     test_taps_allocate(&network, 1, expected);
     run(&network, 1, 1, image, 1, expected);
     size_t values = test_tap_values(&network, 0);
-    test_must(pb_device_compile(device, &network, 2, &compiled));
+    test_must(pb_device_compile(device, &network, PB_PRECISION_FP32, 2, &compiled));
     for (int l = 0; l < network.layer_count; l++)
         memset(network.layers[l].bias, 0xff, (size_t)network.layers[l].outputs * sizeof(float));
     pb_network_free(&network);
@@ -257,6 +257,23 @@ Test(cpu_network, network_may_be_freed_and_calls_may_be_empty) {
     pb_release(&image);
 }
 
+Test(cpu_network, other_precisions_are_unsupported) {
+    static const pb_precision OTHERS[] = {PB_PRECISION_TF32, PB_PRECISION_FP16, PB_PRECISION_BF16};
+    pb_network network;
+    pb_device *device;
+    test_must(pb_network_random("efficientnet_lite0", "0", test_square(32), 3, &network));
+    test_must(pb_device_open("cpu", 1, &device));
+    for (size_t p = 0; p < sizeof OTHERS / sizeof *OTHERS; p++) {
+        pb_compiled *compiled;
+        pb_status status = pb_device_compile(device, &network, OTHERS[p], 1, &compiled);
+        cr_assert(status.code == PB_E_UNSUPPORTED && !compiled);
+        cr_assert_not_null(strstr(status.message, "device cpu: "), "%s", status.message);
+        cr_assert_not_null(strstr(status.message, pb_precision_name(OTHERS[p])), "%s", status.message);
+    }
+    pb_device_close(&device);
+    pb_network_free(&network);
+}
+
 Test(cpu_network, more_images_than_compiled_for_are_our_defect, .signal = SIGABRT) {
     pb_network network;
     test_must(pb_network_random("efficientnet_lite0", "0", test_square(32), 3, &network));
@@ -265,7 +282,7 @@ Test(cpu_network, more_images_than_compiled_for_are_our_defect, .signal = SIGABR
     test_taps_allocate(&network, 3, taps);
     pb_device *device = open_cpu(1);
     pb_compiled *compiled;
-    test_must(pb_device_compile(device, &network, 2, &compiled));
+    test_must(pb_device_compile(device, &network, PB_PRECISION_FP32, 2, &compiled));
     pb_status status = pb_device_run(device, compiled, images, 3, taps);
     (void)status;
 }
@@ -279,7 +296,7 @@ Test(cpu_network, memory_that_is_refused_leaves_nothing) {
         char fault[32];
         snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
         test_must(pb_fault_arm(fault, 0));
-        pb_status status = pb_device_compile(device, &network, 2, &compiled);
+        pb_status status = pb_device_compile(device, &network, PB_PRECISION_FP32, 2, &compiled);
         cr_assert(compiled || status.code == PB_E_SYSTEM, "allocation %d: %s", hit, status.message);
         cr_assert(!compiled || status.code == PB_OK);
         if (compiled) {

@@ -19,7 +19,7 @@ static void run(const pb_network *network, int threads, int batch_max, const uin
     pb_device *device;
     pb_compiled *compiled;
     test_must(pb_device_open("cpu", threads, &device));
-    test_must(pb_device_compile(device, network, batch_max, &compiled));
+    test_must(pb_device_compile(device, network, PB_PRECISION_FP32, batch_max, &compiled));
     for (int first = 0; first < n; first += batch_max) {
         int count = n - first < batch_max ? n - first : batch_max;
         float *to[PB_TAPS_MAX] = {NULL};
@@ -228,7 +228,7 @@ Test(cpu_network_tokens, memory_that_is_refused_leaves_nothing) {
         char fault[32];
         snprintf(fault, sizeof fault, "base.allocate@0:%d", hit);
         test_must(pb_fault_arm(fault, 0));
-        pb_status status = pb_device_compile(device, &network, 2, &compiled);
+        pb_status status = pb_device_compile(device, &network, PB_PRECISION_FP32, 2, &compiled);
         cr_assert(compiled || status.code == PB_E_SYSTEM, "allocation %d: %s", hit, status.message);
         cr_assert(!compiled || status.code == PB_OK);
         pb_device_compiled_free(device, &compiled);

@@ -61,7 +61,7 @@ Test(device, empty_slots_are_unsupported) {
     expect_unsupported(pb_device_upload(&device, image, image, 0), "upload");
     expect_unsupported(pb_device_download(&device, image, image, 0), "download");
     expect_unsupported(pb_device_copy_block(&device, image, 1, image, 1, 1, 1), "copy_block");
-    expect_unsupported(pb_device_compile(&device, &network, 1, &compiled), "compile");
+    expect_unsupported(pb_device_compile(&device, &network, PB_PRECISION_FP32, 1, &compiled), "compile");
     cr_assert_null(compiled);
     compiled = (pb_compiled *)(void *)&something;
     expect_unsupported(pb_device_run(&device, compiled, image, 1, &tap), "run");
@@ -93,7 +93,7 @@ Test(device, compiling_for_no_images_is_our_defect, .signal = SIGABRT) {
     pb_device *device;
     test_must(pb_device_open("cpu", 1, &device));
     pb_compiled *compiled;
-    pb_status status = pb_device_compile(device, &network, 0, &compiled);
+    pb_status status = pb_device_compile(device, &network, PB_PRECISION_FP32, 0, &compiled);
     (void)status;
 }
 

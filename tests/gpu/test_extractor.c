@@ -52,7 +52,7 @@ static void expect(const fixture *f, bool twin, float *out) {
         test_must(pb_ref_run(&f->network, f->images, IMAGES, taps));
     } else {
         pb_compiled *compiled;
-        test_must(pb_device_compile(f->device, &f->network, IMAGES, &compiled));
+        test_must(pb_device_compile(f->device, &f->network, PB_PRECISION_FP32, IMAGES, &compiled));
         test_must(pb_device_run(f->device, compiled, f->images, IMAGES, taps));
         pb_device_compiled_free(f->device, &compiled);
     }
@@ -136,7 +136,7 @@ Test(extractor, patchcore_features_are_those_of_the_taps) {
     const pb_layer_shape shapes[] = {{GRID, 40}, {pb_size_over(GRID, 2), 112}};
     test_must(pb_extractor_create(f.device, &f.network, &how, IMAGES, &extractor));
     test_taps_allocate(&f.network, IMAGES, taps);
-    test_must(pb_device_compile(f.device, &f.network, IMAGES, &compiled));
+    test_must(pb_device_compile(f.device, &f.network, PB_PRECISION_FP32, IMAGES, &compiled));
     test_must(pb_device_run(f.device, compiled, f.images, IMAGES, taps));
     pb_ref_patchcore_features(&how.patchcore, 2, shapes, (const float *const *)taps, IMAGES, expected);
     how = (pb_features){0}; /* the extractor has its own */

@@ -143,7 +143,7 @@ Test(golden_features, taps_are_torchs) {
     float *taps[PB_TAPS_MAX];
     test_taps_allocate(&network, 1, taps);
     test_must(pb_device_open("cpu", 1, &device));
-    test_must(pb_device_compile(device, &network, 1, &compiled));
+    test_must(pb_device_compile(device, &network, PB_PRECISION_FP32, 1, &compiled));
     for (int i = 0; i < 2; i++) {
         uint8_t *input = golden_input(NAMES[i]);
         test_must(pb_device_run(device, compiled, input, 1, taps));

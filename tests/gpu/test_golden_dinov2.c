@@ -159,7 +159,7 @@ static void check_taps(pb_safetensors *golden, source *s, pb_layer_shape run, in
     uint8_t *image = test_images(&network, 1, 0);
     test_taps_allocate(&network, 1, taps);
     test_must(pb_device_open("cpu", 1, &device));
-    test_must(pb_device_compile(device, &network, 1, &compiled));
+    test_must(pb_device_compile(device, &network, PB_PRECISION_FP32, 1, &compiled));
     test_must(pb_device_run(device, compiled, image, 1, taps));
     double worst = 0;
     for (int t = 0; t < count; t++) {

@@ -1,6 +1,9 @@
 /* Plugins that cannot be used are refused with the reason. One that can is opened in tests/gpu/cuda. */
 #include "gpu/plugin.h"
 
+#include "base/log.h"
+#include "capture.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +37,18 @@ Test(plugin, one_of_another_version) {
 static void note_cuda(void *context, const char *name, bool usable, const char *about) {
     if (strcmp(name, "cuda") == 0 && !usable)
         snprintf(context, 200, "%s", about);
+}
+
+/* As if they were the program's: rank, job and level. */
+Test(plugin, its_log_lines_are_the_programs) {
+    char text[4096];
+    pb_device_plugin_path(PB_PLUGIN_LOGS);
+    pb_log_setup(3, "train", PB_LOG_INFO);
+    capture of = capture_begin();
+    pb_device_each(note_cuda, NULL);
+    capture_end(&of, text, sizeof text);
+    cr_assert_not_null(strstr(text, " warn  rank=3 job=train event=said x=1\n"), "%s", text);
+    cr_assert_null(strstr(text, "hidden"), "%s", text);
 }
 
 Test(plugin, the_reason_is_listed) {

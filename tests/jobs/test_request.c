@@ -118,6 +118,9 @@ Test(request, what_cannot_be_is_a_usage_error, .timeout = 120) {
         {"--tile 64 --features patchcore --patch-stride 2", "patch stride of 2", 69},
         {"--patch-size 4", "--patch-size: 4: must be odd", 64},
         {"--distance manhattan", "euclidean|cosine", 64},
+        {"--precision fp8", "fp32|tf32|fp16|bf16", 64},
+        {"--precision fp16", "device cpu: computes networks in fp32 only; features in fp16", 69},
+        {"--device cpu:plain --precision tf32", "features in tf32", 69},
     };
     for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         must(patchbank(2, TRAIN "--bank b.h5 %s", CASES[c].how), CASES[c].code);
@@ -136,10 +139,11 @@ static void change(const char *option, const char *value) {
 
 /* A bank from before there were tiles, distances and a choice of means, and banks that say what cannot be. */
 Test(request, a_bank_says_what_it_was_made_with) {
-    static const char *const NAMES[] = {"resize", "crop", "tile", "interpolation", "features", "distance"};
+    static const char *const NAMES[] = {"resize", "crop", "tile", "interpolation", "features", "distance", "precision"};
     must(patchbank(2, TRAIN "--bank whole.h5 --resize 96 --crop 96"), 0);
     must(in_folder("cp whole.h5 b.h5; %s -c \"import h5py; a = h5py.File('b.h5', 'r+').attrs; "
-                   "[a.pop('option.' + n) for n in ('tile', 'tile-overlap', 'distance', 'patch-size', 'patch-stride')]\"",
+                   "[a.pop('option.' + n) for n in ('tile', 'tile-overlap', 'distance', 'patch-size', 'patch-stride', "
+                   "'precision')]\"",
                    PB_PYTHON),
          0);
     must(patchbank(2, VERIFY "--bank b.h5"), 0);
@@ -155,6 +159,9 @@ Test(request, a_bank_says_what_it_was_made_with) {
     change("tile-overlap", "16");
     must(patchbank(2, VERIFY "--bank b.h5"), 65);
     says_once("b.h5: option.tile: an overlap of 16 pixels has no effect");
+    change("precision", "bf16");
+    must(patchbank(2, VERIFY "--bank b.h5"), 69);
+    says_once("features in bf16 (--precision, or the bank's) need a GPU");
     change("patch-size", "5");
     must(patchbank(2, VERIFY "--bank b.h5"), 1);
     says("DIFFERENT");

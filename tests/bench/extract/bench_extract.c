@@ -152,7 +152,7 @@ static void make_expected(bench *b) {
         must(pb_device_alloc(b->device, (size_t)b->batch * b->values[t] * sizeof(float), &b->expected[t], "taps"));
     }
     pb_compiled *compiled;
-    must(pb_device_compile(b->device, &b->network, b->batch, &compiled));
+    must(pb_device_compile(b->device, &b->network, PB_PRECISION_FP32, b->batch, &compiled));
     must(pb_device_run(b->device, compiled, b->images, b->batch, b->expected));
     pb_device_compiled_free(b->device, &compiled);
     b->feature_count = pb_size_area(shapes[0].size) * channels;
@@ -242,7 +242,7 @@ static void print_row(const work *w, const char *what, timing t, bool ok) {
 
 static bool bench_network(bench *b, int images) {
     work w = {.b = b, .images = images};
-    must(pb_device_compile(b->device, &b->network, images, &w.compiled));
+    must(pb_device_compile(b->device, &b->network, PB_PRECISION_FP32, images, &w.compiled));
     timing times = measure(&w);
     bool ok = true;
     for (int t = 0; t < b->network.tap_count; t++)

@@ -1,6 +1,6 @@
 /* check_device: whether a device computes what the CPU does.
  *
- *   check_device [--quick] [--bound B] DEVICE [REFERENCE]      REFERENCE: "cpu" when absent
+ *   check_device [--quick] [--precision P] [--bound B] DEVICE [REFERENCE]      REFERENCE: "cpu" when absent
  *
  * Every operation of gpu/device.h and gpu/cover.h is run on both, on the same numbers: random, tied, tiny, huge and of all
  * magnitudes (kinds.h). Canonical results must be the same bits, except that all NaNs count as one: their bits are the
@@ -446,13 +446,14 @@ static void compare_operation(size_t which) {
 /* ---- networks ---- */
 
 static double bound = 1e-5;
+static pb_precision precision = PB_PRECISION_FP32; /* of the device; the reference has fp32 */
 
 /* The taps of two images, one after the other. */
-static pb_status run_network(bench *b, const pb_network *network, const uint8_t *images) {
+static pb_status run_network(bench *b, const pb_network *network, pb_precision how, const uint8_t *images) {
     enum { IMAGES = 2 };
     uint8_t *there;
     float *taps[PB_TAPS_MAX];
-    PB_TRY(pb_device_compile(b->device, network, IMAGES, &b->compiled));
+    PB_TRY(pb_device_compile(b->device, network, how, IMAGES, &b->compiled));
     PB_TRY(put(b, images, IMAGES * 3 * pb_size_area(network->size), &there));
     for (int t = 0; t < network->tap_count; t++)
         PB_TRY(room(b, IMAGES * pb_layer_shape_values(pb_network_shape(network, network->taps[t])) * sizeof(float), &taps[t]));
@@ -505,9 +506,9 @@ static void compare_network(const char *backbone) {
     must(pb_allocate(&images, bytes, 1, "images"));
     for (size_t i = 0; i < bytes; i++)
         images[i] = (uint8_t)pb_random_u32(3, PB_STREAM_TEST, 0, i);
-    pb_status status = run_network(&sides[0], &network, images);
+    pb_status status = run_network(&sides[0], &network, precision, images);
     if (!pb_failed(&status))
-        status = run_network(&sides[1], &network, images);
+        status = run_network(&sides[1], &network, PB_PRECISION_FP32, images);
     report_network(backbone, &status);
     clear(&sides[0]);
     clear(&sides[1]);
@@ -516,7 +517,7 @@ static void compare_network(const char *backbone) {
 }
 
 static int usage(void) {
-    fputs("usage: check_device [--quick] [--bound B] DEVICE [REFERENCE]\n", stderr);
+    fputs("usage: check_device [--quick] [--precision P] [--bound B] DEVICE [REFERENCE]\n", stderr);
     return PB_E_USAGE;
 }
 
@@ -545,7 +546,7 @@ int main(int argc, char **argv) {
             quick = true;
         else if (strcmp(argv[at], "--bound") == 0 && at + 1 < argc)
             bound = atof(argv[++at]);
-        else
+        else if (strcmp(argv[at], "--precision") != 0 || at + 1 >= argc || !pb_precision_parse(argv[++at], &precision))
             return usage();
     }
     if (at >= argc || argc - at > 2 || !(bound > 0))

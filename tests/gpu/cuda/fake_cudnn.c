@@ -367,10 +367,12 @@ static void give_engine(const object *configuration, cudnnBackendDescriptor_t en
 
 static void give_description(const object *device, int64_t room, int64_t *count, void *out) {
     const attribute *text = find(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION);
-    char made[40] = "";
-    if (!text)
-        snprintf(made, sizeof made, "{device %lld}",
-                 (long long)get_int(device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32));
+    char made[80] = "";
+    if (!text) {
+        const int number = (int)get_int(device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32);
+        snprintf(made, sizeof made, "{\"cudaDeviceId\":%d,\"driverVer\":%d,\"pciDeviceId\":%d}", number, fake.driver,
+                 30 + number);
+    }
     give_text(text ? (const char *)text->values : made, room, count, out);
 }
 

@@ -24,6 +24,7 @@ typedef struct fake_cudnn {
     size_t version;
     const fake_engine *engines;
     int engine_count;
+    int driver;            /* version of, in the description of a device that is named by its number */
     int fail_at;           /* number of the call that fails, from 1; 0: none */
     cudnnStatus_t failure; /* what it answers */
     int calls;             /* made so far, of those that may fail */

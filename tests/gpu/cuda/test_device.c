@@ -1,7 +1,10 @@
 /* The device table of the plugin as the front end sees it: opened by dlopen, on the emulator. */
 #include "emulated.h"
 
+#include "gpu/cuda/cuda.h"
+
 #include <stdio.h>
+#include <unistd.h>
 
 static void use_emulator(void) { pb_device_plugin_path(PB_EMULATED_PLUGIN); }
 
@@ -97,7 +100,7 @@ Test(cuda_device, memory_that_is_refused_is_an_error_with_figures) {
     pb_status status = pb_device_alloc(device, (size_t)1 << 60, &memory, "too much");
     cr_assert_eq(status.code, PB_E_SYSTEM);
     cr_assert_null(memory);
-    cr_assert_not_null(strstr(status.message, "cuda:0 (Emulator): out of memory: too much needs 1152921504606846976"), "%s",
+    cr_assert_not_null(strstr(status.message, "): out of memory: too much needs 1152921504606846976"), "%s",
                        status.message);
     cr_assert_not_null(strstr(status.message, "8192 MiB of 16384 MiB are free"), "%s", status.message);
     assert_done(pb_device_alloc(device, 64, &memory, "enough")); /* the device goes on */
@@ -179,13 +182,54 @@ Test(cuda_device, any_call_of_cuda_may_fail) {
     }
 }
 
+/* Which GPU of which node, which kernels: what CUDA tells late is told with what may have caused it. */
+Test(cuda_device, an_error_names_node_gpu_and_kernels) {
+    enum { N = 3, DIM = 2, ROUNDS = 5 };
+    char node[64] = "", words[400];
+    float *rows, *out, back[N];
+    pb_device *device = opened();
+    cr_assert_eq(gethostname(node, sizeof node - 1), 0);
+    assert_done(pb_device_alloc(device, N * DIM * sizeof *rows, &rows, "rows"));
+    assert_done(pb_device_alloc(device, N * sizeof *out, &out, "results"));
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_done(pb_device_unit_rows(device, rows, N, DIM));
+        assert_done(pb_device_project(device, rows, N, DIM, rows, 1, out));
+    }
+    emulator_fail(3, cudaErrorLaunchFailure); /* cudaSetDevice, cudaMemcpyAsync, cudaStreamSynchronize */
+    pb_status status = pb_device_download(device, back, out, sizeof back);
+    snprintf(words, sizeof words,
+             "device cuda:0 (Emulator, GPU-00000000, node %s): copy from the device, after unit_rows, project: ", node);
+    cr_assert_eq(strncmp(status.message, words, strlen(words)), 0, "%s\n%s", status.message, words);
+    assert_done(pb_device_download(device, back, out, sizeof back)); /* nothing is queued after that */
+    emulator_fail(3, cudaErrorLaunchFailure);
+    status = pb_device_download(device, back, out, sizeof back);
+    cr_assert_null(strstr(status.message, ", after"), "%s", status.message);
+    pb_device_release(device, &out);
+    pb_device_release(device, &rows);
+    pb_device_close(&device);
+    assert_sound();
+}
+
+/* No more names than there is room for: the latest. */
+Test(cuda_device, queued_operations_are_the_latest) {
+    static const char *const NAMES[] = {"a", "b", "c", "d", "e", "f", "g", "h", "b", "i", "j"};
+    pb_cuda_state state = {0};
+    const pb_device device = {.state = &state};
+    char all[40] = "";
+    for (size_t i = 0; i < LENGTH(NAMES); i++)
+        pb_cuda_note(&device, NAMES[i]);
+    for (int i = 0; i < state.queued.count; i++)
+        strcat(all, state.queued.names[i]);
+    cr_assert_str_eq(all, "defghbij");
+}
+
 /* Networks are not there yet, and say so. */
 Test(cuda_device, a_slot_left_out_is_unsupported) {
     pb_device *device = opened();
     pb_compiled *compiled;
     pb_layer layer = {.inputs = 3, .outputs = 1, .kernel = 1, .stride = 1, .groups = 1, .source = -1, .residual = -1};
     pb_network network = {.backbone = "by_hand", .size = {32, 32}, .layer_count = 1, .layers = &layer, .tap_count = 1};
-    pb_status status = pb_device_compile(device, &network, 1, &compiled);
+    pb_status status = pb_device_compile(device, &network, PB_PRECISION_FP32, 1, &compiled);
     cr_assert_eq(status.code, PB_E_UNSUPPORTED);
     cr_assert_not_null(strstr(status.message, "compile"), "%s", status.message);
     pb_device_close(&device);

@@ -256,8 +256,11 @@ Test(cuda_network, plans_come_from_the_cache) {
     place.precision = PB_PRECISION_TF32;
     compile_once(&network, &place, 8, 8); /* the same graphs, but other plans */
     compile_once(&network, &place, 0, 8);
-    place.ordinal = 1;
-    compile_once(&network, &place, 8, 8); /* another device */
+    place.ordinal = 12;
+    compile_once(&network, &place, 0, 8); /* another GPU of the same model */
+    fake.driver = 13000;
+    compile_once(&network, &place, 8, 8); /* another driver */
+    compile_once(&network, &place, 0, 8);
     fake.version = 92000;
     compile_once(&network, &place, 8, 8);
     compile_once(&network, &place, 0, 8);
@@ -361,8 +364,8 @@ Test(cuda_network, more_images_than_compiled_for_are_our_defect, .signal = SIGAB
 
 Test(cuda_network, library_is_named) {
     char text[PB_CUDA_NETWORK_TEXT];
-    test_must(pb_cuda_network_library(PB_PRECISION_TF32, text));
-    cr_assert_str_eq(text, "cuDNN 9.19.0 tf32");
+    test_must(pb_cuda_network_library(text));
+    cr_assert_str_eq(text, "cuDNN 9.19.0");
 }
 
 Test(cuda_network, an_old_library_is_unsupported) {
@@ -371,7 +374,7 @@ Test(cuda_network, an_old_library_is_unsupported) {
     const pb_cuda_place place = place_of(PB_PRECISION_FP32);
     pb_compiled *compiled;
     fake.version = 90000;
-    pb_status status = pb_cuda_network_library(PB_PRECISION_TF32, text);
+    pb_status status = pb_cuda_network_library(text);
     cr_assert(status.code == PB_E_UNSUPPORTED && text[0] == '\0');
     status = pb_cuda_network_compile(&place, &network, 2, &compiled);
     cr_assert(status.code == PB_E_UNSUPPORTED && !compiled && strstr(status.message, "9.11.0 or later"), "%s", status.message);

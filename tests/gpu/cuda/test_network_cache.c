@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -235,6 +236,37 @@ Test(network_cache, is_private_to_its_user) {
     write_file(path);
     cr_assert_eq(stat(path, &about), 0);
     cr_assert_eq(about.st_mode & 0777, 0600);
+}
+
+/* Ranks of a node compile at the same time. Whenever a file is there, it is whole, and nothing else is left in the end. */
+Test(network_cache, processes_may_save_at_once, .timeout = 60) {
+    enum { PROCESSES = 3, TIMES = 30 };
+    pid_t children[PROCESSES];
+    char path[400];
+    write_file(path);
+    for (int c = 0; c < PROCESSES; c++)
+        if ((children[c] = fork()) == 0) {
+            bool sound = true;
+            for (int i = 0; i < TIMES; i++) {
+                char key[40], *plan = NULL;
+                pb_plan_cache cache = opened("cuDNN 9; {a device}");
+                snprintf(key, sizeof key, "of process %d: %d", c, i);
+                pb_status status = pb_plan_cache_get(&cache, "conv", &plan);
+                sound = sound && !pb_failed(&status) && !cache.trouble[0] && plan && strcmp(plan, "{one}") == 0;
+                pb_release(&plan);
+                pb_keep_first(&status, pb_plan_cache_put(&cache, key, "{more}"));
+                pb_keep_first(&status, pb_plan_cache_save(&cache));
+                sound = sound && !pb_failed(&status);
+                pb_plan_cache_close(&cache);
+            }
+            _exit(sound ? 0 : 1);
+        }
+    for (int c = 0; c < PROCESSES; c++) {
+        int answer;
+        cr_assert_eq(waitpid(children[c], &answer, 0), children[c]);
+        cr_assert_eq(answer, 0, "process %d", c);
+    }
+    cr_assert_eq(files(path), 1);
 }
 
 /* ---- errors ---- */

@@ -191,7 +191,9 @@ Test(network_plan, devices_are_numbers_or_descriptions) {
     pb_plan_device other;
     cr_assert_str_eq(device.description, "{a GPU}");
     test_must(pb_plan_device_open(cudnn, 3, &other));
-    cr_assert_str_eq(other.description, "{device 3}");
+    cr_assert_str_eq(other.description, "{\"cudaDeviceId\":3,\"driverVer\":0,\"pciDeviceId\":33}");
+    cr_assert_str_eq(other.model, "{\"cudaDeviceId\":,\"driverVer\":0,\"pciDeviceId\":}");
+    cr_assert_str_eq(device.model, "{a GPU}");
     pb_plan_device_close(&other);
     pb_plan_device_close(&other);
 }

@@ -11,12 +11,20 @@
 #include <string.h>
 
 static int entered;     /* how often the device was taken */
+static int noted;       /* how many operations count as queued */
 static bool is_broken;  /* whether that fails */
 
 /* gpu/cuda/device.c's, which would call CUDA. */
 pb_status pb_cuda_enter(const pb_device *device) {
     entered++;
     return is_broken ? pb_fail(PB_E_SYSTEM, "device %s: broken", pb_cuda_state_of(device)->name) : pb_ok();
+}
+
+/* Likewise. */
+void pb_cuda_note(const pb_device *device, const char *name) {
+    (void)device;
+    cr_assert_str_eq(name, "network");
+    noted++;
 }
 
 static pb_network network;
@@ -45,15 +53,15 @@ TestSuite(network_slots, .init = begin, .fini = end);
 
 /* The largest difference from the plain twin, in the first tap. */
 static double run(pb_precision precision) {
-    pb_cuda_state state = {.ordinal = 5, .stream = FAKE_STREAM, .precision = precision, .name = "cuda:5 (a fake)"};
+    pb_cuda_state state = {.ordinal = 5, .stream = FAKE_STREAM, .name = "cuda:5 (a fake)"};
     pb_device device = {.state = &state};
     pb_compiled *compiled;
     double most = 0;
-    entered = 0;
-    test_must(pb_cuda_compile(&device, &network, 2, &compiled));
+    entered = noted = 0;
+    test_must(pb_cuda_compile(&device, &network, precision, 2, &compiled));
     test_must(pb_cuda_run(&device, compiled, images, 2, found));
     pb_cuda_compiled_free(&device, compiled);
-    cr_assert_eq(entered, 3);
+    cr_assert(entered == 3 && noted == 1);
     for (size_t i = 0; i < 2 * test_tap_values(&network, 0); i++)
         most = fmax(most, fabs((double)found[0][i] - (double)expected[0][i]));
     return most;
@@ -70,11 +78,11 @@ Test(network_slots, a_device_that_is_gone_is_an_error) {
     pb_cuda_state state = {.stream = FAKE_STREAM, .name = "cuda:5 (a fake)"};
     pb_device device = {.state = &state};
     pb_compiled *compiled = NULL, *other = NULL;
-    test_must(pb_cuda_compile(&device, &network, 2, &compiled));
+    test_must(pb_cuda_compile(&device, &network, PB_PRECISION_FP32, 2, &compiled));
     is_broken = true;
     pb_status status = pb_cuda_run(&device, compiled, images, 2, found);
     cr_assert(status.code == PB_E_SYSTEM && strstr(status.message, "cuda:5"), "%s", status.message);
-    status = pb_cuda_compile(&device, &network, 2, &other);
+    status = pb_cuda_compile(&device, &network, PB_PRECISION_FP32, 2, &other);
     cr_assert(status.code == PB_E_SYSTEM && !other);
     pb_cuda_compiled_free(&device, compiled);
 }

@@ -131,6 +131,37 @@ static void check_backbones(pb_precision precision, pb_size size, int io_bias) {
     pb_plan_device_close(&of.device);
 }
 
+/* Of one node: the cache that they share is worth something only if cuDNN takes a plan back for another GPU. */
+Test(plans, serve_all_gpus_of_a_model) {
+    const pb_cudnn *cudnn;
+    pb_plan_device first, second;
+    pb_plan made, again;
+    pb_network network;
+    pb_graph graph;
+    char description[sizeof H100 + 16], *text;
+    const char *id = strstr(H100, "\"cudaDeviceId\":0"), *pci = strstr(H100, "\"pciDeviceId\":0");
+    cr_assert(id && pci);
+    snprintf(description, sizeof description, "%.*s\"cudaDeviceId\":3%.*s\"pciDeviceId\":65%s", (int)(id - H100), H100,
+             (int)(pci - id - 16), id + 16, pci + 15);
+    test_must(pb_cudnn_open(&cudnn));
+    test_must(pb_plan_device_describe(cudnn, H100, &first));
+    test_must(pb_plan_device_describe(cudnn, description, &second));
+    cr_assert_str_neq(first.description, second.description);
+    cr_assert_str_eq(first.model, second.model);
+    test_must(pb_network_outline("resnet18", "1", (pb_size){224, 224}, &network));
+    test_must(pb_graph_of_layer(&network, 0, PB_PRECISION_FP32, PB_ELEMENT_FLOAT, BATCH, &graph));
+    test_must(pb_plan_make(&first, &graph, PB_PRECISION_FP32, WORKSPACE_MAX, "stem", &made));
+    test_must(pb_plan_to_text(&first, &made, &text));
+    test_must(pb_plan_from_text(&second, text, &again));
+    cr_assert_eq(again.workspace, made.workspace);
+    pb_plan_free(&second, &again);
+    pb_plan_free(&first, &made);
+    pb_release(&text);
+    pb_network_free(&network);
+    pb_plan_device_close(&second);
+    pb_plan_device_close(&first);
+}
+
 static const pb_size SQUARE = {224, 224}, RECTANGLE = {320, 224};
 
 Test(plans, fp32_square) { check_backbones(PB_PRECISION_FP32, SQUARE, 0); }

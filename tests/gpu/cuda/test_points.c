@@ -169,7 +169,7 @@ Test(cuda_points, any_call_of_cuda_may_fail) {
         emulator_fail(call, cudaErrorLaunchFailure);
         pb_status status = use_points(f.device, rows);
         cr_assert_eq(status.code, PB_E_SYSTEM, "call %zu of %zu", call, calls);
-        cr_assert_not_null(strstr(status.message, "cuda:0 (Emulator)"), "%s", status.message);
+        cr_assert_not_null(strstr(status.message, "cuda:0 (Emulator, "), "%s", status.message);
         cr_assert_eq(emulator_living(), living, "call %zu", call);
     }
     cr_assert_eq(emulator_faults(), 0);

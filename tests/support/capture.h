@@ -1,7 +1,7 @@
 /* capture.h: what a piece of code writes to standard error, as text. Criterion runs each test in a process of its own, so that
  * nothing else is redirected. Texts must fit into a pipe (64 KiB), since nobody reads before the end. */
-#ifndef PB_TESTS_BASE_CAPTURE_H
-#define PB_TESTS_BASE_CAPTURE_H
+#ifndef PB_TESTS_SUPPORT_CAPTURE_H
+#define PB_TESTS_SUPPORT_CAPTURE_H
 
 #include <criterion/criterion.h>
 #include <stdio.h>
