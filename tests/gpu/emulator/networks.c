@@ -1,0 +1,153 @@
+/* The emulated plugin with networks: its table, in which the slots of networks run the CPU's on images and taps that go from and
+ * to device memory by the plugin's own copies. So whole jobs run on the emulated device, and what they make must be what the CPU
+ * makes: the device says that its networks' arithmetic is the CPU's, which is true.
+ *
+ * Each rank is a process, told by the environment:
+ *   EMULATED_FAIL   KIND:RANK:CALL: call number CALL of that rank fails: of CUDA, as the kinds cuda and memory say, or of NCCL,
+ *                   by an error (nccl) or by never ending (hang)
+ *   EMULATED_CALLS  a file; FILE.RANK gets a line "CUDA NCCL" when the process ends, how many calls of each there were
+ */
+#include "gpu/device_table.h"
+
+#include "base/memory.h"
+#include "cuda_runtime_api.h"
+#include "emulator.h"
+#include "nccl_stub.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const pb_device_table *emulated; /* the plugin's own */
+
+/* What stands for a pb_compiled. */
+typedef struct networks {
+    pb_device *cpu;
+    pb_compiled *compiled; /* of cpu */
+    int tap_count;
+    size_t image_bytes, tap_bytes[PB_TAPS_MAX]; /* of one image */
+    uint8_t *images;                            /* host memory, as are the taps */
+    float *taps[PB_TAPS_MAX];
+} networks;
+
+static networks *networks_of(pb_compiled *compiled) { return (networks *)(void *)compiled; }
+
+static void compiled_free(pb_device *device, pb_compiled *compiled) {
+    (void)device;
+    networks *n = networks_of(compiled);
+    if (!n)
+        return;
+    pb_device_compiled_free(n->cpu, &n->compiled);
+    for (int t = 0; t < n->tap_count; t++)
+        pb_release(&n->taps[t]);
+    pb_release(&n->images);
+    pb_device_close(&n->cpu);
+    pb_release(&n);
+}
+
+static pb_status prepare(networks *n, int threads, const pb_network *network, int batch_max) {
+    PB_TRY(pb_device_open("cpu", threads, &n->cpu));
+    PB_TRY(pb_device_compile(n->cpu, network, batch_max, &n->compiled));
+    n->image_bytes = 3 * pb_size_area(network->size);
+    PB_TRY(pb_allocate(&n->images, (size_t)batch_max, n->image_bytes, "images"));
+    for (n->tap_count = 0; n->tap_count < network->tap_count; n->tap_count++) {
+        const int t = n->tap_count;
+        n->tap_bytes[t] = pb_layer_shape_values(pb_network_shape(network, network->taps[t])) * sizeof(float);
+        PB_TRY(pb_allocate(&n->taps[t], (size_t)batch_max, n->tap_bytes[t], "taps"));
+    }
+    return pb_ok();
+}
+
+static pb_status compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled) {
+    networks *n;
+    *compiled = NULL;
+    PB_TRY(pb_allocate(&n, 1, sizeof *n, "networks"));
+    *n = (networks){0};
+    pb_status status = prepare(n, device->threads, network, batch_max);
+    if (pb_failed(&status))
+        compiled_free(device, (pb_compiled *)(void *)n);
+    else
+        *compiled = (pb_compiled *)(void *)n;
+    return status;
+}
+
+static pb_status run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int count, float *const *taps) {
+    networks *n = networks_of(compiled);
+    PB_TRY(emulated->download(device, n->images, images, (size_t)count * n->image_bytes));
+    PB_TRY(pb_device_run(n->cpu, n->compiled, n->images, count, n->taps));
+    for (int t = 0; t < n->tap_count; t++)
+        PB_TRY(emulated->upload(device, taps[t], n->taps[t], (size_t)count * n->tap_bytes[t]));
+    return pb_ok();
+}
+
+static pb_status open_device(pb_device *device, const char *which) {
+    pb_device *cpu;
+    PB_TRY(pb_device_open("cpu", device->threads, &cpu));
+    pb_status status = emulated->open(device, which);
+    snprintf(device->arithmetic, sizeof device->arithmetic, "%s", pb_device_arithmetic(cpu));
+    pb_device_close(&cpu);
+    return status;
+}
+
+/* ---- what the environment says ---- */
+
+static char calls_path[4096];
+
+static void write_calls(void) {
+    FILE *file = fopen(calls_path, "w");
+    if (!file)
+        return;
+    fprintf(file, "%zu %zu\n", emulator_fail(0, 0), nccl_stub_fail(0, PB_NCCL_SUCCESS));
+    fclose(file);
+}
+
+static void arm(const char *kind, size_t call) {
+    if (strcmp(kind, "cuda") == 0)
+        emulator_fail(call, cudaErrorLaunchFailure);
+    else if (strcmp(kind, "memory") == 0)
+        emulator_fail(call, cudaErrorMemoryAllocation);
+    else if (strcmp(kind, "nccl") == 0)
+        nccl_stub_fail(call, PB_NCCL_SYSTEM_ERROR);
+    else
+        nccl_stub_fail(call, PB_NCCL_IN_PROGRESS);
+}
+
+/* Each rank has a GPU of its own, as far as its number tells. */
+static void obey_environment(void) {
+    const char *number = getenv("OMPI_COMM_WORLD_RANK"), *fail = getenv("EMULATED_FAIL"), *calls = getenv("EMULATED_CALLS");
+    const int self = number ? atoi(number) : 0;
+    char kind[8];
+    int rank;
+    size_t call;
+    emulator_identity(1 + self);
+    if (fail && sscanf(fail, "%7[a-z]:%d:%zu", kind, &rank, &call) == 3 && rank == self)
+        arm(kind, call);
+    if (calls) {
+        snprintf(calls_path, sizeof calls_path, "%s.%d", calls, self);
+        atexit(write_calls);
+    }
+}
+
+/* The plugin of the same symbol is in place already, because this one is linked to it. */
+static const pb_device_table *table_of(const char *library) {
+    void *opened = dlopen(library, RTLD_NOW | RTLD_LOCAL), *symbol = opened ? dlsym(opened, "pb_device_plugin") : NULL;
+    const pb_device_table *(*plugin)(void);
+    memcpy(&plugin, &symbol, sizeof plugin);
+    return plugin ? plugin() : NULL;
+}
+
+const pb_device_table *pb_device_plugin(void);
+const pb_device_table *pb_device_plugin(void) {
+    static pb_device_table table;
+    emulated = table_of(PB_EMULATED_PLUGIN);
+    if (!emulated)
+        return NULL;
+    obey_environment();
+    table = *emulated;
+    table.open = open_device;
+    table.compile = compile;
+    table.compiled_free = compiled_free;
+    table.run = run;
+    return &table;
+}
