@@ -181,6 +181,10 @@ static pb_status measure_pixels(const pb_job *job, const pb_results *results, js
 
 /* ---- what people see ---- */
 
+static long long count_of(const json_t *object, const char *key) {
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
 /* Figures of pixels, or as many blanks where a class has none. */
 static void print_pixels(const json_t *row) {
     const json_t *pixels = json_object_get(row, "pixels");
@@ -195,27 +199,23 @@ static void print_pixels(const json_t *row) {
 static void print_row(const json_t *row, const json_t *maps) {
     const char *class = json_string_value(json_object_get(row, "class"));
     printf("%-16s %9lld %9lld   %.4f  %.4f", class ? class : "all images",
-           (long long)json_integer_value(json_object_get(row, "defective")),
-           (long long)json_integer_value(json_object_get(row, "normal")), json_real_value(json_object_get(row, "auroc")),
+           count_of(row, "defective"), count_of(row, "normal"), json_real_value(json_object_get(row, "auroc")),
            json_real_value(json_object_get(row, "auroc_brightness")));
     if (maps)
         print_pixels(row);
     if (json_object_get(row, "near_pairs"))
-        printf(" %9lld   %.4f  %.4f", (long long)json_integer_value(json_object_get(row, "near_pairs")),
-               json_real_value(json_object_get(row, "near_pair_auroc")),
+        printf(" %9lld   %.4f  %.4f", count_of(row, "near_pairs"), json_real_value(json_object_get(row, "near_pair_auroc")),
                json_real_value(json_object_get(row, "near_pair_auroc_brightness")));
     printf("\n");
 }
 
 static void print_maps(const json_t *answer, const json_t *maps) {
     const json_t *pixels = json_object_get(answer, "pixels");
-    printf("# pixels: AUROC of pixels; PRO: overlap of %lld regions up to a false positive rate of %g; maps of %lld x %lld,\n"
-           "# sigma %g; of defective images %lld without a mask are left out, %lld have an empty one\n",
-           (long long)json_integer_value(json_object_get(pixels, "regions")), json_real_value(json_object_get(maps, "pro_limit")),
-           (long long)json_integer_value(json_object_get(maps, "width")),
-           (long long)json_integer_value(json_object_get(maps, "height")), json_real_value(json_object_get(maps, "sigma")),
-           (long long)json_integer_value(json_object_get(pixels, "without_mask")),
-           (long long)json_integer_value(json_object_get(pixels, "empty_mask")));
+    printf("# pixels: their AUROC, on maps of %lld x %lld, sigma %g; PRO: overlap of %lld regions up to a false positive rate of %g\n",
+           count_of(maps, "width"), count_of(maps, "height"), json_real_value(json_object_get(maps, "sigma")),
+           count_of(pixels, "regions"), json_real_value(json_object_get(maps, "pro_limit")));
+    printf("# of the defective images %lld without a mask are left out, %lld have an empty one\n",
+           count_of(pixels, "without_mask"), count_of(pixels, "empty_mask"));
 }
 
 static void print_table(const json_t *answer, int64_t within) {

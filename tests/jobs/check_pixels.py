@@ -132,5 +132,5 @@ compare("all images", figures["pixels"], expected(images))
 for row in figures["classes"]:
     of_class = [image for image in images if image["class"] == row["class"]]
     compare(row["class"], row.get("pixels"), expected(of_class))
-print("checked: %(images)d images, %(without_mask)d without a mask, %(empty_mask)d empty, %(regions)d regions" % figures["pixels"],
-      f"and {len(figures['classes'])} classes")
+print("checked: %(images)d images, %(without_mask)d without a mask, %(empty_mask)d empty, %(regions)d regions and"
+      % figures["pixels"], len(figures["classes"]), "classes")

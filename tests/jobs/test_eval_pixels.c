@@ -20,7 +20,7 @@ static void check(const char *results, const char *sigma, const char *what) {
 Test(eval_pixels, figures_are_those_of_the_definition) {
     must(patchbank(3, "eval --results r --archive archive --json e.json"), 0);
     says("pixels     PRO");
-    says("maps of 96 x 96, sigma 4");
+    says("on maps of 96 x 96, sigma 4; PRO: overlap of 5 regions");
     says("1 without a mask are left out, 1 have an empty one");
     check("r", "4", "checked: 11 images, 1 without a mask, 1 empty, 5 regions and 2 classes");
     for (int ranks = 1; ranks <= 4; ranks += ranks) {
