@@ -211,7 +211,8 @@ static void print_row(const json_t *row, const json_t *maps) {
 
 static void print_maps(const json_t *answer, const json_t *maps) {
     const json_t *pixels = json_object_get(answer, "pixels");
-    printf("# pixels: their AUROC, on maps of %lld x %lld, sigma %g; PRO: overlap of %lld regions up to a false positive rate of %g\n",
+    printf("# pixels: their AUROC, on maps of %lld x %lld, sigma %g; PRO: overlap of %lld regions up to a false positive rate of "
+           "%g\n",
            count_of(maps, "width"), count_of(maps, "height"), json_real_value(json_object_get(maps, "sigma")),
            count_of(pixels, "regions"), json_real_value(json_object_get(maps, "pro_limit")));
     printf("# of the defective images %lld without a mask are left out, %lld have an empty one\n",
