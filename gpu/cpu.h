@@ -50,6 +50,10 @@ static inline pb_cpu_place pb_cpu_place_of(int i, int in, int out) {
 pb_status pb_cpu_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                     const float *const *taps, int n, float *features);
 
+/* cpu_maps.c */
+pb_status pb_cpu_smooth_maps(pb_device *device, const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size,
+                             float *pixels);
+
 /* cpu_points.c */
 pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_points **points);
 void pb_cpu_points_free(pb_device *device, pb_points *points);

@@ -55,6 +55,13 @@ typedef struct pb_cpu_kernels {
     /* out[i] = fmaf(fraction, b[i] - a[i], a[i]). out may be neither a nor b. */
     void (*blend)(const float *a, const float *b, float fraction, size_t count, float *out);
 
+    /* out[i] = fmaf(fraction[i], row[high[i]] - row[low[i]], row[low[i]]). */
+    void (*stretch)(const float *row, const int *low, const int *high, const float *fraction, size_t count, float *out);
+
+    /* out[i] = s: s = weights[0] * near[reach][i]; for k = 1 .. reach in order: s = fmaf(weights[k], near[reach - k][i] +
+     * near[reach + k][i], s). near: 2 * reach + 1 stretches of memory, which may overlap each other; out overlaps none. */
+    void (*smooth)(const float *const *near, const float *weights, int reach, size_t count, float *out);
+
     /* Divides a row by its length, as pb_device_unit_rows. */
     void (*unit_row)(float *row, int dim);
 

@@ -256,6 +256,41 @@ INLINE vec fetch(const float *from) {
     return a;
 }
 
+static void stretch(const float *row, const int *low, const int *high, const float *fraction, size_t count, float *restrict out) {
+    for (size_t i = 0; i < count; i++)
+        out[i] = __builtin_fmaf(fraction[i], row[high[i]] - row[low[i]], row[low[i]]);
+}
+
+/* Vectors that are smoothed at once: enough chains to hide the latency of a fused multiply-add. */
+enum { SMOOTH = 4 };
+
+/* One value. */
+INLINE float smooth_one(const float *const *near, const float *weights, int reach, size_t i) {
+    float sum = weights[0] * near[reach][i];
+    for (int k = 1; k <= reach; k++)
+        sum = __builtin_fmaf(weights[k], near[reach - k][i] + near[reach + k][i], sum);
+    return sum;
+}
+
+static void smooth(const float *const *near, const float *weights, int reach, size_t count, float *out) {
+    size_t i = 0;
+    for (; i + SMOOTH * WIDTH <= count; i += SMOOTH * WIDTH) {
+        vec sums[SMOOTH];
+        UNROLL for (size_t v = 0; v < SMOOTH; v++)
+            sums[v] = broadcast(weights[0]) * fetch(near[reach] + i + v * WIDTH);
+        for (int k = 1; k <= reach; k++) {
+            const float *before = near[reach - k] + i, *after = near[reach + k] + i;
+            const vec weight = broadcast(weights[k]);
+            UNROLL for (size_t v = 0; v < SMOOTH; v++)
+                sums[v] = multiply_add(weight, fetch(before + v * WIDTH) + fetch(after + v * WIDTH), sums[v]);
+        }
+        UNROLL for (size_t v = 0; v < SMOOTH; v++)
+            store(out + i + v * WIDTH, sums[v]);
+    }
+    for (; i < count; i++)
+        out[i] = smooth_one(near, weights, reach, i);
+}
+
 static void winograd_spread(const float *const pixels[16], int channels, float *out, size_t stride) {
     for (int c = 0; c < channels; c += WIDTH, out += WIDTH) {
         vec d[16], t[16];
@@ -303,6 +338,8 @@ const pb_cpu_kernels KERNELS = {
     .project = project_rows,
     .mean_row = mean_row,
     .blend = blend,
+    .stretch = stretch,
+    .smooth = smooth,
     .unit_row = unit_row,
     .winograd_spread = winograd_spread,
     .winograd_collect = winograd_collect,

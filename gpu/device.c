@@ -173,6 +173,14 @@ pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int 
     return device->table->project(device, rows, n, dim, matrix, out_dim, out);
 }
 
+pb_status pb_device_smooth_maps(pb_device *device, const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size,
+                                float *pixels) {
+    PB_ASSERT(how->reach >= 0 && how->reach <= PB_SMOOTHING_REACH_MAX && n >= 0 && (n == 0 || (maps && pixels)));
+    PB_ASSERT(grid.width >= 1 && grid.height >= 1 && size.width >= 1 && size.height >= 1);
+    PB_NEED(device, smooth_maps);
+    return device->table->smooth_maps(device, how, maps, n, grid, size, pixels);
+}
+
 pb_status pb_device_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out) {
     PB_ASSERT(capacity < UINT32_MAX && dim >= 1);
     *points_out = NULL;

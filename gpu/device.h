@@ -27,6 +27,7 @@
 #include "base/status.h"
 #include "gpu/network.h"
 #include "gpu/precision.h"
+#include "gpu/smoothing.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -143,6 +144,14 @@ PB_CHECKED pb_status pb_device_unit_rows(pb_device *device, float *rows, size_t 
  * in device memory, out not overlapping. */
 PB_CHECKED pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
                                        float *out);
+
+/* Maps of patches to maps of pixels, as PatchCore's authors do it: bilinear (pixel i lies at (i + 0.5) * in / out - 0.5 places,
+ * clamped at both ends), then smoothed down the columns and along the rows, the image being mirrored about its edges
+ * (pb_smoothing_mirror). Canonical: the order of arithmetic is pb_ref_smooth_maps'. maps: [n][grid.height][grid.width] float,
+ * finite; pixels: [n][size.height][size.width] float; both in device memory, not overlapping. `how` is in host memory and is read
+ * before the call returns. */
+PB_CHECKED pb_status pb_device_smooth_maps(pb_device *device, const pb_smoothing *how, const float *maps, int n, pb_size grid,
+                                           pb_size size, float *pixels);
 
 /* Room for `capacity` points of `dim` values in the device's own layout. capacity < 2^32 - 1. Every point's distance^2 starts at
  * +infinity. Owned by the caller. */

@@ -86,6 +86,7 @@ const pb_device_table pb_cpu_table = {
     .patchcore_features = pb_cpu_patchcore_features,
     .unit_rows = pb_cpu_unit_rows,
     .project = pb_cpu_project,
+    .smooth_maps = pb_cpu_smooth_maps,
     .points_create = pb_cpu_points_create,
     .points_free = pb_cpu_points_free,
     .points_write = pb_cpu_points_write,

@@ -10,7 +10,7 @@
 #include "gpu/device.h"
 #include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 9 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 10 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -36,6 +36,8 @@ typedef struct pb_device_table {
                                     const float *const *taps, int n, float *features);
     pb_status (*unit_rows)(pb_device *device, float *rows, size_t n, int dim);
     pb_status (*project)(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
+    pb_status (*smooth_maps)(pb_device *device, const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size,
+                             float *pixels);
     pb_status (*points_create)(pb_device *device, size_t capacity, int dim, pb_points **points);
     void (*points_free)(pb_device *device, pb_points *points);
     pb_status (*points_write)(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,

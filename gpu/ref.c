@@ -166,3 +166,34 @@ void pb_ref_patchcore_features(const pb_patchcore *how, int tap_count, const pb_
             *features = sum * (1.0f / (float)(range.end - range.first));
         }
 }
+
+/* A map of one image at a pixel. */
+static float raised(const float *map, pb_size grid, pb_size size, int row, int column) {
+    place y = place_of(row, grid.height, size.height), x = place_of(column, grid.width, size.width);
+    const float *low = map + (size_t)y.low * (size_t)grid.width, *high = map + (size_t)y.high * (size_t)grid.width;
+    return between(between(low[x.low], low[x.high], x.fraction), between(high[x.low], high[x.high], x.fraction), y.fraction);
+}
+
+/* The same smoothed down its column. */
+static float smooth_down(const pb_smoothing *how, const float *map, pb_size grid, pb_size size, int row, int column) {
+    float sum = how->weights[0] * raised(map, grid, size, row, column);
+    for (int k = 1; k <= how->reach; k++) {
+        int above = pb_smoothing_mirror(row - k, size.height), below = pb_smoothing_mirror(row + k, size.height);
+        sum = fmaf(how->weights[k], raised(map, grid, size, above, column) + raised(map, grid, size, below, column), sum);
+    }
+    return sum;
+}
+
+void pb_ref_smooth_maps(const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size, float *pixels) {
+    for (int image = 0; image < n; image++, maps += pb_size_area(grid))
+        for (int row = 0; row < size.height; row++)
+            for (int column = 0; column < size.width; column++) {
+                float sum = how->weights[0] * smooth_down(how, maps, grid, size, row, column);
+                for (int k = 1; k <= how->reach; k++) {
+                    int left = pb_smoothing_mirror(column - k, size.width), right = pb_smoothing_mirror(column + k, size.width);
+                    sum = fmaf(how->weights[k], smooth_down(how, maps, grid, size, row, left) +
+                                                    smooth_down(how, maps, grid, size, row, right), sum);
+                }
+                *pixels++ = sum;
+            }
+}

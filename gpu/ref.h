@@ -1,7 +1,8 @@
 /* ref.h: the plain twin of every device operation: the specification, in host memory, one loop nest each, nothing clever.
  *
  * Same order of arguments as gpu/device.h, same layouts, same results: bit for bit where the operation is canonical (projection,
- * greedy step, nearest, and patch features), within a stated bound for convolutions, whose order of summation a library chooses.
+ * greedy step, nearest, patch features, smoothed maps), within a stated bound for convolutions, whose order of summation a
+ * library chooses.
  * Used by tests and by whoever writes a new device. Not collective, thread safe, no errors: shapes are asserted.
  */
 #ifndef PB_GPU_REF_H
@@ -41,6 +42,12 @@ void pb_ref_unit_rows(float *rows, size_t n, int dim);
 
 /* Twin of pb_device_project. */
 void pb_ref_project(const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
+
+/* Twin of pb_device_smooth_maps. Arithmetic, all float:
+ *   bilinear  places and blends of pb_ref_patch_features: along columns first, in both rows, then of the two results
+ *   smooth    s = weights[0] * x[0]; for k = 1 .. reach in order: s = fmaf(weights[k], x[-k] + x[k], s), x[k] being the value k
+ *             places away along the axis; down the columns first, then of the results along the rows */
+void pb_ref_smooth_maps(const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size, float *pixels);
 
 /* Canonical distance^2 (gpu/device.h) of two rows. */
 float pb_ref_distance2(const float *x, const float *centre, int dim);

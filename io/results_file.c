@@ -286,11 +286,14 @@ static pb_status read_numbers(const pb_h5 *h5, pb_results *results) {
     pb_h5_column brightness = brightness_column(results->images);
     pb_h5_column nearest = pb_h5_vector("nearest", PB_H5_U32, results->images);
     pb_h5_column label = pb_h5_vector("label", PB_H5_I8, results->images);
+    pb_h5_column index = pb_h5_vector("archive_index", PB_H5_U64, results->images);
     PB_TRY(pb_allocate(&results->score, results->images, sizeof *results->score, "scores"));
     PB_TRY(pb_allocate(&results->brightness, results->images, sizeof *results->brightness, "brightness"));
     PB_TRY(pb_allocate(&results->nearest, results->images, sizeof *results->nearest, "nearest rows"));
     PB_TRY(pb_allocate(&results->label, results->images, sizeof *results->label, "labels"));
+    PB_TRY(pb_allocate(&results->archive_index, results->images, sizeof *results->archive_index, "indices of images"));
     PB_TRY(pb_h5_read(h5, &score, results->score));
+    PB_TRY(pb_h5_read(h5, &index, results->archive_index));
     PB_TRY(pb_h5_read(h5, &brightness, results->brightness));
     PB_TRY(pb_h5_read(h5, &nearest, results->nearest));
     return pb_h5_read(h5, &label, results->label);
@@ -338,9 +341,71 @@ void pb_results_free(pb_results *results) {
     pb_release(&results->brightness);
     pb_release(&results->nearest);
     pb_release(&results->label);
+    pb_release(&results->archive_index);
     pb_release(&results->paths);
     pb_release(&results->classes);
     pb_release(&results->groups);
     pb_attributes_free(&results->attributes);
     *results = (pb_results){0};
+}
+
+/* --- maps ------------------------------------------------------------------------------------------------------- */
+
+struct pb_results_maps {
+    pb_h5 h5;
+    const pb_results *results;
+};
+
+pb_status pb_results_maps_open(const char *path, const pb_results *results, pb_results_maps **maps_out) {
+    PB_TRY(pb_allocate(maps_out, 1, sizeof **maps_out, "maps"));
+    (*maps_out)->results = results;
+    pb_status status = pb_h5_open(&(*maps_out)->h5, path);
+    if (pb_failed(&status))
+        pb_release(maps_out);
+    return status;
+}
+
+void pb_results_maps_close(pb_results_maps **maps) {
+    if (!*maps)
+        return;
+    pb_status ignored = pb_h5_close(&(*maps)->h5); /* nothing was written */
+    (void)ignored;
+    pb_release(maps);
+}
+
+static bool are_distances(const float *values, size_t count) {
+    bool fits = true;
+    for (size_t i = 0; i < count; i++)
+        fits = fits && isfinite(values[i]) && values[i] >= 0;
+    return fits;
+}
+
+static pb_status check_maps(const pb_results_maps *maps, uint64_t first, size_t count, const float *values,
+                            const uint32_t *crc32c) {
+    const size_t patches = pb_size_area(maps->results->grid);
+    for (size_t i = 0; i < count; i++, values += patches) {
+        const bool scored = maps->results->nearest[first + i] != PB_RESULT_UNSCORED;
+        if (pb_crc32c(values, patches * sizeof *values) != crc32c[i])
+            return pb_fail(PB_E_INPUT, "%s: the map of image %ju is damaged: wrong CRC32C", maps->h5.name,
+                           (uintmax_t)(first + i));
+        if (scored && !are_distances(values, patches))
+            return pb_fail(PB_E_INPUT, "%s: the map of image %ju has values that are no distances", maps->h5.name,
+                           (uintmax_t)(first + i));
+    }
+    return pb_ok();
+}
+
+pb_status pb_results_maps_read(pb_results_maps *maps, uint64_t first, size_t count, float *values) {
+    const uint64_t images = maps->results->images;
+    const pb_h5_column map = map_column(images, maps->results->grid), sums = pb_h5_vector("map_crc32c", PB_H5_U32, images);
+    uint32_t *crc32c;
+    PB_ASSERT(first <= images && count <= images - first);
+    PB_TRY(pb_allocate(&crc32c, count, sizeof *crc32c, "checksums of maps"));
+    pb_status status = pb_h5_read_items(&maps->h5, &map, PB_H5_CHECKED, first, count, values);
+    if (!pb_failed(&status))
+        status = pb_h5_read_items(&maps->h5, &sums, PB_H5_CHECKED, first, count, crc32c);
+    if (!pb_failed(&status))
+        status = check_maps(maps, first, count, values, crc32c);
+    pb_release(&crc32c);
+    return status;
 }

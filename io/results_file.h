@@ -53,6 +53,7 @@ typedef struct pb_results {
     double (*brightness)[PB_BRIGHTNESS_STATS];
     uint32_t *nearest; /* PB_RESULT_UNSCORED: score and brightness are NaN, otherwise they are finite */
     int8_t *label;
+    uint64_t *archive_index; /* of each image, in the archive that was scored */
     char **paths, **classes, **groups;
     pb_attributes attributes;
 } pb_results;
@@ -60,5 +61,17 @@ typedef struct pb_results {
 /* Reads and checks a whole file but its maps. Errors: PB_E_INPUT (missing, not results, newer version, damaged). */
 PB_CHECKED pb_status pb_results_read(const char *path, pb_results *results_out);
 void pb_results_free(pb_results *results);
+
+/* The maps of a file, read a stretch at a time; one thread, one rank. */
+typedef struct pb_results_maps pb_results_maps;
+
+/* Opens the maps of what pb_results_read has read from `path`; results: borrowed, must outlive it. Owned by the caller. Errors:
+ * PB_E_INPUT, PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_results_maps_open(const char *path, const pb_results *results, pb_results_maps **maps_out);
+void pb_results_maps_close(pb_results_maps **maps);
+
+/* Maps of images first .. first + count - 1, [count][grid.height][grid.width], compared with their CRC32C; of scored images all
+ * values are finite and >= 0, of others they are as in the file. Errors: PB_E_INPUT (damaged), with the image. */
+PB_CHECKED pb_status pb_results_maps_read(pb_results_maps *maps, uint64_t first, size_t count, float *values);
 
 #endif

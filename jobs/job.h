@@ -18,7 +18,7 @@
     X(verify, "verify", "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
     X(train, "train", "extract patch features of the training images and select the memory bank")                     \
     X(score, "score", "score images by the distance of their patches to the memory bank")                             \
-    X(eval, "eval", "image AUROC of scores against labels, beside the brightness floor")                              \
+    X(eval, "eval", "image AUROC of scores against labels, beside the brightness floor; with masks pixel AUROC and PRO") \
     X(bank_list, "bank list", "the versions of a bank in a bank store")                                               \
     X(bank_publish, "bank publish", "make a bank the current version, if the gate lets it: 0 published, 1 refused")   \
     X(bank_rollback, "bank rollback", "make an earlier version current again")                                        \

@@ -41,7 +41,7 @@ static void name_device(const pb_job *job, char *name, size_t size) {
     snprintf(name, size, "%s", g.name);
 }
 
-static pb_status open_device(const pb_job *job, int threads, pb_device **device) {
+pb_status pb_setup_device(const pb_job *job, int threads, pb_device **device) {
     char name[256];
     name_device(job, name, sizeof name);
     return pb_device_open(name, threads, device);
@@ -56,7 +56,7 @@ static pb_status open_local(const pb_job *job, const pb_request *request, pb_whi
                                        pb_comm_rank(job->comm), &setup->selection),
                      job->options->archive));
     setup->threads = pb_setup_threads(job);
-    return open_device(job, setup->threads, &setup->device);
+    return pb_setup_device(job, setup->threads, &setup->device);
 }
 
 /* Collective. */

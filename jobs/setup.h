@@ -37,6 +37,10 @@ static inline float pb_setup_distance(const pb_setup *setup, float distance) {
 /* CPU threads of this rank: --threads, or its fair share. Not collective. */
 int pb_setup_threads(const pb_job *job);
 
+/* Opens the device of this rank, --device, for so many CPU threads; owned by the caller. Not collective. Errors:
+ * pb_device_open's. */
+PB_CHECKED pb_status pb_setup_device(const pb_job *job, int threads, pb_device **device);
+
 /* Threads of this rank that decode: --decoders, or as many as pb_setup_threads. Not collective. */
 int pb_setup_decoders(const pb_job *job);
 

@@ -123,6 +123,15 @@ uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what) {
     return value;
 }
 
+void pb_comm_sum_array_u64(pb_comm *comm, uint64_t *values, size_t count, const char *what) {
+    const size_t most = PIECE_BYTES / sizeof *values > 0 ? PIECE_BYTES / sizeof *values : 1;
+    pb_comm_enter(comm, what, count * sizeof *values);
+    for (size_t done = 0; done < count; done += most)
+        MPI_Allreduce(MPI_IN_PLACE, values + done, (int)(count - done < most ? count - done : most), MPI_UINT64_T, MPI_SUM,
+                      comm->world);
+    pb_comm_leave(comm);
+}
+
 uint64_t pb_comm_sum_before_u64(pb_comm *comm, uint64_t value, const char *what) {
     uint64_t before = 0;
     pb_comm_enter(comm, what, sizeof value);

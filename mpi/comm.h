@@ -70,6 +70,8 @@ void pb_comm_barrier(pb_comm *comm, const char *what);
 /* Collective. value becomes the maximum (sum) over the ranks, on all of them. */
 uint64_t pb_comm_max_u64(pb_comm *comm, uint64_t value, const char *what);
 uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what);
+/* Collective. As pb_comm_sum_u64, for each of `count` values, any number, the same on all ranks. */
+void pb_comm_sum_array_u64(pb_comm *comm, uint64_t *values, size_t count, const char *what);
 /* Collective. The sum of `value` over the ranks below this one; 0 on rank 0. */
 uint64_t pb_comm_sum_before_u64(pb_comm *comm, uint64_t value, const char *what);
 double pb_comm_max_real(pb_comm *comm, double value, const char *what);

@@ -67,6 +67,7 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_run_state.c", "what is saved is seen by the next run", ("jobs/train_checkpoint.c", "jobs/train_patches.c")),
     ("tests/jobs/test_feeder.c", "the decoders call it", ("jobs/prepare.c",)),
     ("tests/jobs/test_eval.c", "the figures of a job", ("jobs/figures.c", "jobs/json.c")),
+    ("tests/jobs/test_eval_pixels.c", "masks are seen in what is counted", ("jobs/truth.c",)),
     ("tests/jobs/test_score.c", "a bank that does not fit is refused", ("jobs/bank_fit.c",)),
     ("tests/jobs/test_bank_publish.c", "a gate and a fence are seen in what is refused", ("jobs/gate.c", "jobs/store_session.c")),
     ("tests/jobs/test_bank.c", "a bank of a store is read as its current version", ("jobs/bank_choice.c",)),

@@ -4,6 +4,7 @@
  *   driver.c    whether there is a driver at all
  *   network.h   networks
  *   features.c  patch features
+ *   maps.c      maps of pixels
  *   points.c    points and what is done with them
  *   cover.h     covers
  *   peers.c     the exchange among GPUs; nccl.h: NCCL, found at run time
@@ -39,7 +40,7 @@ typedef struct pb_cuda_state {
     int ordinal;
     int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
     cudaStream_t stream;
-    pb_cuda_room scratch; /* of patch features */
+    pb_cuda_room scratch; /* of patch features and maps */
     size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
     pb_cuda_queued queued;
     char name[400]; /* for messages: "cuda:0 (NVIDIA H100, GPU-3f2a91bc, node n17)" */
@@ -85,11 +86,16 @@ pb_status pb_cuda_compile(pb_device *device, const pb_network *network, pb_preci
 void pb_cuda_compiled_free(pb_device *device, pb_compiled *compiled);
 pb_status pb_cuda_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 
-/* features.c */
+/* features.c. Images that are worked on at a time, when each needs `floats` of scratch memory: at least one. */
+size_t pb_cuda_piece_of(const pb_device *device, size_t floats, int n);
 pb_status pb_cuda_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
                                  const float *const *taps, int n, float *features);
 pb_status pb_cuda_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                      const float *const *taps, int n, float *features);
+
+/* maps.c */
+pb_status pb_cuda_smooth_maps(pb_device *device, const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size,
+                              float *pixels);
 
 /* points.c */
 pb_status pb_cuda_points_create(pb_device *device, size_t capacity, int dim, pb_points **points);

@@ -313,6 +313,7 @@ static const pb_device_table TABLE = {
     .patchcore_features = pb_cuda_patchcore_features,
     .unit_rows = cuda_unit_rows,
     .project = cuda_project,
+    .smooth_maps = pb_cuda_smooth_maps,
     .points_create = pb_cuda_points_create,
     .points_free = pb_cuda_points_free,
     .points_write = pb_cuda_points_store,

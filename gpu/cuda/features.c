@@ -6,8 +6,7 @@ static pb_cuda_field field_of(const float *tap, pb_layer_shape shape, size_t n) 
     return (pb_cuda_field){tap, n, shape.size.height, shape.size.width, shape.channels};
 }
 
-/* Images that are worked on at a time, when each needs `floats` of scratch memory. */
-static size_t piece_of(const pb_device *device, size_t floats, int n) {
+size_t pb_cuda_piece_of(const pb_device *device, size_t floats, int n) {
     const size_t fit = floats > 0 ? pb_cuda_state_of(device)->scratch_most / sizeof(float) / floats : (size_t)n;
     return fit < 1 ? 1 : fit < (size_t)n ? fit : (size_t)n;
 }
@@ -44,7 +43,7 @@ pb_status pb_cuda_patch_features(pb_device *device, int patch, int tap_count, co
         m.dim += (size_t)shapes[t].channels;
     }
     pb_cuda_room *scratch = &pb_cuda_state_of(device)->scratch;
-    const size_t piece = piece_of(device, widest, n);
+    const size_t piece = pb_cuda_piece_of(device, widest, n);
     PB_TRY(pb_cuda_enter(device));
     PB_TRY(pb_cuda_room_for(device, scratch, piece * widest * sizeof(float), "patch features"));
     m.scratch = scratch->memory;
@@ -97,7 +96,7 @@ pb_status pb_cuda_patchcore_features(pb_device *device, const pb_patchcore *how,
         most = patches > most ? patches : most;
     }
     const size_t patches = pb_size_area(p.grid), joined = patches * joined_dim(&p), pooled = most * (size_t)how->layer_dim;
-    const size_t piece = piece_of(device, joined + pooled, n), dim = (size_t)how->feature_dim;
+    const size_t piece = pb_cuda_piece_of(device, joined + pooled, n), dim = (size_t)how->feature_dim;
     pb_cuda_room *scratch = &pb_cuda_state_of(device)->scratch;
     PB_TRY(pb_cuda_enter(device));
     PB_TRY(pb_cuda_room_for(device, scratch, piece * (joined + pooled) * sizeof(float), "patch features"));

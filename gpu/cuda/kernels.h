@@ -7,6 +7,8 @@
 #ifndef PB_GPU_CUDA_KERNELS_H
 #define PB_GPU_CUDA_KERNELS_H
 
+#include "gpu/smoothing.h"
+
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +42,11 @@ cudaError_t pb_cuda_unit_rows(cudaStream_t stream, float *rows, size_t n, int di
 /* project.cu: pb_device_project. */
 cudaError_t pb_cuda_project(cudaStream_t stream, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
                             float *out);
+
+/* smooth_maps.cu: one axis of pb_device_smooth_maps, of arrays whose neighbours along the axis, which has `length` places, are
+ * `step` floats apart; values: floats of all arrays. from and to do not overlap. */
+cudaError_t pb_cuda_smooth(cudaStream_t stream, const pb_smoothing *how, const float *from, size_t values, size_t step,
+                           int length, float *to);
 
 /* points_write.cu: copies rows [count][dim]. *not_finite becomes the least of itself and `first` + the number of a row with a
  * value that is not finite. distance2, unless NULL: [count], becomes +infinity. */

@@ -1,7 +1,8 @@
-/* Cases of coreset/ for any number of ranks; started by tests/coreset/test_greedy.c and test_search.c. Every rank makes all the
- * data from the counter-based generator and compares with an oracle of its own. */
+/* Cases of coreset/ for any number of ranks; started by tests/coreset/test_greedy.c, test_search.c and test_pixels.c. Every rank
+ * makes all the data from the counter-based generator and compares with an oracle of its own. */
 #include "cases.h"
 #include "failing_cases.h"
+#include "pixel_cases.h"
 #include "far_device.h"
 
 #include "base/memory.h"
@@ -448,6 +449,11 @@ static const pb_case CASES[] = {
     {"search-few", search_few},
     {"search-uneven", search_uneven},
     {"search-not-finite", search_not_finite},
+    {"pixels-plain", pixels_plain},
+    {"pixels-ties", pixels_ties},
+    {"pixels-limit", pixels_limit},
+    {"pixels-one-kind", pixels_one_kind},
+    {"pixels-no-memory", pixels_no_memory},
     {"fails-nccl", fails_nccl},
     {"hangs-nccl", hangs_nccl},
     {"fails-cuda", fails_cuda},

@@ -253,6 +253,54 @@ Test(SUITE, blend_is_one_fused_multiply_add) {
         }
 }
 
+Test(SUITE, stretch_is_one_fused_multiply_add) {
+    const pb_cpu_kernels *kernels = set();
+    static const float FRACTIONS[] = {0.0f, 1.0f / 3.0f, 0.5f, 0.9375f};
+    enum { WIDE = 100, MAP = 9 };
+    for (int k = 0; k < KINDS; k++) {
+        float *row = numbers((kind)k, 0, MAP), *actual = constants(NAN, WIDE + 1), *expected = constants(NAN, WIDE + 1);
+        float fraction[WIDE];
+        int low[WIDE], high[WIDE];
+        for (int i = 0; i < WIDE; i++) {
+            low[i] = i * 7 % MAP;
+            high[i] = (i + i / 3) % MAP;
+            fraction[i] = FRACTIONS[i % 4];
+            expected[i] = fmaf(fraction[i], row[high[i]] - row[low[i]], row[low[i]]);
+        }
+        kernels->stretch(row, low, high, fraction, WIDE, actual);
+        assert_same_bits(actual, expected, WIDE + 1);
+        pb_release(&row);
+        pb_release(&actual);
+        pb_release(&expected);
+    }
+}
+
+/* Stretches of one array, shifted: the smoothing of a row. */
+Test(SUITE, smooth_goes_from_the_middle_outwards) {
+    const pb_cpu_kernels *kernels = set();
+    enum { REACH = 3 };
+    static const float WEIGHTS[REACH + 1] = {0.4f, 0.3f, 0.2f, 0.1f};
+    for (int k = 0; k < KINDS; k++)
+        for (size_t s = 0; s < LENGTH(SIZES); s++)
+            for (int reach = 0; reach <= REACH && k != HUGE_ONES; reach++) {
+                float *x = numbers((kind)k, 0, SIZES[s] + 2 * REACH);
+                float *actual = constants(NAN, SIZES[s] + 1), *expected = constants(NAN, SIZES[s] + 1);
+                const float *near[2 * REACH + 1];
+                for (int i = 0; i <= 2 * reach; i++)
+                    near[i] = x + i;
+                for (size_t i = 0; i < SIZES[s]; i++) {
+                    expected[i] = WEIGHTS[0] * near[reach][i];
+                    for (int r = 1; r <= reach; r++)
+                        expected[i] = fmaf(WEIGHTS[r], near[reach - r][i] + near[reach + r][i], expected[i]);
+                }
+                kernels->smooth(near, WEIGHTS, reach, SIZES[s], actual);
+                assert_same_bits(actual, expected, SIZES[s] + 1);
+                pb_release(&x);
+                pb_release(&actual);
+                pb_release(&expected);
+            }
+}
+
 /* The transforms as products of matrices. */
 static const float SPREAD[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
 static const float COLLECT[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};

@@ -48,6 +48,7 @@ Test(device, empty_slots_are_unsupported) {
     pb_layer_shape shape = {{1, 1}, 1};
     float value = 0, *tap = &value;
     const float *const_tap = &value;
+    pb_smoothing smoothing;
     const pb_patchcore how = {.patch = 1, .stride = 1, .layer_dim = 1, .feature_dim = 1};
     uint8_t image[3] = {0};
     int something;
@@ -69,6 +70,8 @@ Test(device, empty_slots_are_unsupported) {
     expect_unsupported(pb_device_patchcore_features(&device, &how, 1, &shape, &const_tap, 1, &value), "patchcore_features");
     expect_unsupported(pb_device_unit_rows(&device, &value, 1, 1), "unit_rows");
     expect_unsupported(pb_device_project(&device, &value, 1, 1, &value, 1, &value), "project");
+    pb_smoothing_gaussian(0, &smoothing);
+    expect_unsupported(pb_device_smooth_maps(&device, &smoothing, &value, 1, shape.size, shape.size, &value), "smooth_maps");
     expect_unsupported(pb_device_points_create(&device, 1, 1, &points), "points_create");
     cr_assert_null(points);
     expect_unsupported(pb_device_points_write(&device, some_points, 0, 1, &value, &not_finite), "points_write");

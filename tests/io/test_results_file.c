@@ -147,6 +147,7 @@ Test(results_file, reads_what_eval_needs) {
         for (int s = 0; s < PB_BRIGHTNESS_STATS; s++)
             cr_assert_eq(results.brightness[i][s], (double)i / 9.0 + s);
         cr_assert_eq(results.label[i], (int)(i % 3) - 1);
+        cr_assert_eq(results.archive_index[i], 2 * i + 1);
         cr_assert_str_eq(results.classes[i], i % 4 == 0 ? "bolt\nnut" : "");
         cr_assert_str_eq(results.groups[i], group);
     }
@@ -154,6 +155,55 @@ Test(results_file, reads_what_eval_needs) {
     cr_assert_str_eq(results.paths[1], "p/1.png");
     cr_assert_str_eq(pb_attributes_get(&results.attributes, "bank_sha256"), "0123");
     pb_results_free(&results);
+    pb_results_free(&results);
+}
+
+Test(results_file, maps_are_read_in_stretches) {
+    static const size_t STRETCHES[][2] = {{0, IMAGES}, {3, 7}, {IMAGES - 1, 1}, {IMAGES, 0}};
+    float values[IMAGES * PATCHES];
+    pb_results results;
+    pb_results_maps *maps;
+    sample_assert_ok(write_results(6, false));
+    sample_assert_ok(pb_results_read(h5_path, &results));
+    sample_assert_ok(pb_results_maps_open(h5_path, &results, &maps));
+    for (size_t s = 0; s < sizeof STRETCHES / sizeof *STRETCHES; s++) {
+        sample_assert_ok(pb_results_maps_read(maps, STRETCHES[s][0], STRETCHES[s][1], values));
+        for (size_t i = 0; i < STRETCHES[s][1] * PATCHES; i++)
+            cr_assert_eq(values[i], (float)(STRETCHES[s][0] * PATCHES + i) / 3.0f);
+    }
+    pb_results_maps_close(&maps);
+    pb_results_maps_close(&maps);
+    pb_results_free(&results);
+}
+
+/* Changes one bit of the map of image 4, found by its values. */
+static void damage_a_map(void) {
+    size_t size;
+    float map[PATCHES];
+    for (size_t p = 0; p < PATCHES; p++)
+        map[p] = (float)(4 * PATCHES + p) / 3.0f;
+    uint8_t *bytes = oracle_read(h5_path, &size), *found = NULL;
+    for (size_t at = 0; at + sizeof map <= size && !found; at++)
+        found = memcmp(bytes + at, map, sizeof map) == 0 ? bytes + at : NULL;
+    cr_assert_not_null(found);
+    found[sizeof map / 2] ^= 1;
+    oracle_write(h5_path, bytes, size);
+    free(bytes);
+}
+
+Test(results_file, a_damaged_map_is_named) {
+    float values[IMAGES * PATCHES];
+    pb_results results;
+    pb_results_maps *maps;
+    sample_assert_ok(write_results(6, false));
+    damage_a_map();
+    sample_assert_ok(pb_results_read(h5_path, &results));
+    sample_assert_ok(pb_results_maps_open(h5_path, &results, &maps));
+    sample_assert_ok(pb_results_maps_read(maps, 5, IMAGES - 5, values));
+    sample_assert_failed(pb_results_maps_read(maps, 2, 4, values), PB_E_INPUT, "the map of image 4 is damaged");
+    pb_results_maps_close(&maps);
+    cr_assert_eq(pb_results_maps_open("nowhere", &results, &maps).code, PB_E_INPUT);
+    cr_assert_null(maps);
     pb_results_free(&results);
 }
 
@@ -169,8 +219,9 @@ Test(results_file, no_images) {
     pb_results_free(&results);
 }
 
-/* Two images, the second of which could not be read. nearest_of_second: PB_RESULT_UNSCORED, or something else with its NaN. */
-static void write_unscored(uint32_t nearest_of_second) {
+/* Two images, the second of which could not be read. nearest_of_second: PB_RESULT_UNSCORED, or something else with its NaN. odd:
+ * a value of the first one's map. */
+static void write_unscored(uint32_t nearest_of_second, float odd) {
     float score[2] = {1.5f, NAN}, map[2 * PATCHES] = {0};
     uint32_t patch[2] = {6, 0}, nearest[2] = {1, nearest_of_second};
     double brightness[2][PB_BRIGHTNESS_STATS] = {{1, 2, 3, 4}, {NAN, NAN, NAN, NAN}};
@@ -181,6 +232,7 @@ static void write_unscored(uint32_t nearest_of_second) {
     pb_results_writer *writer;
     for (int p = 0; p < PATCHES; p++)
         map[PATCHES + p] = NAN;
+    map[3] = odd;
     sample_assert_ok(pb_results_create(h5_path, 2, GRID, NULL, &writer));
     sample_assert_ok(pb_results_write(writer, 0, &block, index, records));
     sample_assert_ok(publish(&writer));
@@ -189,7 +241,7 @@ static void write_unscored(uint32_t nearest_of_second) {
 Test(results_file, image_that_could_not_be_read) {
     size_t size;
     pb_results results;
-    write_unscored(PB_RESULT_UNSCORED);
+    write_unscored(PB_RESULT_UNSCORED, 0);
     char *csv = (char *)oracle_read(csv_path, &size);
     cr_assert_str_eq(strchr(csv, '\n'), "\na,train,,,,1.5,1,1,1,bank/1.png\r\nb,test,c,g,1,,,,,\r\n");
     free(csv);
@@ -197,8 +249,29 @@ Test(results_file, image_that_could_not_be_read) {
     cr_assert(results.score[0] == 1.5f && results.nearest[0] == 1 && results.brightness[0][3] == 4.0);
     cr_assert(isnan(results.score[1]) && results.nearest[1] == PB_RESULT_UNSCORED && isnan(results.brightness[1][0]));
     pb_results_free(&results);
-    write_unscored(0); /* a score that is no number, of an image that was read */
+    write_unscored(0, 0); /* a score that is no number, of an image that was read */
     sample_assert_failed(pb_results_read(h5_path, &results), PB_E_INPUT, "impossible values for image 1");
+}
+
+/* Of the image that was scored; the other's NaN are as they must be. */
+Test(results_file, a_map_of_no_distances_is_refused) {
+    static const float ODD[] = {-1.0f, NAN, INFINITY, 0.5f};
+    for (size_t i = 0; i < sizeof ODD / sizeof *ODD; i++) {
+        float values[2 * PATCHES];
+        pb_results results;
+        pb_results_maps *maps;
+        write_unscored(PB_RESULT_UNSCORED, ODD[i]);
+        sample_assert_ok(pb_results_read(h5_path, &results));
+        sample_assert_ok(pb_results_maps_open(h5_path, &results, &maps));
+        pb_status status = pb_results_maps_read(maps, 0, 2, values);
+        cr_assert_eq(status.code, i < 3 ? PB_E_INPUT : PB_OK, "%s", status.message);
+        if (i < 3)
+            cr_assert(strstr(status.message, "the map of image 0 has values that are no distances"), "%s", status.message);
+        else
+            cr_assert(isnan(values[PATCHES]));
+        pb_results_maps_close(&maps);
+        pb_results_free(&results);
+    }
 }
 
 Test(results_file, abandoned_leaves_nothing) {

@@ -28,6 +28,20 @@ static void reductions(pb_comm *comm) {
     HOLDS(pb_comm_max_u64(comm, UINT64_MAX - rank, "max of large") == UINT64_MAX);
 }
 
+/* Any number of values, none among them. */
+static void sums_of_arrays(pb_comm *comm) {
+    uint64_t size = (uint64_t)pb_comm_size(comm), rank = (uint64_t)pb_comm_rank(comm), values[100];
+    for (size_t count = 0; count <= 100; count += 50) {
+        for (uint64_t i = 0; i < 100; i++)
+            values[i] = rank * 1000 + i;
+        pb_comm_sum_array_u64(comm, values, count, "sums");
+        bool same = true;
+        for (uint64_t i = 0; i < 100; i++)
+            same = same && values[i] == (i < count ? size * (size - 1) / 2 * 1000 + size * i : rank * 1000 + i);
+        HOLDS(same);
+    }
+}
+
 static void broadcast(pb_comm *comm) {
     for (int root = 0; root < pb_comm_size(comm); root++) {
         unsigned char bytes[1000];
@@ -281,6 +295,7 @@ static void sleeping_peer(pb_comm *comm) {
 static const pb_case CASES[] = {
     {"ranks", ranks},
     {"reductions", reductions},
+    {"sums", sums_of_arrays},
     {"broadcast", broadcast},
     {"gather", gather},
     {"allgather", allgather},

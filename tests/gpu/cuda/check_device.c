@@ -349,6 +349,32 @@ static pb_status patch_features(bench *b, const sample *s) { return on_all_taps(
 
 static pb_status patchcore_features(bench *b, const sample *s) { return on_all_taps(b, s->kind, patchcore_features_of); }
 
+/* Maps of patches to pixels: upwards, sideways, and one that is mirrored several times. Numbers that overflow are no map's. */
+static pb_status smooth_maps(bench *b, const sample *s) {
+    static const struct {
+        pb_size grid, size;
+        double sigma;
+    } QUICK[] = {{{5, 4}, {19, 13}, 1}, {{3, 2}, {4, 5}, 2}}, FULL[] = {{{28, 28}, {224, 224}, 4}, {{9, 30}, {70, 411}, 2.5}};
+    enum { IMAGES = 3 };
+    for (size_t c = 0; c < LENGTH(FULL); c++) {
+        const pb_size grid = quick ? QUICK[c].grid : FULL[c].grid, size = quick ? QUICK[c].size : FULL[c].size;
+        const size_t places = IMAGES * pb_size_area(grid), count = IMAGES * pb_size_area(size);
+        float *values, *maps, *pixels;
+        pb_smoothing how;
+        pb_smoothing_gaussian(quick ? QUICK[c].sigma : FULL[c].sigma, &how);
+        must(pb_allocate(&values, places, sizeof *values, "maps"));
+        for (size_t i = 0; i < places; i++)
+            values[i] = number_of(s->kind == HUGE_ONES ? UNIFORM : s->kind, (uint32_t)c, i);
+        pb_status status = put(b, values, places * sizeof *values, &maps);
+        pb_release(&values);
+        PB_TRY(status);
+        PB_TRY(room(b, count * sizeof *pixels, &pixels));
+        PB_TRY(pb_device_smooth_maps(b->device, &how, maps, IMAGES, grid, size, pixels));
+        PB_TRY(take_floats(b, pixels, count));
+    }
+    return pb_ok();
+}
+
 /* ---- canonical operations compared ---- */
 
 typedef pb_status operation(bench *b, const sample *s);
@@ -363,6 +389,7 @@ static const struct {
     {"patchcore_features", patchcore_features, true},
     {"unit_rows", unit_rows, false},
     {"project", project, false},
+    {"smooth_maps", smooth_maps, true},
     {"points", points, false},
     {"greedy_step", greedy_step, false},
     {"nearest", nearest, false},

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { THREADS_MOST = 1024, WARP = 32, STACK = 64 << 10, ARGUMENTS_MOST = 1024 };
+enum { THREADS_MOST = 1024, WARP = 32, STACK = 64 << 10, ARGUMENTS_MOST = 4096 }; /* the last as CUDA has it */
 enum { SHARED_MOST = 48 << 10 }; /* without asking for more */
 
 struct emulator_index threadIdx, blockIdx, blockDim, gridDim;

@@ -46,9 +46,9 @@ static void compiled_free(pb_device *device, pb_compiled *compiled) {
     pb_release(&n);
 }
 
-static pb_status prepare(networks *n, int threads, const pb_network *network, int batch_max) {
+static pb_status prepare(networks *n, int threads, const pb_network *network, pb_precision precision, int batch_max) {
     PB_TRY(pb_device_open("cpu", threads, &n->cpu));
-    PB_TRY(pb_device_compile(n->cpu, network, batch_max, &n->compiled));
+    PB_TRY(pb_device_compile(n->cpu, network, precision, batch_max, &n->compiled));
     n->image_bytes = 3 * pb_size_area(network->size);
     PB_TRY(pb_allocate(&n->images, (size_t)batch_max, n->image_bytes, "images"));
     for (n->tap_count = 0; n->tap_count < network->tap_count; n->tap_count++) {
@@ -59,12 +59,13 @@ static pb_status prepare(networks *n, int threads, const pb_network *network, in
     return pb_ok();
 }
 
-static pb_status compile(pb_device *device, const pb_network *network, int batch_max, pb_compiled **compiled) {
+static pb_status compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
+                         pb_compiled **compiled) {
     networks *n;
     *compiled = NULL;
     PB_TRY(pb_allocate(&n, 1, sizeof *n, "networks"));
     *n = (networks){0};
-    pb_status status = prepare(n, device->threads, network, batch_max);
+    pb_status status = prepare(n, device->threads, network, precision, batch_max);
     if (pb_failed(&status))
         compiled_free(device, (pb_compiled *)(void *)n);
     else
