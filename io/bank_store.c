@@ -166,30 +166,12 @@ static pb_status make_unfinished(const char *store, char path[PB_PATH_MAX]) {
     return pb_folder_create(path);
 }
 
-/* Of files only. What is still open on a node of NFS stays as a file .nfs...: the folder is then left to a later gc. */
-static pb_status remove_folder(const char *folder) {
-    DIR *open_folder = opendir(folder);
-    if (!open_folder)
-        return pb_fail_errno(errno, folder, "cannot list");
-    pb_status status = pb_ok();
-    const struct dirent *entry;
-    while ((entry = readdir(open_folder)) && !pb_failed(&status)) {
-        bool itself = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-        if (!itself && unlinkat(dirfd(open_folder), entry->d_name, 0) != 0 && errno != ENOENT)
-            status = pb_fail_errno(errno, folder, "cannot remove a file in it");
-    }
-    closedir(open_folder);
-    if (!pb_failed(&status) && rmdir(folder) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
-        status = pb_fail_errno(errno, folder, "cannot remove");
-    return status;
-}
-
 /* A bank that is linked needs no room: a rollback works on a full disk. */
 static pb_status place_bank(const char *folder, const char *bank, pb_place place, const pb_bank_version *version) {
     char path[PB_PATH_MAX], sha256[PB_SHA256_TEXT], sum[PB_SHA256_TEXT + 16];
     PB_TRY(pb_path_join(folder, BANK_FILE, path));
-    if (place != PB_PLACE_LINK || link(bank, path) != 0)
-        PB_TRY(pb_file_copy(bank, path));
+    bool copied;
+    PB_TRY(place == PB_PLACE_LINK ? pb_file_link(bank, path, &copied) : pb_file_copy(bank, path));
     PB_TRY(pb_sha256_file(path, sha256));
     if (strcmp(sha256, version->bank_sha256) != 0)
         return pb_fail(PB_E_INPUT, "%s: its SHA-256 is %s, expected %s: it has been changed", bank, sha256, version->bank_sha256);
@@ -228,7 +210,7 @@ pb_status pb_bank_store_add(const char *store, const char *after, const char *ba
     if (!pb_failed(&status))
         status = appear(store, unfinished, version->name);
     if (pb_failed(&status) && pb_is_folder(unfinished)) {
-        pb_status removed = remove_folder(unfinished);
+        pb_status removed = pb_folder_remove(unfinished);
         pb_keep_first(&status, removed);
     }
     return status;
@@ -260,7 +242,7 @@ pb_status pb_bank_store_point(const char *store) {
         return pb_ok();
     PB_TRY(make_unfinished(store, unfinished));
     pb_status status = switch_link(store, unfinished, target, path);
-    pb_keep_first(&status, remove_folder(unfinished));
+    pb_keep_first(&status, pb_folder_remove(unfinished));
     return status;
 }
 
@@ -295,7 +277,7 @@ static pb_status remove_version(const char *store, const char *name) {
     PB_TRY(make_unfinished(store, unfinished));
     if ((pb_fault("io.rename") ? (errno = EIO, -1) : rename(folder, unfinished)) != 0)
         return pb_fail_errno(errno, folder, "cannot take its name away");
-    return remove_folder(unfinished);
+    return pb_folder_remove(unfinished);
 }
 
 /* What publishers that died, and removals that were cut short, have left. */
@@ -315,7 +297,7 @@ static pb_status sweep(const char *store, double now_s, double grace_s) {
         if (!pb_failed(&status))
             status = age_of(path, now_s, &age_s);
         if (!pb_failed(&status) && age_s >= grace_s)
-            status = remove_folder(path);
+            status = pb_folder_remove(path);
     }
     closedir(open_folder);
     return status;

@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/memory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -290,4 +291,37 @@ pb_status pb_file_copy(const char *from, const char *path) {
     return status;
 }
 
+pb_status pb_file_link(const char *from, const char *path, bool *copied) {
+    *copied = pb_fault("io.link") || link(from, path) != 0;
+    return *copied ? pb_file_copy(from, path) : pb_ok();
+}
+
 pb_status pb_folder_flush(const char *path) { return flush_to_disk(path, path); }
+
+/* --- removing folders ------------------------------------------------------------------------------------------- */
+
+static pb_status remove_entry(const char *folder, const char *name) {
+    char path[PB_PATH_MAX];
+    struct stat facts;
+    PB_TRY(pb_path_join(folder, name, path));
+    if (lstat(path, &facts) != 0)
+        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot examine");
+    if (S_ISDIR(facts.st_mode))
+        return pb_folder_remove(path);
+    return unlink(path) == 0 || errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot remove");
+}
+
+pb_status pb_folder_remove(const char *path) {
+    DIR *names = opendir(path);
+    if (!names)
+        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot list");
+    pb_status status = pb_ok();
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            status = remove_entry(path, entry->d_name);
+    closedir(names);
+    bool kept = !pb_failed(&status) && rmdir(path) != 0 && errno != ENOENT;
+    if (kept && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
+        status = pb_fail_errno(errno, path, "cannot remove");
+    return status;
+}

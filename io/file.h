@@ -10,6 +10,7 @@
  *   io.write   one write: of a plain file, of an HDF5 dataset or attribute           ENOSPC   PB_E_SYSTEM
  *   io.close   closing a written plain or HDF5 file                                  ENOSPC   PB_E_SYSTEM
  *   io.fsync   flushing a temporary file, and then its folder, to the disk           EIO      PB_E_SYSTEM
+ *   io.link    making a hard link                                                    EMLINK   no failure: copied
  *   io.rename  the rename to the final name                                          EIO      PB_E_SYSTEM
  */
 #ifndef PB_IO_FILE_H
@@ -55,6 +56,10 @@ PB_CHECKED pb_status pb_file_write(const char *path, const void *bytes, size_t s
 /* Copies the file `from` to `path` by begin, write, commit, a piece at a time. Errors: those of reading and writing. */
 PB_CHECKED pb_status pb_file_copy(const char *from, const char *path);
 
+/* Makes `path`, which is not there, another name of the file `from` (a hard link), or a copy of it where that cannot be: another
+ * file system, or one without hard links. *copied tells which. Errors: those of pb_file_copy. */
+PB_CHECKED pb_status pb_file_link(const char *from, const char *path, bool *copied);
+
 /* Whether a folder stands at `path`. */
 bool pb_is_folder(const char *path);
 
@@ -64,6 +69,10 @@ PB_CHECKED pb_status pb_folder_flush(const char *path);
 /* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there, or what is above it is
  * missing rights or read-only. */
 PB_CHECKED pb_status pb_folder_create(const char *path);
+
+/* Removes a folder with everything in it; one that is not there is fine. Links are removed, not followed. What is still open on a
+ * node of NFS stays, as a file .nfs..., and then so does the folder, which is no error. */
+PB_CHECKED pb_status pb_folder_remove(const char *path);
 
 /* "folder/name" into joined (PB_PATH_MAX bytes); an absolute name is taken as it is. Errors: PB_E_INPUT when too long. */
 PB_CHECKED pb_status pb_path_join(const char *folder, const char *name, char *joined);
