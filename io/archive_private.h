@@ -7,22 +7,45 @@
 
 /* --- manifest.c ------------------------------------------------------------------------------------------------- */
 
+/* Larger than any photograph, smaller than what would endanger the machine. */
+enum { PB_IMAGE_FILE_BYTES_MAX = 1 << 30 };
+
 /* Largest shard of any archive: a bound on what a damaged manifest can make us believe. */
 enum { PB_SHARD_IMAGES_MAX = 1 << 24 };
+
+#define PB_MANIFEST_FILE "manifest.json"
+#define PB_MANIFEST_FORMAT "patchbank-archive"
+enum { PB_MANIFEST_VERSION = 2, PB_MANIFEST_VERSION_ALONE = 1 /* of an archive of one edition */ };
 
 typedef struct pb_manifest {
     size_t shards;
     pb_shard_summary *summaries; /* [shards], owned */
     uint64_t images;             /* of all shards */
-    char sha256[PB_SHA256_TEXT]; /* of the file */
+    pb_edition *editions;        /* [edition_count], oldest first; the last is this manifest; owned */
+    size_t edition_count;
 } pb_manifest;
 
-/* Reads and checks manifest.json of a folder. Errors: PB_E_INPUT; the manifest is then empty. */
+/* Reads and checks the newest edition's manifest of a folder. Errors: PB_E_INPUT; the manifest is then empty. */
 PB_CHECKED pb_status pb_manifest_read(const char *folder, pb_manifest *manifest_out);
 void pb_manifest_free(pb_manifest *manifest);
 
-/* The file name of shard number `shard`. */
-void pb_shard_file(size_t shard, char file[32]);
+/* The edition, from 0, in which shard number `shard` came. */
+size_t pb_manifest_edition_of(const pb_manifest *manifest, size_t shard);
+
+/* The file name, below the archive's folder, of shard number `shard`, which came with edition `edition` (from 0). */
+void pb_shard_file(size_t edition, size_t shard, char file[PB_SHARD_FILE_MAX]);
+/* The folder of an edition (from 0) below the archive's folder; "" of the first. */
+void pb_edition_folder(size_t edition, char name[PB_SHARD_FILE_MAX]);
+
+/* Makes the text of edition `edition` (from 0) again and compares its SHA-256 with the recorded one. Errors: PB_E_INPUT. */
+PB_CHECKED pb_status pb_manifest_prove(const char *folder, const pb_manifest *manifest, size_t edition);
+
+/* --- manifest_write.c ------------------------------------------------------------------------------------------- */
+
+/* The manifest of edition `edition` as text, from the editions up to it and the summaries of its shards. *text_out is owned by
+ * the caller (free). Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_manifest_text(const pb_edition *editions, size_t edition, const pb_shard_summary *summaries,
+                                      char **text_out);
 
 /* --- archive_columns.c ------------------------------------------------------------------------------------------ */
 
@@ -51,6 +74,39 @@ void pb_shard_columns_free(pb_shard_columns *columns);
 PB_CHECKED pb_status pb_shard_columns_write(const pb_h5 *h5, const pb_shard_columns *columns);
 /* Reads all and checks every value. Errors: PB_E_INPUT; *columns is then empty. */
 PB_CHECKED pb_status pb_shard_columns_read(const pb_h5 *h5, size_t images, pb_shard_columns *columns_out);
+
+/* --- archive_write.c -------------------------------------------------------------------------------------------- */
+
+/* A shard under construction. Zero it; pb_shard_writer_free follows in any case. */
+typedef struct pb_shard_writer {
+    pb_output output;
+    pb_h5 h5;
+    pb_h5_ragged image, mask;
+    pb_shard_columns columns;
+    pb_shard_summary summary; /* but its file */
+} pb_shard_writer;
+
+/* One value of each column; the strings are lent until the shard is finished. */
+typedef struct pb_shard_row {
+    uint64_t list_index;
+    uint8_t split;
+    int8_t label;
+    uint32_t width, height;
+    uint8_t channels, format;
+    uint32_t crc32c, mask_crc32c;
+    const char *path, *class, *group;
+} pb_shard_row;
+
+/* Begins a shard of at most `most` images that gets the name `path`. */
+PB_CHECKED pb_status pb_shard_writer_begin(pb_shard_writer *writer, const char *path, size_t most);
+PB_CHECKED pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard_row *row, pb_span image, pb_span mask);
+/* Completes the file under its temporary name; summary.sha256 is then its. To be followed by pb_output_commit, or not. */
+PB_CHECKED pb_status pb_shard_writer_finish(pb_shard_writer *writer);
+void pb_shard_writer_free(pb_shard_writer *writer);
+
+/* Begins, fills and finishes shard `shard` of a list, as pb_shard_write does. */
+PB_CHECKED pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_list *list, size_t shard,
+                                    size_t shard_images, pb_rejected rejected, void *context);
 
 /* --- archive_read.c --------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
@@ -23,27 +24,50 @@ static pb_status check_shard_file(const pb_archive *archive, size_t shard) {
     return pb_ok();
 }
 
-static pb_status fill_archive(pb_archive *archive, const char *folder) {
+/* Forgets what came after the edition with this manifest. */
+static pb_status cut_back(const char *folder, const char *sha256, pb_manifest *manifest) {
+    size_t edition = 0;
+    while (edition < manifest->edition_count && strcmp(manifest->editions[edition].sha256, sha256) != 0)
+        edition++;
+    if (edition == manifest->edition_count)
+        return pb_fail(PB_E_INPUT, "%s: neither is nor was an archive with the manifest sha256 %s; it is %s", folder, sha256,
+                       manifest->editions[edition - 1].sha256);
+    while (manifest->edition_count > edition + 1)
+        pb_release(&manifest->editions[--manifest->edition_count].source);
+    manifest->shards = manifest->editions[edition].shards;
+    manifest->images = manifest->editions[edition].images;
+    return pb_manifest_prove(folder, manifest, edition);
+}
+
+/* sha256: of the edition that is wanted; NULL: the newest. */
+static pb_status fill_archive(pb_archive *archive, const char *folder, const char *sha256, pb_shards presence) {
     PB_TRY(pb_path_join("", folder, archive->folder));
     PB_TRY(pb_manifest_read(folder, &archive->manifest));
+    if (sha256 && strcmp(sha256, pb_archive_sha256(archive)) != 0)
+        PB_TRY(cut_back(folder, sha256, &archive->manifest));
     size_t shards = archive->manifest.shards;
     PB_TRY(pb_allocate(&archive->first, shards + 1, sizeof *archive->first, "an archive"));
     PB_TRY(pb_allocate(&archive->columns, shards, sizeof *archive->columns, "an archive"));
     PB_TRY(pb_allocate(&archive->loaded, shards, sizeof *archive->loaded, "an archive"));
     for (size_t i = 0; i < shards; i++) {
         archive->first[i + 1] = archive->first[i] + archive->manifest.summaries[i].images;
-        PB_TRY(check_shard_file(archive, i));
+        if (presence == PB_SHARDS_THERE)
+            PB_TRY(check_shard_file(archive, i));
     }
     return pb_ok();
 }
 
-pb_status pb_archive_open(const char *folder, pb_archive **archive_out) {
+pb_status pb_archive_open_edition(const char *folder, const char *sha256, pb_shards shards, pb_archive **archive_out) {
     PB_TRY(pb_allocate(archive_out, 1, sizeof **archive_out, "an archive"));
     (*archive_out)->open_shard = NO_SHARD_OPEN;
-    pb_status status = fill_archive(*archive_out, folder);
+    pb_status status = fill_archive(*archive_out, folder, sha256, shards);
     if (pb_failed(&status))
         pb_archive_close(archive_out);
     return status;
+}
+
+pb_status pb_archive_open(const char *folder, pb_archive **archive_out) {
+    return pb_archive_open_edition(folder, NULL, PB_SHARDS_THERE, archive_out);
 }
 
 static void close_shard(pb_archive *archive) {
@@ -77,7 +101,35 @@ const pb_shard_summary *pb_archive_shard(const pb_archive *archive, size_t shard
     return &archive->manifest.summaries[shard];
 }
 
-const char *pb_archive_sha256(const pb_archive *archive) { return archive->manifest.sha256; }
+size_t pb_archive_editions(const pb_archive *archive) { return archive->manifest.edition_count; }
+
+const pb_edition *pb_archive_edition(const pb_archive *archive, size_t edition) {
+    PB_ASSERT(edition < archive->manifest.edition_count);
+    return &archive->manifest.editions[edition];
+}
+
+const char *pb_archive_sha256(const pb_archive *archive) {
+    return pb_archive_edition(archive, archive->manifest.edition_count - 1)->sha256;
+}
+
+pb_status pb_shard_link(const pb_archive *archive, size_t shard, const char *folder, size_t number,
+                        pb_shard_summary *summary_out) {
+    char from[PB_PATH_MAX], path[PB_PATH_MAX], sha256[PB_SHA256_TEXT];
+    bool copied;
+    pb_shard_summary summary = *pb_archive_shard(archive, shard);
+    pb_shard_file(0, number, summary.file);
+    PB_TRY(pb_archive_shard_path(archive, shard, from));
+    PB_TRY(pb_path_join(folder, summary.file, path));
+    PB_TRY(pb_file_link(from, path, &copied));
+    pb_status status = copied ? pb_sha256_file(path, sha256) : pb_ok();
+    if (copied && !pb_failed(&status) && strcmp(sha256, summary.sha256) != 0)
+        status = pb_fail(PB_E_INPUT, "%s: damaged: its SHA-256 is %s, the manifest says %s", from, sha256, summary.sha256);
+    if (pb_failed(&status))
+        unlink(path);
+    else
+        *summary_out = summary;
+    return status;
+}
 
 /* --- a shard's columns ------------------------------------------------------------------------------------------ */
 

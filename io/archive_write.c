@@ -6,22 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Larger than any photograph, smaller than what would endanger the machine. */
-enum { IMAGE_FILE_BYTES_MAX = 1 << 30 };
-
 size_t pb_shard_count(size_t count, size_t shard_images) {
     PB_ASSERT(shard_images > 0);
     return count / shard_images + (count % shard_images != 0);
 }
-
-/* A shard under construction. */
-typedef struct shard_writer {
-    pb_output output;
-    pb_h5 h5;
-    pb_h5_ragged image, mask;
-    pb_shard_columns columns;
-    pb_shard_summary summary;
-} shard_writer;
 
 /* One encoded file, read and found good. */
 typedef struct encoded {
@@ -33,7 +21,7 @@ typedef struct encoded {
 static pb_status read_encoded(const char *folder, const char *name, encoded *file) {
     char path[PB_PATH_MAX];
     PB_TRY(pb_path_join(folder, name, path));
-    PB_TRY(pb_file_read(path, IMAGE_FILE_BYTES_MAX, &file->bytes, &file->size));
+    PB_TRY(pb_file_read(path, PB_IMAGE_FILE_BYTES_MAX, &file->bytes, &file->size));
     pb_image image = {0};
     pb_status status = pb_image_decode(file->bytes, file->size, &image);
     file->facts = image;
@@ -52,39 +40,52 @@ static pb_status read_mask(const pb_list *list, const pb_list_item *item, const 
     return pb_ok();
 }
 
-static void set_columns(shard_writer *writer, size_t list_index, const pb_list_item *item, const encoded *image,
-                        const encoded *mask) {
-    pb_shard_columns *columns = &writer->columns;
-    size_t i = columns->images++;
-    columns->list_index[i] = list_index;
-    columns->split[i] = (uint8_t)item->split;
-    columns->label[i] = (int8_t)item->label;
-    columns->width[i] = (uint32_t)image->facts.width;
-    columns->height[i] = (uint32_t)image->facts.height;
-    columns->channels[i] = (uint8_t)image->facts.channels;
-    columns->format[i] = (uint8_t)image->facts.format;
-    columns->crc32c[i] = pb_crc32c(image->bytes, image->size);
-    columns->mask_crc32c[i] = pb_crc32c(mask->bytes, mask->size);
-    /* lent by the list; only read through these pointers */
-    columns->path[i] = (char *)(uintptr_t)item->path;
-    columns->class[i] = (char *)(uintptr_t)item->class;
-    columns->group[i] = (char *)(uintptr_t)item->group;
+/* The strings are lent by the list. */
+static pb_shard_row row_of(const pb_list_item *item, const encoded *image, const encoded *mask) {
+    return (pb_shard_row){.list_index = item->index,
+                          .split = (uint8_t)item->split,
+                          .label = (int8_t)item->label,
+                          .width = (uint32_t)image->facts.width,
+                          .height = (uint32_t)image->facts.height,
+                          .channels = (uint8_t)image->facts.channels,
+                          .format = (uint8_t)image->facts.format,
+                          .crc32c = pb_crc32c(image->bytes, image->size),
+                          .mask_crc32c = pb_crc32c(mask->bytes, mask->size),
+                          .path = item->path,
+                          .class = item->class,
+                          .group = item->group};
 }
 
-static pb_status take(shard_writer *writer, size_t list_index, const pb_list_item *item, const encoded *image,
-                      const encoded *mask) {
-    PB_TRY(pb_h5_ragged_append(&writer->image, image->bytes, image->size));
-    PB_TRY(pb_h5_ragged_append(&writer->mask, mask->bytes, mask->size));
-    set_columns(writer, list_index, item, image, mask);
+static void set_columns(pb_shard_columns *columns, const pb_shard_row *row) {
+    size_t i = columns->images++;
+    columns->list_index[i] = row->list_index;
+    columns->split[i] = row->split;
+    columns->label[i] = row->label;
+    columns->width[i] = row->width;
+    columns->height[i] = row->height;
+    columns->channels[i] = row->channels;
+    columns->format[i] = row->format;
+    columns->crc32c[i] = row->crc32c;
+    columns->mask_crc32c[i] = row->mask_crc32c;
+    /* only read through these pointers */
+    columns->path[i] = (char *)(uintptr_t)row->path;
+    columns->class[i] = (char *)(uintptr_t)row->class;
+    columns->group[i] = (char *)(uintptr_t)row->group;
+}
+
+pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard_row *row, pb_span image, pb_span mask) {
+    PB_TRY(pb_h5_ragged_append(&writer->image, image.bytes, image.size));
+    PB_TRY(pb_h5_ragged_append(&writer->mask, mask.bytes, mask.size));
+    set_columns(&writer->columns, row);
     writer->summary.images++;
-    writer->summary.bytes += image->size + mask->size;
-    writer->summary.train += item->split == PB_SPLIT_TRAIN;
-    writer->summary.defective += item->label == PB_LABEL_DEFECTIVE;
+    writer->summary.bytes += image.size + mask.size;
+    writer->summary.train += row->split == PB_SPLIT_TRAIN;
+    writer->summary.defective += row->label == PB_LABEL_DEFECTIVE;
     return pb_ok();
 }
 
 /* Takes one entry or hands it to `rejected`: whatever is wrong with it is data, not a failure. */
-static pb_status add_entry(shard_writer *writer, const pb_list *list, size_t list_index, pb_rejected rejected, void *context) {
+static pb_status add_entry(pb_shard_writer *writer, const pb_list *list, size_t list_index, pb_rejected rejected, void *context) {
     const pb_list_item *item = &list->items[list_index];
     encoded image = {0}, mask = {0};
     pb_status status = read_encoded(list->folder, item->path, &image);
@@ -94,16 +95,15 @@ static pb_status add_entry(shard_writer *writer, const pb_list *list, size_t lis
         rejected(context, list_index, &status);
         status = pb_ok();
     } else if (!pb_failed(&status)) {
-        status = take(writer, list_index, item, &image, &mask);
+        pb_shard_row row = row_of(item, &image, &mask);
+        status = pb_shard_writer_add(writer, &row, (pb_span){image.bytes, image.size}, (pb_span){mask.bytes, mask.size});
     }
     pb_release(&image.bytes);
     pb_release(&mask.bytes);
     return status;
 }
 
-static pb_status begin_shard(shard_writer *writer, const char *folder, size_t most) {
-    char path[PB_PATH_MAX];
-    PB_TRY(pb_path_join(folder, writer->summary.file, path));
+pb_status pb_shard_writer_begin(pb_shard_writer *writer, const char *path, size_t most) {
     PB_TRY(pb_shard_columns_allocate(&writer->columns, most));
     PB_TRY(pb_output_begin(&writer->output, path));
     PB_TRY(pb_h5_create(&writer->h5, &writer->output));
@@ -112,16 +112,15 @@ static pb_status begin_shard(shard_writer *writer, const char *folder, size_t mo
     return pb_h5_ragged_begin(&writer->mask, &writer->h5, "mask");
 }
 
-static pb_status end_shard(shard_writer *writer) {
+pb_status pb_shard_writer_finish(pb_shard_writer *writer) {
     PB_TRY(pb_h5_ragged_end(&writer->image));
     PB_TRY(pb_h5_ragged_end(&writer->mask));
     PB_TRY(pb_shard_columns_write(&writer->h5, &writer->columns));
     PB_TRY(pb_h5_close(&writer->h5));
-    PB_TRY(pb_sha256_file(writer->output.temporary, writer->summary.sha256));
-    return pb_output_commit(&writer->output);
+    return pb_sha256_file(writer->output.temporary, writer->summary.sha256);
 }
 
-static void drop_shard(shard_writer *writer) {
+void pb_shard_writer_free(pb_shard_writer *writer) {
     pb_h5_ragged_free(&writer->image);
     pb_h5_ragged_free(&writer->mask);
     pb_shard_columns_free(&writer->columns);
@@ -130,22 +129,31 @@ static void drop_shard(shard_writer *writer) {
     pb_output_abandon(&writer->output);
 }
 
-pb_status pb_shard_write(const char *folder, const pb_list *list, size_t shard, size_t shard_images, pb_rejected rejected,
-                         void *context, pb_shard_summary *summary_out) {
+pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_list *list, size_t shard, size_t shard_images,
+                         pb_rejected rejected, void *context) {
     PB_ASSERT(shard_images > 0 && shard_images <= PB_SHARD_IMAGES_MAX && shard < pb_shard_count(list->count, shard_images));
     size_t first = shard * shard_images;
     size_t count = list->count - first < shard_images ? list->count - first : shard_images;
-    shard_writer *writer;
+    PB_TRY(pb_shard_writer_begin(writer, path, count));
+    for (size_t i = first; i < first + count; i++)
+        PB_TRY(add_entry(writer, list, i, rejected, context));
+    return pb_shard_writer_finish(writer);
+}
+
+pb_status pb_shard_write(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
+                         pb_rejected rejected, void *context, pb_shard_summary *summary_out) {
+    pb_shard_writer *writer;
+    char path[PB_PATH_MAX];
     PB_TRY(pb_allocate(&writer, 1, sizeof *writer, "a shard"));
-    pb_shard_file(shard, writer->summary.file);
-    pb_status status = begin_shard(writer, folder, count);
-    for (size_t i = first; i < first + count && !pb_failed(&status); i++)
-        status = add_entry(writer, list, i, rejected, context);
+    pb_shard_file(0, number, writer->summary.file);
+    pb_status status = pb_path_join(folder, writer->summary.file, path);
     if (!pb_failed(&status))
-        status = end_shard(writer);
+        status = pb_shard_build(writer, path, list, shard, shard_images, rejected, context);
+    if (!pb_failed(&status))
+        status = pb_output_commit(&writer->output);
     if (!pb_failed(&status))
         *summary_out = writer->summary;
-    drop_shard(writer);
+    pb_shard_writer_free(writer);
     pb_release(&writer);
     return status;
 }

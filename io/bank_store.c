@@ -170,8 +170,8 @@ static pb_status make_unfinished(const char *store, char path[PB_PATH_MAX]) {
 static pb_status place_bank(const char *folder, const char *bank, pb_place place, const pb_bank_version *version) {
     char path[PB_PATH_MAX], sha256[PB_SHA256_TEXT], sum[PB_SHA256_TEXT + 16];
     PB_TRY(pb_path_join(folder, BANK_FILE, path));
-    if (place != PB_PLACE_LINK || link(bank, path) != 0)
-        PB_TRY(pb_file_copy(bank, path));
+    bool copied;
+    PB_TRY(place == PB_PLACE_LINK ? pb_file_link(bank, path, &copied) : pb_file_copy(bank, path));
     PB_TRY(pb_sha256_file(path, sha256));
     if (strcmp(sha256, version->bank_sha256) != 0)
         return pb_fail(PB_E_INPUT, "%s: its SHA-256 is %s, expected %s: it has been changed", bank, sha256, version->bank_sha256);

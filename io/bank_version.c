@@ -81,8 +81,7 @@ static bool take_version(json_t *value, bool null_too, char name[PB_VERSION_NAME
 }
 
 static bool take_sha256(json_t *value, char text[PB_SHA256_TEXT]) {
-    return take_text(value, false, text, PB_SHA256_TEXT) && strlen(text) == PB_SHA256_TEXT - 1 &&
-           strspn(text, "0123456789abcdef") == PB_SHA256_TEXT - 1;
+    return take_text(value, false, text, PB_SHA256_TEXT) && pb_is_sha256(text);
 }
 
 static bool take_real(json_t *value, bool null_too, double *number) {

@@ -310,6 +310,11 @@ pb_status pb_file_copy(const char *from, const char *path) {
     return status;
 }
 
+pb_status pb_file_link(const char *from, const char *path, bool *copied) {
+    *copied = pb_fault("io.link") || link(from, path) != 0;
+    return *copied ? pb_file_copy(from, path) : pb_ok();
+}
+
 pb_status pb_folder_flush(const char *path) { return flush_to_disk(path, path); }
 
 /* --- removing folders ------------------------------------------------------------------------------------------- */

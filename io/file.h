@@ -10,6 +10,7 @@
  *   io.write   one write: of a plain file, of an HDF5 dataset or attribute           ENOSPC   PB_E_SYSTEM
  *   io.close   closing a written plain or HDF5 file                                  ENOSPC   PB_E_SYSTEM
  *   io.fsync   flushing a temporary file, and then its folder, to the disk           EIO      PB_E_SYSTEM
+ *   io.link    making a hard link                                                    EMLINK   no failure: copied
  *   io.rename  the rename to the final name                                          EIO      PB_E_SYSTEM
  */
 #ifndef PB_IO_FILE_H
@@ -60,6 +61,10 @@ PB_CHECKED pb_status pb_file_write(const char *path, const void *bytes, size_t s
 
 /* Copies the file `from` to `path` by begin, write, commit, a piece at a time. Errors: those of reading and writing. */
 PB_CHECKED pb_status pb_file_copy(const char *from, const char *path);
+
+/* Makes `path`, which is not there, another name of the file `from` (a hard link), or a copy of it where that cannot be: another
+ * file system, or one without hard links. *copied tells which. Errors: those of pb_file_copy. */
+PB_CHECKED pb_status pb_file_link(const char *from, const char *path, bool *copied);
 
 /* Whether a folder stands at `path`. */
 bool pb_is_folder(const char *path);

@@ -42,6 +42,10 @@ void pb_sha256(const void *bytes, size_t size, char text[PB_SHA256_TEXT]) {
     digest_text(digest, text);
 }
 
+bool pb_is_sha256(const char *text) {
+    return strlen(text) == PB_SHA256_TEXT - 1 && strspn(text, "0123456789abcdef") == PB_SHA256_TEXT - 1;
+}
+
 static pb_status digest_descriptor(const char *path, int descriptor, unsigned char *piece, EVP_MD_CTX *context) {
     for (;;) {
         ssize_t got = read(descriptor, piece, SHA256_PIECE);

@@ -16,4 +16,7 @@ enum { PB_SHA256_TEXT = 65 }; /* 64 lower-case hexadecimal digits and the 0 */
 void pb_sha256(const void *bytes, size_t size, char text[PB_SHA256_TEXT]);
 PB_CHECKED pb_status pb_sha256_file(const char *path, char text[PB_SHA256_TEXT]);
 
+/* Whether a text has the form of one. */
+bool pb_is_sha256(const char *text);
+
 #endif

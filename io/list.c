@@ -137,7 +137,8 @@ static pb_status end_item(list_parser *parser) {
     const char *const *row = parser->row;
     if (row[PATH][0] == '\0')
         return pb_fail(PB_E_INPUT, "the path is empty");
-    pb_list_item item = {.path = row[PATH], .mask = row[MASK], .class = row[CLASS], .group = row[GROUP]};
+    pb_list_item item = {.path = row[PATH], .mask = row[MASK], .class = row[CLASS], .group = row[GROUP],
+                         .index = parser->list->count};
     PB_TRY(read_split(row[SPLIT], &item.split));
     PB_TRY(read_label(row[LABEL], &item.label));
     PB_TRY(grow(parser));
@@ -276,6 +277,34 @@ pb_status pb_list_parse(const char *name, const char *bytes, size_t size, pb_lis
     if (pb_failed(&status))
         pb_list_free(list_out);
     return pb_prefix(status, name);
+}
+
+static int by_item_path(const void *a, const void *b) {
+    const pb_list_item *const *left = a, *const *right = b;
+    return strcmp((*left)->path, (*right)->path);
+}
+
+pb_status pb_list_sort(const pb_list *list, const pb_list_item ***sorted_out) {
+    PB_TRY(pb_allocate(sorted_out, list->count, sizeof **sorted_out, "the list by paths"));
+    for (size_t i = 0; i < list->count; i++)
+        (*sorted_out)[i] = &list->items[i];
+    if (list->count > 0)
+        qsort(*sorted_out, list->count, sizeof **sorted_out, by_item_path);
+    return pb_ok();
+}
+
+const pb_list_item *pb_list_find(const pb_list_item *const *sorted, size_t count, const char *path) {
+    const pb_list_item wanted = {.path = path}, *key = &wanted;
+    const pb_list_item *const *hit = count > 0 ? bsearch(&key, sorted, count, sizeof *sorted, by_item_path) : NULL;
+    return hit ? *hit : NULL;
+}
+
+void pb_list_leave_out(pb_list *list, const bool *leave) {
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (!leave[i])
+            list->items[kept++] = list->items[i];
+    list->count = kept;
 }
 
 void pb_list_free(pb_list *list) {

@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ typedef struct pb_list_item {
     const char *group;  /* "" when unknown */
     pb_split split;
     int label;
+    size_t index; /* position among all items of the file, also where some were left out */
 } pb_list_item;
 
 typedef struct pb_list {
@@ -53,6 +55,16 @@ PB_CHECKED pb_status pb_list_parse(const char *name, const char *bytes, size_t s
  * paths are relative to root, so it is parsed under the name "ROOT/". A file name that is not UTF-8 is refused by pb_list_parse.
  * *text is owned by the caller (pb_release). Errors: PB_E_INPUT when the folder has not that layout. Not collective. */
 PB_CHECKED pb_status pb_list_mvtec(const char *root, char **text_out, size_t *size_out);
+
+/* The items of a list sorted by their paths, for pb_list_find. *sorted_out, [list->count], is owned by the caller (pb_release).
+ */
+PB_CHECKED pb_status pb_list_sort(const pb_list *list, const pb_list_item ***sorted_out);
+
+/* The item with this path, NULL when there is none. */
+const pb_list_item *pb_list_find(const pb_list_item *const *sorted, size_t count, const char *path);
+
+/* Leaves out the items for which `leave` (one value an item) is true. */
+void pb_list_leave_out(pb_list *list, const bool *leave);
 
 /* Frees everything and empties the list. */
 void pb_list_free(pb_list *list);

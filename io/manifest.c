@@ -1,90 +1,56 @@
 #include "io/archive_private.h"
 
 #include "base/memory.h"
-#include "io/file.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static const char MANIFEST_FILE[] = "manifest.json", MANIFEST_FORMAT[] = "patchbank-archive";
-enum { MANIFEST_VERSION = 1, MANIFEST_BYTES_MAX = 1 << 28 };
+enum { MANIFEST_BYTES_MAX = 1 << 28 };
 
-void pb_shard_file(size_t shard, char file[32]) {
-    int written = snprintf(file, 32, "shard-%05zu.h5", shard);
-    PB_ASSERT(written > 0 && written < 32);
+/* --- names ------------------------------------------------------------------------------------------------------ */
+
+void pb_edition_folder(size_t edition, char name[PB_SHARD_FILE_MAX]) {
+    name[0] = '\0';
+    if (edition > 0)
+        snprintf(name, PB_SHARD_FILE_MAX, "edition-%06zu", edition + 1);
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------- */
-
-/* A text as JSON. JSON is UTF-8 and file names need not be; the source is for people, so a byte that cannot be shown becomes a
- * question mark instead of the end of a long job. */
-static json_t *text_to_json(const char *text) {
-    json_t *value = json_string(text);
-    if (value)
-        return value;
-    char *plain = strdup(text);
-    for (char *c = plain; c && *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    value = plain ? json_string(plain) : NULL;
-    free(plain);
-    return value;
+void pb_shard_file(size_t edition, size_t shard, char file[PB_SHARD_FILE_MAX]) {
+    char folder[PB_SHARD_FILE_MAX];
+    pb_edition_folder(edition, folder);
+    int written = snprintf(file, PB_SHARD_FILE_MAX, "%.24s%sshard-%05zu.h5", folder, *folder ? "/" : "", shard);
+    PB_ASSERT(written > 0 && written < PB_SHARD_FILE_MAX);
 }
 
-static json_t *summary_to_json(const pb_shard_summary *summary) {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "file", summary->file, "images", (json_int_t)summary->images, "bytes",
-                     (json_int_t)summary->bytes, "train", (json_int_t)summary->train, "defective",
-                     (json_int_t)summary->defective, "sha256", summary->sha256);
-}
-
-/* NULL when memory is out; json functions pass NULL on and release what they were given. */
-static json_t *manifest_to_json(const char *source, size_t shard_images, const pb_shard_summary *summaries, size_t count) {
-    json_t *shards = json_array();
-    uint64_t images = 0;
-    for (size_t i = 0; i < count; i++) {
-        images += summaries[i].images;
-        if (json_array_append_new(shards, summary_to_json(&summaries[i])) != 0) {
-            json_decref(shards);
-            return NULL;
-        }
-    }
-    return json_pack("{s:s, s:i, s:o, s:I, s:I, s:o}", "format", MANIFEST_FORMAT, "version", MANIFEST_VERSION, "source",
-                     text_to_json(source), "shard_images", (json_int_t)shard_images, "images", (json_int_t)images, "shards",
-                     shards);
-}
-
-pb_status pb_manifest_write(const char *folder, const char *source, size_t shard_images, const pb_shard_summary *summaries,
-                            size_t count) {
-    char path[PB_PATH_MAX];
-    PB_TRY(pb_path_join(folder, MANIFEST_FILE, path));
-    json_t *root = manifest_to_json(source, shard_images, summaries, count);
-    char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    pb_status status = text ? pb_file_write(path, text, strlen(text)) : pb_fail(PB_E_SYSTEM, "%s: out of memory", path);
-    free(text);
-    json_decref(root);
-    return status;
+size_t pb_manifest_edition_of(const pb_manifest *manifest, size_t shard) {
+    size_t edition = 0;
+    while (edition + 1 < manifest->edition_count && manifest->editions[edition].shards <= shard)
+        edition++;
+    return edition;
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 /* Everything that is read is checked here, so that no later code need ask. "!" forbids unknown keys: a manifest that says more
- * than version 1 may say is not of version 1. */
-static pb_status parse_summary(const char *path, json_t *entry, size_t shard, size_t shard_images, pb_shard_summary *summary) {
+ * than its version may say is not of that version. */
+static pb_status parse_summary(const char *path, json_t *entry, size_t edition, size_t shard, size_t shard_images,
+                               pb_shard_summary *summary) {
     json_error_t trouble;
     const char *file, *sha256;
     json_int_t images, bytes, train, defective;
     if (json_unpack_ex(entry, &trouble, 0, "{s:s, s:I, s:I, s:I, s:I, s:s !}", "file", &file, "images", &images, "bytes", &bytes,
                        "train", &train, "defective", &defective, "sha256", &sha256) != 0)
         return pb_fail(PB_E_INPUT, "%s: shard %zu: %s", path, shard, trouble.text);
-    pb_shard_file(shard, summary->file);
-    if (strcmp(file, summary->file) != 0) /* so it has no slash either, and no file counts twice */
+    pb_shard_file(edition, shard, summary->file);
+    if (strcmp(file, summary->file) != 0) /* so it leads nowhere else, and no file counts twice */
         return pb_fail(PB_E_INPUT, "%s: shard %zu is in file \"%.60s\", expected \"%s\"", path, shard, file, summary->file);
     if (images < 0 || images > (json_int_t)shard_images || train < 0 || train > images || defective < 0 || defective > images ||
         bytes < 0)
         return pb_fail(PB_E_INPUT, "%s: shard %zu: impossible counts", path, shard);
-    if (strlen(sha256) != PB_SHA256_TEXT - 1 || strspn(sha256, "0123456789abcdef") != PB_SHA256_TEXT - 1)
+    if (!pb_is_sha256(sha256))
         return pb_fail(PB_E_INPUT, "%s: shard %zu: \"%.80s\" is not a SHA-256", path, shard, sha256);
     summary->images = (uint64_t)images;
     summary->bytes = (uint64_t)bytes;
@@ -94,49 +60,98 @@ static pb_status parse_summary(const char *path, json_t *entry, size_t shard, si
     return pb_ok();
 }
 
-static pb_status parse_shards(const char *path, json_t *shards, size_t shard_images, pb_manifest *manifest) {
-    if (!json_is_array(shards))
-        return pb_fail(PB_E_INPUT, "%s: shards is not a list", path);
-    manifest->shards = json_array_size(shards);
+static pb_status wrong_images(const char *path, const pb_edition *edition, uint64_t found) {
+    return pb_fail(PB_E_INPUT, "%s: says %ju images in all, its shards have %ju", path, (uintmax_t)edition->images,
+                   (uintmax_t)found);
+}
+
+/* Of all editions, whose images are not yet compared with their shards. */
+static pb_status parse_shards(const char *path, json_t *shards, pb_manifest *manifest) {
+    size_t edition = 0;
     PB_TRY(pb_allocate(&manifest->summaries, manifest->shards, sizeof *manifest->summaries, path));
     for (size_t i = 0; i < manifest->shards; i++) {
-        PB_TRY(parse_summary(path, json_array_get(shards, i), i, shard_images, &manifest->summaries[i]));
+        edition += manifest->editions[edition].shards <= i;
+        const pb_edition *self = &manifest->editions[edition];
+        PB_TRY(parse_summary(path, json_array_get(shards, i), edition, i, self->shard_images, &manifest->summaries[i]));
         manifest->images += manifest->summaries[i].images;
+        if (i + 1 == self->shards && self->images != manifest->images)
+            return wrong_images(path, self, manifest->images);
     }
-    return pb_ok();
+    const pb_edition *last = &manifest->editions[manifest->edition_count - 1];
+    return last->images == manifest->images ? pb_ok() : wrong_images(path, last, manifest->images);
 }
 
 static pb_status check_version(const char *path, json_t *root) {
     const char *format = json_string_value(json_object_get(root, "format"));
     json_t *version = json_object_get(root, "version");
-    if (!format || strcmp(format, MANIFEST_FORMAT) != 0)
-        return pb_fail(PB_E_INPUT, "%s: not the manifest of a patchbank archive: format is not \"%s\"", path, MANIFEST_FORMAT);
+    if (!format || strcmp(format, PB_MANIFEST_FORMAT) != 0)
+        return pb_fail(PB_E_INPUT, "%s: not the manifest of a patchbank archive: format is not \"%s\"", path, PB_MANIFEST_FORMAT);
     if (!json_is_integer(version) || json_integer_value(version) < 1)
         return pb_fail(PB_E_INPUT, "%s: version is not a number from 1", path);
-    if (json_integer_value(version) > MANIFEST_VERSION)
+    if (json_integer_value(version) > PB_MANIFEST_VERSION)
         return pb_fail(PB_E_INPUT, "%s: version %lld of %s is newer than this build reads (%d): use a newer patchbank", path,
-                       (long long)json_integer_value(version), MANIFEST_FORMAT, MANIFEST_VERSION);
+                       (long long)json_integer_value(version), PB_MANIFEST_FORMAT, PB_MANIFEST_VERSION);
     return pb_ok();
 }
 
+/* `after`: the edition before it, NULL for the first. */
+static pb_status set_edition(const char *path, const char *source, json_int_t shard_images, json_int_t images, json_int_t shards,
+                             const pb_edition *after, pb_edition *edition) {
+    if (shard_images < 1 || shard_images > PB_SHARD_IMAGES_MAX)
+        return pb_fail(PB_E_INPUT, "%s: shard_images is %lld, expected 1 to %d", path, (long long)shard_images,
+                       PB_SHARD_IMAGES_MAX);
+    if (images < 0)
+        return pb_fail(PB_E_INPUT, "%s: says %lld images", path, (long long)images);
+    if (after && (shards <= (json_int_t)after->shards || images < (json_int_t)after->images))
+        return pb_fail(PB_E_INPUT, "%s: an edition has fewer shards or images than the one before it", path);
+    edition->shard_images = (size_t)shard_images;
+    edition->images = (uint64_t)images;
+    edition->shards = (size_t)shards;
+    PB_TRY(pb_allocate(&edition->source, strlen(source) + 1, 1, path));
+    memcpy(edition->source, source, strlen(source));
+    return pb_ok();
+}
+
+static pb_status parse_edition(const char *path, json_t *entry, const pb_edition *after, pb_edition *edition) {
+    json_error_t trouble;
+    const char *source, *sha256;
+    json_int_t shard_images, images, shards;
+    if (json_unpack_ex(entry, &trouble, 0, "{s:s, s:I, s:I, s:I, s:s !}", "source", &source, "shard_images", &shard_images,
+                       "images", &images, "shards", &shards, "sha256", &sha256) != 0)
+        return pb_fail(PB_E_INPUT, "%s: an earlier edition: %s", path, trouble.text);
+    if (!pb_is_sha256(sha256))
+        return pb_fail(PB_E_INPUT, "%s: an earlier edition: \"%.80s\" is not a SHA-256", path, sha256);
+    if (shards < 0)
+        return pb_fail(PB_E_INPUT, "%s: an earlier edition: says %lld shards", path, (long long)shards);
+    memcpy(edition->sha256, sha256, PB_SHA256_TEXT);
+    return set_edition(path, source, shard_images, images, shards, after, edition);
+}
+
+/* The last of the editions is the manifest itself. */
 static pb_status parse_root(const char *path, json_t *root, pb_manifest *manifest) {
     json_error_t trouble;
     const char *format, *source;
     int version;
     json_int_t shard_images, images;
-    json_t *shards;
+    json_t *shards, *earlier = NULL;
     PB_TRY(check_version(path, root));
-    if (json_unpack_ex(root, &trouble, 0, "{s:s, s:i, s:s, s:I, s:I, s:o !}", "format", &format, "version", &version, "source",
-                       &source, "shard_images", &shard_images, "images", &images, "shards", &shards) != 0)
+    bool grown = json_integer_value(json_object_get(root, "version")) > PB_MANIFEST_VERSION_ALONE;
+    if (json_unpack_ex(root, &trouble, 0, grown ? "{s:s, s:i, s:s, s:I, s:I, s:o, s:o !}" : "{s:s, s:i, s:s, s:I, s:I, s:o !}",
+                       "format", &format, "version", &version, "source", &source, "shard_images", &shard_images, "images",
+                       &images, "shards", &shards, "earlier", &earlier) != 0)
         return pb_fail(PB_E_INPUT, "%s: %s", path, trouble.text);
-    if (shard_images < 1 || shard_images > PB_SHARD_IMAGES_MAX)
-        return pb_fail(PB_E_INPUT, "%s: shard_images is %lld, expected 1 to %d", path, (long long)shard_images,
-                       PB_SHARD_IMAGES_MAX);
-    PB_TRY(parse_shards(path, shards, (size_t)shard_images, manifest));
-    if (images < 0 || manifest->images != (uint64_t)images)
-        return pb_fail(PB_E_INPUT, "%s: says %lld images in all, its shards have %ju", path, (long long)images,
-                       (uintmax_t)manifest->images);
-    return pb_ok();
+    if (!json_is_array(shards) || (earlier && !json_is_array(earlier)))
+        return pb_fail(PB_E_INPUT, "%s: %s is not a list", path, json_is_array(shards) ? "earlier" : "shards");
+    size_t before = json_array_size(earlier);
+    manifest->shards = json_array_size(shards);
+    PB_TRY(pb_allocate(&manifest->editions, before + 1, sizeof *manifest->editions, path));
+    manifest->edition_count = before + 1;
+    for (size_t i = 0; i < before; i++)
+        PB_TRY(parse_edition(path, json_array_get(earlier, i), i > 0 ? &manifest->editions[i - 1] : NULL,
+                             &manifest->editions[i]));
+    PB_TRY(set_edition(path, source, shard_images, images, (json_int_t)manifest->shards,
+                       before > 0 ? &manifest->editions[before - 1] : NULL, &manifest->editions[before]));
+    return parse_shards(path, shards, manifest);
 }
 
 static pb_status parse_text(const char *path, const char *text, size_t size, pb_manifest *manifest) {
@@ -149,22 +164,77 @@ static pb_status parse_text(const char *path, const char *text, size_t size, pb_
     return status;
 }
 
-pb_status pb_manifest_read(const char *folder, pb_manifest *manifest_out) {
-    char path[PB_PATH_MAX];
+static pb_status read_file(const char *path, pb_manifest *manifest) {
     char *text;
     size_t size;
-    *manifest_out = (pb_manifest){0};
-    PB_TRY(pb_path_join(folder, MANIFEST_FILE, path));
+    *manifest = (pb_manifest){0};
     PB_TRY(pb_file_read(path, MANIFEST_BYTES_MAX, &text, &size));
-    pb_status status = parse_text(path, text, size, manifest_out);
-    pb_sha256(text, size, manifest_out->sha256);
+    pb_status status = parse_text(path, text, size, manifest);
+    if (!pb_failed(&status))
+        pb_sha256(text, size, manifest->editions[manifest->edition_count - 1].sha256);
     pb_release(&text);
+    if (pb_failed(&status))
+        pb_manifest_free(manifest);
+    return status;
+}
+
+/* Of the edition after the manifest's. */
+static pb_status next_path(const char *folder, const pb_manifest *manifest, char path[PB_PATH_MAX]) {
+    char name[PB_SHARD_FILE_MAX], file[PB_SHARD_FILE_MAX + sizeof PB_MANIFEST_FILE];
+    pb_edition_folder(manifest->edition_count, name);
+    snprintf(file, sizeof file, "%s/%s", name, PB_MANIFEST_FILE);
+    return pb_path_join(folder, file, path);
+}
+
+/* Replaces the manifest by the next edition's. */
+static pb_status step(const char *path, pb_manifest *manifest) {
+    pb_manifest next;
+    size_t count = manifest->edition_count;
+    PB_TRY(read_file(path, &next));
+    bool follows = next.edition_count == count + 1 &&
+                   strcmp(next.editions[count - 1].sha256, manifest->editions[count - 1].sha256) == 0;
+    if (!follows) {
+        pb_manifest_free(&next);
+        return pb_fail(PB_E_INPUT, "%s: is not the edition that follows the one before it", path);
+    }
+    pb_manifest_free(manifest);
+    *manifest = next;
+    return pb_ok();
+}
+
+/* manifest.json may be an edition behind (its writer was killed between two renames), or set back by one that was asleep; an
+ * edition's folder never changes. So the newest is that after which there is none. */
+pb_status pb_manifest_read(const char *folder, pb_manifest *manifest_out) {
+    char path[PB_PATH_MAX];
+    *manifest_out = (pb_manifest){0};
+    PB_TRY(pb_path_join(folder, PB_MANIFEST_FILE, path));
+    PB_TRY(read_file(path, manifest_out));
+    pb_status status = next_path(folder, manifest_out, path);
+    while (!pb_failed(&status) && access(path, F_OK) == 0) {
+        status = step(path, manifest_out);
+        pb_keep_first(&status, next_path(folder, manifest_out, path));
+    }
     if (pb_failed(&status))
         pb_manifest_free(manifest_out);
     return status;
 }
 
+pb_status pb_manifest_prove(const char *folder, const pb_manifest *manifest, size_t edition) {
+    char *text, sha256[PB_SHA256_TEXT];
+    const pb_edition *self = &manifest->editions[edition];
+    PB_TRY(pb_manifest_text(manifest->editions, edition, manifest->summaries, &text));
+    pb_sha256(text, strlen(text), sha256);
+    free(text);
+    if (strcmp(sha256, self->sha256) != 0)
+        return pb_fail(PB_E_INPUT, "%s: its edition %zu is not the one whose manifest had the sha256 %s: made again it has %s",
+                       folder, edition + 1, self->sha256, sha256);
+    return pb_ok();
+}
+
 void pb_manifest_free(pb_manifest *manifest) {
+    for (size_t i = 0; i < manifest->edition_count; i++)
+        pb_release(&manifest->editions[i].source);
+    pb_release(&manifest->editions);
     pb_release(&manifest->summaries);
     *manifest = (pb_manifest){0};
 }

@@ -44,12 +44,13 @@ static pb_status check(const pb_job *job, const pb_bank *bank, const pb_setup *s
     return pb_ok();
 }
 
-pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup *setup) {
+pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, const char *archive_sha256, pb_setup *setup) {
     pb_request request = {0};
     *setup = (pb_setup){0};
     pb_status status = pb_agree(job->comm, pb_request_read(&bank->attributes, job->options->bank, &request));
     if (pb_failed(&status))
         return status;
+    request.archive_sha256 = archive_sha256;
     status = pb_setup_open(job, &request, which, 0, setup);
     if (pb_failed(&status))
         return status;

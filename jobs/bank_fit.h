@@ -15,8 +15,10 @@ PB_CHECKED pb_status pb_bank_fit_read(const pb_bank_choice *choice, bool whole, 
                                       char sha256[PB_SHA256_TEXT]);
 
 /* Collective. Opens archive, weights, device and pipeline so that features are made as the bank's were: its attributes say how.
+ * archive_sha256: the edition of the archive; NULL: the newest.
  * Errors, agreed, the setup then being empty: PB_E_INPUT when the bank does not say, or other weights than the bank's are given.
  */
-PB_CHECKED pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, pb_setup *setup);
+PB_CHECKED pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, const char *archive_sha256,
+                                      pb_setup *setup);
 
 #endif

@@ -14,6 +14,7 @@
  * the help. A name of two words is a job like any other, with options of its own. */
 #define PB_JOBS(X)                                                                                                    \
     X(pack, "pack", "put images of a CSV list or an MVTec AD folder into a sharded HDF5 archive")                     \
+    X(merge, "merge", "make one archive of several, in the order given, without copying where hard links are possible")  \
     X(info, "info", "describe an archive, a memory bank or results")                                                  \
     X(verify, "verify", "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
     X(train, "train", "extract patch features of the training images and select the memory bank")                     \

@@ -8,6 +8,7 @@
 #include "io/resize.h"
 
 typedef struct pb_request {
+    const char *archive_sha256;  /* edition of the archive that the images are of; NULL, as it is read: the newest */
     const char *backbone, *taps; /* as used; the texts are the attributes' or static */
     pb_fit fit;                  /* from a decoded image to the one that is looked at */
     bool dct_scaling;            /* decode large JPEGs smaller (io/image.h) */

@@ -1,7 +1,7 @@
 /* run_state.h: private to jobs/: a job's state folder (io/state.h) as its ranks use it: claimed by one, used by all.
  *
- * A job that keeps state begins a run when its input is known to be good, looks between two pieces of work whether it was asked to
- * stop (base/stop.h) and whether what it has done is due to be saved, and ends the run with its status: done, and the state is
+ * A job that keeps state begins a run when its input is known to be good, looks between two pieces of work whether it was asked
+ * to stop (base/stop.h) and whether what it has done is due to be saved, and ends the run with its status: done, and the state is
  * removed; stopped or failed, and it stays. The next run finds it by the output's name alone.
  */
 #ifndef PB_JOBS_RUN_STATE_H

@@ -61,7 +61,7 @@ static void scoring_free(scoring *s) {
 static pb_status open_all(scoring *s) {
     pb_status status = pb_bank_fit_read(s->choice, false, &s->bank, &s->bank_rows, s->bank_sha256);
     if (!pb_failed(&status))
-        status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), &s->setup);
+        status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), NULL, &s->setup);
     if (!pb_failed(&status))
         status = pb_search_create(s->setup.devices, s->bank.features, s->bank_rows, s->bank.dim, &s->search);
     pb_release(&s->bank.features); /* the search has its own copy */

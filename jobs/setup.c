@@ -1,6 +1,7 @@
 #include "jobs/setup.h"
 
 #include "base/log.h"
+#include "jobs/share.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,6 @@ pb_status pb_setup_device(const pb_job *job, int threads, pb_device **device) {
 static pb_status open_local(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     setup->cosine = request->features.unit;
     setup->taps = request->taps;
-    PB_TRY(pb_archive_open(job->options->archive, &setup->archive));
     PB_TRY(pb_prefix(pb_selection_make(setup->archive, which, parts, pb_comm_size(job->comm),
                                        pb_comm_rank(job->comm), &setup->selection),
                      job->options->archive));
@@ -115,9 +115,10 @@ static pb_status open_exchange(const pb_job *job, pb_setup *setup) {
 pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     *setup = (pb_setup){0};
     pb_network network = {0};
-    pb_status status = pb_agree(job->comm, open_local(job, request, which, parts, setup));
+    pb_status status =
+        pb_archive_open_for_all(job->comm, job->options->archive, request->archive_sha256, PB_SHARDS_THERE, &setup->archive);
     if (!pb_failed(&status))
-        status = pb_agree_equal(job->comm, pb_archive_sha256(setup->archive), job->options->archive);
+        status = pb_agree(job->comm, open_local(job, request, which, parts, setup));
     if (!pb_failed(&status))
         status = check_alone(job, setup->device);
     if (!pb_failed(&status))

@@ -3,7 +3,10 @@
 #include "base/memory.h"
 #include "io/file.h"
 
+#include <stdio.h>
 #include <string.h>
+
+static const size_t LIST_BYTES_MAX = (size_t)8 << 30;
 
 pb_status pb_share_bytes(pb_comm *comm, pb_status read, void *bytes_inout, size_t *size) {
     char *bytes = NULL;
@@ -32,5 +35,46 @@ pb_status pb_read_for_all(pb_comm *comm, const char *path, size_t most, void *by
         status = pb_file_read(path, most, &bytes, size_out);
     status = pb_share_bytes(comm, status, &bytes, size_out);
     memcpy(bytes_out, &bytes, sizeof bytes);
+    return status;
+}
+
+/* The name under which a list goes: messages have it, and relative paths start from its folder. */
+static pb_status list_name(const char *file, const char *mvtec, char name[PB_PATH_MAX]) {
+    return file ? pb_path_join(".", file, name) : pb_path_join(mvtec, "", name);
+}
+
+pb_status pb_list_for_all(pb_comm *comm, const char *file, const char *mvtec, pb_list *list_out) {
+    char *text = NULL, name[PB_PATH_MAX];
+    size_t size = 0;
+    *list_out = (pb_list){0};
+    pb_status status = list_name(file, mvtec, name);
+    if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
+        status = file ? pb_file_read(file, LIST_BYTES_MAX, &text, &size) : pb_list_mvtec(mvtec, &text, &size);
+    status = pb_share_bytes(comm, status, &text, &size);
+    if (!pb_failed(&status))
+        status = pb_agree(comm, pb_list_parse(name, text, size, list_out));
+    pb_release(&text);
+    return status;
+}
+
+pb_status pb_archive_open_for_all(pb_comm *comm, const char *folder, const char *sha256, pb_shards shards,
+                                  pb_archive **archive_out) {
+    char wanted[PB_SHA256_TEXT] = "";
+    bool first = pb_comm_rank(comm) == 0;
+    pb_status status = pb_ok();
+    *archive_out = NULL;
+    if (first)
+        status = pb_archive_open_edition(folder, sha256, shards, archive_out);
+    if (*archive_out)
+        snprintf(wanted, sizeof wanted, "%s", pb_archive_sha256(*archive_out));
+    status = pb_agree(comm, status);
+    if (pb_failed(&status))
+        return status;
+    pb_comm_broadcast(comm, wanted, sizeof wanted, 0, "edition of the archive");
+    if (!first)
+        status = pb_archive_open_edition(folder, wanted, shards, archive_out);
+    status = pb_agree(comm, status);
+    if (pb_failed(&status))
+        pb_archive_close(archive_out);
     return status;
 }

@@ -6,21 +6,23 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static void describe_myself(const pb_session *session, char *who, size_t size) {
-    char host[64] = "?", generation[PB_GENERATION_TEXT], now[PB_TIMESTAMP_MAX];
+void pb_session_describe(const pb_generation *generation, char who[PB_SESSION_WHO]) {
+    char host[64] = "?", text[PB_GENERATION_TEXT] = "", now[PB_TIMESTAMP_MAX];
     if (gethostname(host, sizeof host) != 0)
         snprintf(host, sizeof host, "?");
     host[sizeof host - 1] = '\0';
-    pb_generation_text(session->generation, generation);
+    if (generation)
+        pb_generation_text(*generation, text);
     pb_clock_timestamp(now);
-    snprintf(who, size, "process %ld on %s, generation %s, since %s", (long)getpid(), host, generation, now);
+    snprintf(who, PB_SESSION_WHO, "process %ld on %s%s%s, since %s", (long)getpid(), host, generation ? ", generation " : "",
+             text, now);
 }
 
 pb_status pb_session_begin(const pb_job_options *options, bool create, pb_session *session) {
-    char who[200];
+    char who[PB_SESSION_WHO];
     *session = (pb_session){.options = options};
     PB_TRY(pb_generation_parse(options->generation, &session->generation));
-    describe_myself(session, who, sizeof who);
+    pb_session_describe(&session->generation, who);
     PB_TRY(pb_bank_store_lock(options->store, create, options->wait, who, &session->lock));
     if (!session->lock.held)
         pb_log(PB_LOG_WARN, "no-lock",

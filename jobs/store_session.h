@@ -13,6 +13,11 @@ typedef struct pb_session {
     pb_bank_version current;  /* name "": the store is empty */
 } pb_session;
 
+enum { PB_SESSION_WHO = 256 };
+
+/* This process in one line for people, with its generation unless that is NULL: who holds a lock. */
+void pb_session_describe(const pb_generation *generation, char who[PB_SESSION_WHO]);
+
 /* Takes the store's lock and looks up its current version. create: makes a store that is not there. Warns where the file system
  * has no locks: the store is safe without, and the slower of two jobs is then told to try again. Errors: those of
  * pb_bank_store_lock and pb_bank_store_head; PB_E_USAGE for a generation that is none. pb_session_end follows in any case. */

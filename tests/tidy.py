@@ -48,7 +48,8 @@ PROCESS_CALLS = (
 # source is gone or has its own test) or whose test is gone is an error.
 TESTED_ELSEWHERE = (
     ("tests/io/test_archive.c", "an archive is written, read and verified through io/archive.h as a whole",
-     ("io/archive_columns.c", "io/archive_read.c", "io/archive_verify.c", "io/archive_write.c", "io/manifest.c")),
+     ("io/archive_columns.c", "io/archive_read.c", "io/archive_verify.c", "io/archive_write.c", "io/manifest.c",
+      "io/manifest_write.c")),
     ("tests/io/test_archive_damage.c", "what our HDF5 layer promises is that damage is noticed, and h5py reads the rest",
      ("io/h5.c", "io/h5_column.c", "io/h5_ragged.c")),
     ("tests/io/test_stream.c", "where bytes lie is seen when they are read there", ("io/h5_layout.c",)),
@@ -60,7 +61,9 @@ TESTED_ELSEWHERE = (
      ("gpu/network_shape.c", "gpu/network_weights.c")),
     ("tests/jobs/test_main.c", "the table is seen by help and docs/OPTIONS.md", ("jobs/options_table.c",)),
     ("tests/jobs/test_devices.c", "what is missing on a machine is seen by the program", ("gpu/cuda/driver.c",)),
-    ("tests/jobs/test_pack.c", "bad images are seen in a job", ("jobs/rejects.c", "jobs/share.c")),
+    ("tests/jobs/test_pack.c", "bad images and folders are seen in a job",
+     ("jobs/rejects.c", "jobs/share.c", "jobs/new_archive.c")),
+    ("tests/jobs/test_merge.c", "parts are seen when they are merged", ("jobs/list_part.c",)),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
      ("jobs/collect.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
       "jobs/train_banks.c", "jobs/train_extract.c", "jobs/train_select.c", "jobs/train_two_round.c")),

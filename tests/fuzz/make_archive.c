@@ -19,7 +19,7 @@ static pb_status make(const char *list_path, const char *folder) {
     pb_status status = pb_list_parse(list_path, text, size, &list);
     pb_release(&text);
     if (!pb_failed(&status))
-        status = pb_shard_write(folder, &list, 0, IMAGES_MAX, leave_out, NULL, &summary);
+        status = pb_shard_write(folder, 0, &list, 0, IMAGES_MAX, leave_out, NULL, &summary);
     if (!pb_failed(&status))
         status = pb_manifest_write(folder, "list", IMAGES_MAX, &summary, 1);
     pb_list_free(&list);

@@ -53,7 +53,7 @@ pb_status sample_archive(const sample *made, const char *name, size_t shard_imag
     snprintf(folder, sizeof folder, "%s/%s", made->folder, name);
     PB_TRY(pb_folder_create(folder));
     for (size_t shard = 0; shard < shards; shard++)
-        PB_TRY(pb_shard_write(folder, &made->list, shard, shard_images, sample_reported, report, &summaries[shard]));
+        PB_TRY(pb_shard_write(folder, shard, &made->list, shard, shard_images, sample_reported, report, &summaries[shard]));
     return pb_manifest_write(folder, "images/list.csv", shard_images, summaries, shards);
 }
 

@@ -273,7 +273,7 @@ Test(archive, folder_that_is_missing) {
     pb_shard_summary summary;
     sample_report report = {0};
     const char *folder = oracle_join(made.folder, "nowhere");
-    sample_assert_failed(pb_shard_write(folder, &made.list, 0, 5, sample_reported, &report, &summary), PB_E_INPUT,
+    sample_assert_failed(pb_shard_write(folder, 0, &made.list, 0, 5, sample_reported, &report, &summary), PB_E_INPUT,
                          "nowhere/shard-00000.h5: cannot create: No such file");
     pb_archive *archive = NULL;
     sample_assert_failed(pb_archive_open(folder, &archive), PB_E_INPUT, "nowhere/manifest.json: cannot open: No such file");

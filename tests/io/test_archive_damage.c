@@ -278,7 +278,8 @@ static pb_status open_edited(const char *manifest, const char *from, const char 
 Test(archive_damage, manifest_is_read_strictly) {
     static const char *const EDITS[][3] = {
         {"patchbank-archive", "patchbank-bank", "not the manifest of a patchbank archive"},
-        {"\"version\": 1", "\"version\": 2", "version 2 of patchbank-archive is newer than this build reads (1)"},
+        {"\"version\": 1", "\"version\": 3", "version 3 of patchbank-archive is newer than this build reads (2)"},
+        {"\"version\": 1", "\"version\": 2", "Object item not found: earlier"},
         {"\"version\": 1", "\"version\": 0", "version is not a number from 1"},
         {"\"version\": 1", "\"version\": \"1\"", "version is not a number from 1"},
         {"\"version\": 1,", "", "version is not a number from 1"},

@@ -49,6 +49,7 @@ static void expect_item(const pb_list *list, size_t index, pb_list_item expected
     cr_assert_str_eq(item->group, expected.group);
     cr_assert_eq(item->split, expected.split);
     cr_assert_eq(item->label, expected.label);
+    cr_assert_eq(item->index, expected.index);
 }
 
 /* --- CSV -------------------------------------------------------------------------------------------------------- */
@@ -60,9 +61,9 @@ Test(list, all_columns_in_any_order) {
                               ",,,,/abs/3.png,test\n");
     cr_assert_eq(list.count, 3);
     cr_assert_str_eq(list.folder, "lists");
-    expect_item(&list, 0, (pb_list_item){"a/1.png", "m/1.png", "cell", "module 7", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE});
-    expect_item(&list, 1, (pb_list_item){"a/2.png", "", "", "", PB_SPLIT_TRAIN, PB_LABEL_NORMAL});
-    expect_item(&list, 2, (pb_list_item){"/abs/3.png", "", "", "", PB_SPLIT_TEST, PB_LABEL_UNKNOWN});
+    expect_item(&list, 0, (pb_list_item){"a/1.png", "m/1.png", "cell", "module 7", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE, 0});
+    expect_item(&list, 1, (pb_list_item){"a/2.png", "", "", "", PB_SPLIT_TRAIN, PB_LABEL_NORMAL, 1});
+    expect_item(&list, 2, (pb_list_item){"/abs/3.png", "", "", "", PB_SPLIT_TEST, PB_LABEL_UNKNOWN, 2});
     pb_list_free(&list);
     cr_assert(list.count == 0 && !list.items);
     pb_list_free(&list);
@@ -71,8 +72,19 @@ Test(list, all_columns_in_any_order) {
 Test(list, quoted_commas_quotes_and_newlines) {
     pb_list list = parse_good("path,split,label,group\n\"a,b.png\",train,0,\"one\ntwo\"\n\"say \"\"x\"\".png\",test,1, kept \n");
     cr_assert_eq(list.count, 2);
-    expect_item(&list, 0, (pb_list_item){"a,b.png", "", "", "one\ntwo", PB_SPLIT_TRAIN, PB_LABEL_NORMAL});
-    expect_item(&list, 1, (pb_list_item){"say \"x\".png", "", "", " kept ", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE});
+    expect_item(&list, 0, (pb_list_item){"a,b.png", "", "", "one\ntwo", PB_SPLIT_TRAIN, PB_LABEL_NORMAL, 0});
+    expect_item(&list, 1, (pb_list_item){"say \"x\".png", "", "", " kept ", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE, 1});
+    pb_list_free(&list);
+}
+
+Test(list, what_is_left_out_leaves_the_others_their_positions) {
+    pb_list list = parse_good("path,split,label\na,train,0\nb,train,0\nc,test,1\nd,test,0\n");
+    pb_list_leave_out(&list, (const bool[]){true, false, true, false});
+    cr_assert_eq(list.count, 2);
+    expect_item(&list, 0, (pb_list_item){"b", "", "", "", PB_SPLIT_TRAIN, PB_LABEL_NORMAL, 1});
+    expect_item(&list, 1, (pb_list_item){"d", "", "", "", PB_SPLIT_TEST, PB_LABEL_NORMAL, 3});
+    pb_list_leave_out(&list, (const bool[]){true, true});
+    cr_assert_eq(list.count, 0);
     pb_list_free(&list);
 }
 
@@ -88,8 +100,8 @@ Test(list, forms_of_a_text_file) {
     for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
         pb_list list = parse_good(FORMS[i]);
         cr_assert_eq(list.count, 2, "form %zu", i);
-        expect_item(&list, 0, (pb_list_item){"a", "", "", "", PB_SPLIT_TRAIN, PB_LABEL_NORMAL});
-        expect_item(&list, 1, (pb_list_item){"b", "", "", "", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE});
+        expect_item(&list, 0, (pb_list_item){"a", "", "", "", PB_SPLIT_TRAIN, PB_LABEL_NORMAL, 0});
+        expect_item(&list, 1, (pb_list_item){"b", "", "", "", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE, 1});
         pb_list_free(&list);
     }
 }
@@ -118,7 +130,7 @@ Test(list, many_items) {
     char path[32];
     for (int i = 0; i < COUNT; i++) {
         snprintf(path, sizeof path, "image-%d.png", i);
-        expect_item(&list, (size_t)i, (pb_list_item){path, "", "", "", i % 3 ? PB_SPLIT_TRAIN : PB_SPLIT_TEST, i % 2});
+        expect_item(&list, (size_t)i, (pb_list_item){path, "", "", "", i % 3 ? PB_SPLIT_TRAIN : PB_SPLIT_TEST, i % 2, (size_t)i});
     }
     pb_list_free(&list);
     free(text);
@@ -258,7 +270,7 @@ Test(list_mvtec, one_class, .init = setup, .fini = teardown) {
     cr_assert_eq(status.code, PB_OK, "%s", status.message);
     cr_assert_eq(list.count, 5);
     expect_item(&list, 1, (pb_list_item){"test/broken, large/010.jpg", "ground_truth/broken, large/010_mask.png", "bottle",
-                                         "broken, large", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE});
+                                         "broken, large", PB_SPLIT_TEST, PB_LABEL_DEFECTIVE, 1});
     name[strlen(name) - 1] = '\0';
     cr_assert_str_eq(list.folder, name);
     pb_list_free(&list);

@@ -62,3 +62,21 @@ Test(rejected_file, a_failing_write_leaves_the_old_file) {
     }
     sample_assert_failed(pb_rejected_file_write(oracle_join(folder, "none/rejected.csv"), items, COUNT), PB_E_INPUT, "none");
 }
+
+Test(rejected_file, several_become_one) {
+    char joined[2 * ORACLE_PATH], missing[2 * ORACLE_PATH], *parts[] = {path, missing, path};
+    snprintf(joined, sizeof joined, "%s/joined.csv", folder);
+    snprintf(missing, sizeof missing, "%s/missing.csv", folder);
+    sample_assert_ok(pb_rejected_file_join(joined, parts, 3));
+    cr_assert_neq(access(joined, F_OK), 0);
+    sample_assert_ok(pb_rejected_file_write(path, items, 1));
+    sample_assert_ok(pb_rejected_file_join(joined, parts, 3));
+    size_t size;
+    char *text = (char *)oracle_read(joined, &size), *row = strchr(text, '\n') + 1;
+    size_t length = strlen(row) / 2;
+    cr_assert_eq(strncmp(text, "path,index,reason\r\n", 19), 0);
+    cr_assert(length > 10 && strncmp(row, row + length, length) == 0, "%s", text);
+    free(text);
+    oracle_write(path, "path,why\r\n", 10);
+    sample_assert_failed(pb_rejected_file_join(joined, parts, 1), PB_E_INPUT, "rejected.csv: not a list of rejected images");
+}

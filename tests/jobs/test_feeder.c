@@ -34,7 +34,7 @@ static void pack(void) {
     cr_assert_eq(list.count, IMAGES);
     size_t shards = pb_shard_count(list.count, 9);
     for (size_t shard = 0; shard < shards; shard++)
-        must(pb_shard_write(folder, &list, shard, 9, NULL, NULL, &summaries[shard]));
+        must(pb_shard_write(folder, shard, &list, shard, 9, NULL, NULL, &summaries[shard]));
     must(pb_manifest_write(folder, "list.csv", 9, summaries, shards));
     pb_list_free(&list);
     free(text);

@@ -1,0 +1,171 @@
+#include "io/archive_private.h"
+
+#include "base/fault.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static const char LOCK_FILE[] = "lock";
+static const char UNFINISHED[] = "part-"; /* what begins so is no edition's folder */
+
+pb_status pb_archive_check_editions(const pb_archive *archive) {
+    for (size_t i = 0; i + 1 < archive->manifest.edition_count; i++)
+        PB_TRY(pb_manifest_prove(archive->folder, &archive->manifest, i));
+    return pb_ok();
+}
+
+pb_status pb_edition_path(const char *folder, size_t edition, char path[PB_PATH_MAX]) {
+    char name[PB_SHARD_FILE_MAX];
+    pb_edition_folder(edition, name);
+    return pb_path_join(folder, name, path);
+}
+
+pb_status pb_archive_lock(const char *folder, double wait_s, const char *who, pb_lock *lock) {
+    char path[PB_PATH_MAX];
+    PB_TRY(pb_path_join(folder, LOCK_FILE, path));
+    return pb_lock_take(path, wait_s, who, lock);
+}
+
+/* The name is random: process numbers are the same on two nodes. */
+pb_status pb_edition_begin(const pb_archive *base, char folder_out[PB_PATH_MAX]) {
+    uint64_t random;
+    char name[32];
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return pb_fail(PB_E_SYSTEM, "%s: no random numbers for a name", base->folder);
+    snprintf(name, sizeof name, "%s%016" PRIx64, UNFINISHED, random);
+    PB_TRY(pb_path_join(base->folder, name, folder_out));
+    return pb_folder_create(folder_out);
+}
+
+void pb_edition_abandon(const char *folder) {
+    pb_status ignored = pb_folder_remove(folder); /* what stays is nobody's edition */
+    (void)ignored;
+}
+
+pb_status pb_edition_sweep(const char *folder) {
+    char path[PB_PATH_MAX];
+    DIR *names = opendir(folder);
+    if (!names)
+        return pb_fail_errno(errno, folder, "cannot list");
+    pb_status status = pb_ok();
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));) {
+        if (strncmp(entry->d_name, UNFINISHED, strlen(UNFINISHED)) != 0)
+            continue;
+        status = pb_path_join(folder, entry->d_name, path);
+        if (!pb_failed(&status) && pb_is_folder(path))
+            status = pb_folder_remove(path);
+    }
+    closedir(names);
+    return status;
+}
+
+/* The base's editions and, last, the new one, in *editions (pb_release; the sources are lent); all summaries in *all. */
+static pb_status extend(const pb_archive *base, const char *source, size_t shard_images, const pb_shard_summary *summaries,
+                        size_t count, pb_edition **editions, pb_shard_summary **all) {
+    const pb_manifest *old = &base->manifest;
+    PB_TRY(pb_allocate(editions, old->edition_count + 1, sizeof **editions, "editions"));
+    PB_TRY(pb_allocate(all, old->shards + count, sizeof **all, "shard summaries"));
+    memcpy(*editions, old->editions, old->edition_count * sizeof **editions);
+    memcpy(*all, old->summaries, old->shards * sizeof **all);
+    memcpy(*all + old->shards, summaries, count * sizeof **all);
+    pb_edition *last = &(*editions)[old->edition_count];
+    *last = (pb_edition){.source = (char *)(uintptr_t)source, /* only read */
+                         .shard_images = shard_images,
+                         .shards = old->shards + count,
+                         .images = old->images};
+    for (size_t i = 0; i < count; i++)
+        last->images += summaries[i].images;
+    return pb_ok();
+}
+
+static pb_status write_manifest(const pb_archive *base, const char *folder, const pb_edition *editions,
+                                const pb_shard_summary *all, char sha256[PB_SHA256_TEXT]) {
+    char *text, path[PB_PATH_MAX];
+    PB_TRY(pb_path_join(folder, PB_MANIFEST_FILE, path));
+    PB_TRY(pb_manifest_text(editions, base->manifest.edition_count, all, &text));
+    pb_sha256(text, strlen(text), sha256);
+    pb_status status = pb_file_write(path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+/* Whether the edition's folder at `path` has this manifest. */
+static bool is_ours(const char *path, const char *sha256) {
+    char manifest[PB_PATH_MAX], found[PB_SHA256_TEXT];
+    pb_status status = pb_path_join(path, PB_MANIFEST_FILE, manifest);
+    if (!pb_failed(&status))
+        status = pb_sha256_file(manifest, found);
+    return !pb_failed(&status) && strcmp(found, sha256) == 0;
+}
+
+/* The compare-and-swap: an edition's folder is never empty, and rename(2) replaces no folder that is not. A server of NFS may do
+ * it and lose its answer, so what stands there is looked at before it is called another's. */
+static pb_status appear(const pb_archive *base, const char *folder, const char *sha256) {
+    char path[PB_PATH_MAX];
+    PB_TRY(pb_edition_path(base->folder, base->manifest.edition_count, path));
+    int error = (pb_fault("io.rename") ? (errno = EIO, -1) : rename(folder, path)) == 0 ? 0 : errno;
+    if (error != 0 && !is_ours(path, sha256))
+        return error == ENOTEMPTY || error == EEXIST
+                   ? pb_fail(PB_E_SYSTEM, "%s: was made meanwhile, by another; nothing was changed: try again", path)
+                   : pb_fail_errno(error, path, "cannot rename the finished edition to it");
+    return pb_folder_flush(base->folder);
+}
+
+pb_status pb_edition_publish(const pb_archive *base, const char *folder, const char *source, size_t shard_images,
+                             pb_shard_summary *summaries, size_t count) {
+    const pb_manifest *old = &base->manifest;
+    pb_edition *editions = NULL;
+    pb_shard_summary *all = NULL;
+    char sha256[PB_SHA256_TEXT];
+    PB_ASSERT(count > 0);
+    /* What cannot be made again could not be proved later. */
+    PB_TRY(pb_manifest_prove(base->folder, old, old->edition_count - 1));
+    for (size_t i = 0; i < count; i++)
+        pb_shard_file(old->edition_count, old->shards + i, summaries[i].file);
+    pb_status status = extend(base, source, shard_images, summaries, count, &editions, &all);
+    if (!pb_failed(&status))
+        status = write_manifest(base, folder, editions, all, sha256);
+    if (!pb_failed(&status))
+        status = appear(base, folder, sha256);
+    pb_release(&editions);
+    pb_release(&all);
+    return status;
+}
+
+/* Whether both files have the same bytes. */
+static pb_status same_file(const char *a, const char *b, bool *same) {
+    char sha256_a[PB_SHA256_TEXT], sha256_b[PB_SHA256_TEXT];
+    PB_TRY(pb_sha256_file(a, sha256_a));
+    PB_TRY(pb_sha256_file(b, sha256_b));
+    *same = strcmp(sha256_a, sha256_b) == 0;
+    return pb_ok();
+}
+
+/* Copies the newest edition's manifest to manifest.json unless it is there. Again, when an edition came meanwhile: of several
+ * that do so at once, the last to look finds the newest. */
+pb_status pb_edition_point(const char *folder) {
+    char from[PB_PATH_MAX], path[PB_PATH_MAX], edition[PB_PATH_MAX];
+    bool same = false;
+    PB_TRY(pb_path_join(folder, PB_MANIFEST_FILE, path));
+    for (;;) {
+        pb_manifest manifest;
+        PB_TRY(pb_manifest_read(folder, &manifest));
+        size_t newest = manifest.edition_count - 1;
+        pb_manifest_free(&manifest);
+        if (newest == 0)
+            return pb_ok();
+        PB_TRY(pb_edition_path(folder, newest, edition));
+        PB_TRY(pb_path_join(edition, PB_MANIFEST_FILE, from));
+        PB_TRY(same_file(from, path, &same));
+        if (same)
+            return pb_ok();
+        PB_TRY(pb_file_copy(from, path));
+    }
+}

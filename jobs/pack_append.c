@@ -1,0 +1,157 @@
+#include "jobs/pack_append.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "jobs/share.h"
+#include "jobs/store_session.h"
+#include "mpi/partition.h"
+
+
+/* --- which paths are known -------------------------------------------------------------------------------------- */
+
+/* Positions of list items, as many as were found. */
+typedef struct found {
+    uint64_t *positions;
+    size_t count, room;
+} found;
+
+static pb_status note(found *known, uint64_t position) {
+    if (known->count == known->room) {
+        size_t room = 2 * known->room + 64;
+        PB_TRY(pb_resize(&known->positions, known->room, room, sizeof *known->positions, "images that are known"));
+        known->room = room;
+    }
+    known->positions[known->count++] = position;
+    return pb_ok();
+}
+
+/* Looks up the images first .. end - 1 of the archive. The list is in memory anyway, so the archive goes by it, shard by shard.
+ */
+static pb_status look_up(pb_archive *base, pb_range images, const pb_list *list, found *known) {
+    const pb_list_item **sorted = NULL;
+    pb_status status = pb_list_sort(list, &sorted);
+    for (uint64_t i = images.first; i < images.end && !pb_failed(&status); i++) {
+        pb_record record;
+        status = pb_archive_record(base, i, &record);
+        const pb_list_item *hit = pb_failed(&status) ? NULL : pb_list_find(sorted, list->count, record.path);
+        if (hit)
+            status = note(known, (uint64_t)(hit - list->items));
+    }
+    pb_release(&sorted);
+    return status;
+}
+
+/* The images of this rank's share of the shards. */
+static pb_range images_of(const pb_archive *base, const pb_comm *comm) {
+    pb_range shards = pb_partition(pb_archive_shards(base), pb_comm_size(comm), pb_comm_rank(comm)), images = {0, 0};
+    for (size_t s = 0; s < shards.end; s++) {
+        images.first += s < shards.first ? pb_archive_shard(base, s)->images : 0;
+        images.end += pb_archive_shard(base, s)->images;
+    }
+    return images;
+}
+
+/* Collective. On every rank: known[i] tells whether the archive has the path of item i; owned by the caller. */
+static pb_status find_known(const pb_job *job, pb_archive *base, const pb_list *list, bool **known) {
+    pb_comm *comm = job->comm;
+    found mine = {0};
+    uint64_t *all = NULL;
+    size_t *sizes = NULL, size = list->count * sizeof **known, total = 0;
+    bool first = pb_comm_rank(comm) == 0;
+    pb_status status = look_up(base, images_of(base, comm), list, &mine);
+    pb_keep_first(&status, pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts"));
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status))
+        status = pb_comm_gather(comm, mine.positions, mine.count * sizeof *mine.positions, 0, &all, sizes, "known images");
+    if (!pb_failed(&status)) {
+        if (first)
+            status = pb_allocate(known, list->count, sizeof **known, "images that are known");
+        for (int r = 0; first && r < pb_comm_size(comm); r++)
+            total += sizes[r] / sizeof *all;
+        for (size_t i = 0; first && i < total && !pb_failed(&status); i++)
+            (*known)[all[i]] = true;
+        status = pb_share_bytes(comm, status, known, &size);
+    }
+    pb_release(&mine.positions);
+    pb_release(&sizes);
+    pb_release(&all);
+    return status;
+}
+
+/* The same on every rank. */
+static pb_status judge(const pb_job *job, const bool *known, pb_list *list) {
+    size_t count = 0, first = 0;
+    for (size_t i = list->count; i-- > 0;)
+        if (known[i]) {
+            count++;
+            first = i;
+        }
+    if (count == 0)
+        return pb_ok();
+    if (!job->options->skip_known)
+        return pb_fail(PB_E_INPUT, "%s: has %zu of the listed images already, the first is %s; --skip-known leaves them out",
+                       job->options->archive, count, list->items[first].path);
+    pb_list_leave_out(list, known);
+    pb_log_once(PB_LOG_INFO, "known", "archive=\"%s\" left_out=%zu new=%zu", job->options->archive, count, list->count);
+    return pb_ok();
+}
+
+/* --- the edition ------------------------------------------------------------------------------------------------ */
+
+/* On rank 0. */
+static pb_status take_lock(const pb_job *job, pb_growth *growth) {
+    const pb_job_options *options = job->options;
+    char who[PB_SESSION_WHO];
+    pb_archive *probe = NULL;
+    PB_TRY(pb_archive_open(options->archive, &probe)); /* before a lock file is made in what is no archive */
+    pb_archive_close(&probe);
+    pb_session_describe(NULL, who);
+    PB_TRY(pb_archive_lock(options->archive, options->wait, who, &growth->lock));
+    if (growth->lock.held) { /* what a killed append left is nobody else's */
+        PB_TRY(pb_edition_sweep(options->archive));
+        return pb_edition_point(options->archive);
+    }
+    pb_log(PB_LOG_WARN, "no-lock",
+           "archive=\"%s\" reason=\"its file system has no locks: of two appends at once one will be told to try again\"",
+           options->archive);
+    return pb_ok();
+}
+
+pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
+    pb_comm *comm = job->comm;
+    bool *known = NULL, first = pb_comm_rank(comm) == 0;
+    pb_status status = pb_agree(comm, first ? take_lock(job, growth) : pb_ok());
+    if (!pb_failed(&status))
+        status = pb_archive_open_for_all(comm, job->options->archive, NULL, PB_SHARDS_THERE, &growth->base);
+    if (!pb_failed(&status))
+        status = find_known(job, growth->base, list, &known);
+    if (!pb_failed(&status))
+        status = judge(job, known, list);
+    if (!pb_failed(&status) && list->count > 0) {
+        status = pb_agree(comm, first ? pb_edition_begin(growth->base, growth->folder) : pb_ok());
+        pb_comm_broadcast(comm, growth->folder, sizeof growth->folder, 0, "folder of the edition");
+    }
+    pb_release(&known);
+    return status;
+}
+
+/* The edition is there when it has its name. That manifest.json is a copy of its manifest is a service to other programs, and the
+ * next append repeats it. */
+pb_status pb_growth_publish(const pb_job *job, pb_growth *growth, const char *source, pb_shard_summary *summaries, size_t count) {
+    const char *archive = job->options->archive;
+    PB_TRY(pb_edition_publish(growth->base, growth->folder, source, (size_t)job->options->shard_images, summaries, count));
+    growth->folder[0] = '\0';
+    pb_status pointed = pb_edition_point(archive);
+    if (pb_failed(&pointed))
+        pb_log(PB_LOG_WARN, "manifest-behind", "archive=\"%s\" reason=\"%s\" effect=\"other programs see the edition before\"",
+               archive, pointed.message);
+    return pb_ok();
+}
+
+void pb_growth_end(const pb_job *job, pb_growth *growth) {
+    if (growth->folder[0] && pb_comm_rank(job->comm) == 0)
+        pb_edition_abandon(growth->folder);
+    pb_archive_close(&growth->base);
+    pb_lock_release(&growth->lock);
+    *growth = (pb_growth){0};
+}
