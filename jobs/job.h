@@ -45,11 +45,15 @@ enum {
 /* The jobs that can be stopped and go on later (jobs/run_state.h). */
 enum { PB_JOBS_KEEPING_STATE = PB_JOB_train | PB_JOB_score };
 
+typedef struct pb_summary pb_summary;
+
 /* What a job function is given. Everything is borrowed. */
 typedef struct pb_job {
-    uint32_t bit; /* of PB_JOB_name, as in the option table */
+    const char *name; /* on the command line */
+    uint32_t bit;     /* of PB_JOB_name, as in the option table */
     pb_comm *comm;
     const pb_job_options *options;
+    pb_summary *summary; /* where its steps are noted (jobs/summary.h) */
 } pb_job;
 
 /* Collective, each in its own file (the small ones of one first word share it). */

@@ -9,6 +9,7 @@
 #include "jobs/job.h"
 #include "jobs/rejects.h"
 #include "jobs/share.h"
+#include "jobs/summary.h"
 #include "mpi/partition.h"
 
 #include <dirent.h>
@@ -126,11 +127,14 @@ static pb_status write_shard(const pb_job *job, uint64_t shard, quarantine *bad,
 static pb_status write_shards(const pb_job *job, size_t all, pb_range mine, quarantine *bad, pb_shard_summary *summaries) {
     uint64_t longest = pb_range_size(pb_partition(all, pb_comm_size(job->comm), 0)); /* rank 0's is among them */
     pb_progress progress;
+    pb_summary_step(job, "pack", "images");
     pb_progress_begin(&progress, "pack", longest, "shards a rank", pb_comm_rank(job->comm) == 0);
     pb_status status = pb_ok();
     for (uint64_t done = 0; done < longest && !pb_failed(&status); done++) {
-        if (mine.first + done < mine.end)
+        if (mine.first + done < mine.end) {
             status = write_shard(job, mine.first + done, bad, &summaries[done]);
+            pb_summary_done(job, summaries[done].images);
+        }
         status = pb_agree(job->comm, status);
         pb_progress_update(&progress, done + 1);
     }
@@ -193,6 +197,7 @@ static pb_status write_archive(const pb_job *job, const pb_list *list) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status))
         status = write_shards(job, count, mine, &bad, summaries);
+    pb_summary_step(job, "write", "");
     if (!pb_failed(&status))
         status = pb_rejects_agree(comm, &bad.rejects);
     if (!pb_failed(&status))
@@ -217,6 +222,7 @@ static pb_status write_archive(const pb_job *job, const pb_list *list) {
 pb_status pb_job_pack(const pb_job *job) {
     bool first_rank = pb_comm_rank(job->comm) == 0, created = false; /* known on rank 0 */
     pb_list list = {0};
+    pb_summary_step(job, "list", "");
     pb_status status = load_list(job, &list);
     if (!pb_failed(&status))
         status = pb_agree(job->comm, first_rank ? prepare_folder(job->options->archive, &created) : pb_ok());

@@ -1,6 +1,7 @@
 #include "jobs/setup.h"
 
 #include "base/log.h"
+#include "jobs/summary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -132,6 +133,8 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
         agree_on_batch(job, setup->pipeline);
         status = open_exchange(job, setup);
     }
+    if (!pb_failed(&status))
+        pb_summary_device(job, pb_device_description(setup->device), pb_device_arithmetic(setup->device));
     if (pb_failed(&status))
         pb_setup_close(setup);
     else
