@@ -24,6 +24,7 @@
     X(bank_rollback, "bank rollback", "make an earlier version current again")                                        \
     X(bank_gc, "bank gc", "remove old versions that nobody can still be reading")                                     \
     X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                              \
+    X(top, "top", "the jobs that run below a folder: how far they are, how fast, how long still")                         \
     X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")
 
 enum {

@@ -55,6 +55,7 @@ static pb_step *find_step(pb_summary *summary, const char *name, const char *uni
 void pb_summary_step(const pb_job *job, const char *name, const char *unit) {
     pb_summary *summary = job->summary;
     end_step(summary);
+    pb_pulse_step(summary->pulse, name);
     summary->open = find_step(summary, name, unit);
     summary->step_begun = pb_clock_seconds();
     summary->step_processor_s = pb_usage_now().processor_s;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/usage.h"
 #include "jobs/job.h"
+#include "jobs/pulse.h"
 #include "jobs/stages.h"
 
 #include <stdbool.h>
@@ -30,7 +31,8 @@ typedef struct pb_step {
 
 /* One rank's job. Plain data; nothing to release. */
 struct pb_summary {
-    pb_comm *comm; /* borrowed */
+    pb_comm *comm;   /* borrowed */
+    pb_pulse *pulse; /* borrowed; is told of the steps. NULL: nobody asks */
     char began[PB_TIMESTAMP_MAX];
     double begun; /* pb_clock_seconds */
     char device[PB_SUMMARY_TEXT], arithmetic[PB_SUMMARY_TEXT]; /* "" for jobs without a device */
