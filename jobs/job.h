@@ -25,7 +25,9 @@
     X(bank_gc, "bank gc", "remove old versions that nobody can still be reading")                                     \
     X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                              \
     X(top, "top", "the jobs that run below a folder: how far they are, how fast, how long still")                         \
-    X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")
+    X(plan, "plan", "nodes, memory, time and storage for an archive, and the options of its batch jobs, by measured constants") \
+    X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")          \
+    X(bench_constants, "bench constants", "measure what plan reckons with: extraction, selection, search, disk and messages")
 
 enum {
 #define PB_JOB_NUMBER(name, words, summary) pb_job_number_##name,
