@@ -136,9 +136,9 @@ static void print_choice(const plan *p, const choice *c) {
     const pb_forecast *f = &c->forecast;
     printf("%s: %.0f node%s of %.0f rank%s, %.0f threads each\n", c->job, c->nodes, c->nodes > 1 ? "s" : "", c->ranks_a_node,
            c->ranks_a_node > 1 ? "s" : "", p->constants.threads);
-    printf(
-        "  %.1f s: extraction %.1f, selection %.1f, collecting %.1f, search %.1f, messages %.1f, writing %.1f; processor %.1f s\n",
-        f->seconds, f->extract_s, f->select_s, f->collect_s, f->search_s, f->messages_s, f->write_s, f->processor_s);
+    printf("  %.1f s: extraction %.1f, selection %.1f, collecting %.1f, search %.1f, messages %.1f, writing %.1f\n", f->seconds,
+           f->extract_s, f->select_s, f->collect_s, f->search_s, f->messages_s, f->write_s);
+    printf("  processors: %.1f s of all ranks\n", f->processor_s);
     printf("  memory: %.0f MiB a rank, rank 0 %.0f, a node %.0f of %.0f", f->rank_bytes / 1048576, f->root_bytes / 1048576,
            c->node_bytes / 1048576, p->node_bytes / 1048576);
     if (f->device_bytes > 0)
