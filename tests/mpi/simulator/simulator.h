@@ -1,6 +1,6 @@
 /* simulator.h: up to thousands of MPI ranks in one process, one after the other: coroutines that take turns where they wait for
- * each other. Everything above MPI is the real code, so what it asks of MPI can be counted at sizes for which there is no machine.
- * A rank that waits for ever, and ranks in different collectives, end the process with a message. One thread. */
+ * each other. Everything above MPI is the real code, so what it asks of MPI can be counted at sizes that no machine has. A rank
+ * that waits for ever, and ranks in different collectives, end the process with a message. One thread. */
 #ifndef PB_TESTS_SIMULATOR_H
 #define PB_TESTS_SIMULATOR_H
 
