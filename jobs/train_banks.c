@@ -81,7 +81,7 @@ pb_status pb_train_write_banks(pb_training *t) {
                               .attributes = &t->attributes};
     pb_summary_step(t->job, "collect", "images");
     pb_status status = pb_collect_bank(&input, &bank);
-    if (!pb_failed(&status)) /* else they may be of the pass before */
+    if (!pb_failed(&status) || status.code == PB_E_REQUEUE) /* else they may be of the pass before */
         pb_summary_stages(t->job, pb_pipeline_stages(t->setup.pipeline));
     pb_summary_step(t->job, "write", "rows");
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)

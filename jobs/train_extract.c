@@ -145,6 +145,8 @@ pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_pa
         pb_progress_update(progress, progress->total * (longest - left) / longest);
     }
     pb_pipeline_end(t->setup.pipeline);
+    if (p.position < p.stretch_end) /* ended in the midst of it */
+        pb_stages_add(&p.stages, pb_pipeline_stages(t->setup.pipeline));
     pb_summary_stages(t->job, &p.stages);
     if (status.code == PB_E_REQUEUE)
         pb_keep_first(&status, pb_train_patches_save(t)); /* the reason to stop stays */

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""tables.py SIMULATED PATCHBANK [PICKS]: the simulated ranks' tables of docs/SCALING.md, as Markdown.
+"""tables.py SIMULATED [PATCHBANK CONSTANTS]: the simulated ranks' tables of docs/SCALING.md, as Markdown.
 
-Counts calls of MPI on 1 to 1,024 simulated ranks, and turns them into time by the usual model of a network: a message costs ALPHA,
-a byte BETA. Open MPI's algorithms: agreements, and what is gathered in short parts, go by recursive doubling (ceil(log2 P) messages one
-after the other), long gathers round a ring (P - 1 messages), broadcasts down a binomial tree. The second table asks `patchbank
-plan` for the time of the work itself.
+Counts calls of MPI on 1 to 1,024 simulated ranks, and turns them into time by the usual model of a network: a message costs
+ALPHA, a byte BETA. Algorithms as in Open MPI: agreements, and what is gathered in short parts, go by recursive doubling
+(ceil(log2 P) messages one after the other), long gathers round a ring (P - 1 messages), broadcasts down a binomial tree. The second
+table asks `patchbank plan` for the time of the work itself, by CONSTANTS of `bench constants`.
 """
 import json
 import math
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-simulated, patchbank = sys.argv[1:3]
+simulated = sys.argv[1]
 POINTS, DIM, PICKS, QUERIES, TIMES = 65536, 32, 655, 32, 3
 ALPHA_S, BETA_S = 2e-6, 1e-10   # 2 microseconds; 10 GB/s a rank
 RING_FROM = 80 * 1024           # total bytes of an allgather from which Open MPI 4.1 goes round a ring
@@ -52,12 +52,13 @@ def counts():
               f"{ring['message'][0]:,.0f} | {search['sent_most'] / TIMES / 1e3:.1f} | {1e3 * seconds(ranks, ring):.2f} |")
 
 
-def shares(constants):
+def shares(patchbank, constants):
     """Time of the work of a large archive, by the plan, with the messages' share."""
     with open(constants, encoding="utf-8") as file:
         site = json.load(file)
     site["latency_s"], site["link_bytes_per_s"] = ALPHA_S, 1 / BETA_S
-    print("\n| ranks | extraction, s | selection | collecting | messages | share | scoring: extraction | search | messages | share |")
+    print("\n| ranks | extraction, s | selection | collecting | messages | share | scoring: extraction | search | messages | "
+          "share |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         path, answer = os.path.join(folder, "site.json"), os.path.join(folder, "plan.json")
@@ -76,4 +77,4 @@ def shares(constants):
 
 counts()
 if len(sys.argv) > 3:
-    shares(sys.argv[3])
+    shares(sys.argv[2], sys.argv[3])
