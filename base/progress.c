@@ -10,10 +10,24 @@
 
 static const double TERMINAL_PERIOD_S = 1.0 / 6, LOG_PERIOD_S = 60.0;
 
+static pb_progress_listener *listening;
+static void *listening_context;
+
+void pb_progress_listen(pb_progress_listener *listener, void *context) {
+    listening = listener;
+    listening_context = context;
+}
+
+static void tell(const pb_progress *progress) {
+    if (listening && progress->visible)
+        listening(listening_context, progress);
+}
+
 void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, const char *unit, bool visible) {
     double now = pb_clock_seconds();
     *progress = (pb_progress){.step = step, .unit = unit, .total = total, .begun = now, .shown = now, .visible = visible};
     progress->terminal = visible && isatty(STDERR_FILENO);
+    tell(progress);
 }
 
 void pb_progress_duration(double seconds, char text[16]) {
@@ -40,12 +54,20 @@ static void show_on_terminal(const pb_progress *progress, double rate, const cha
     pb_log_progress_shown(true);
 }
 
-static void show(const pb_progress *progress, double now) {
-    double elapsed = now - progress->begun, rate = elapsed > 0 ? (double)progress->done / elapsed : 0;
-    bool known = progress->total > 0;
-    double left = known && rate > 0 ? (double)(progress->total - progress->done) / rate : -1;
+double pb_progress_rate(const pb_progress *progress) {
+    double elapsed = pb_clock_seconds() - progress->begun;
+    return elapsed > 0 ? (double)progress->done / elapsed : 0;
+}
+
+double pb_progress_left(const pb_progress *progress) {
+    double rate = pb_progress_rate(progress);
+    return progress->total > 0 && rate > 0 ? (double)(progress->total - progress->done) / rate : -1;
+}
+
+static void show(const pb_progress *progress) {
+    double rate = pb_progress_rate(progress);
     char left_text[16];
-    pb_progress_duration(left, left_text);
+    pb_progress_duration(pb_progress_left(progress), left_text);
     if (progress->terminal)
         show_on_terminal(progress, rate, left_text);
     else
@@ -58,11 +80,12 @@ void pb_progress_update(pb_progress *progress, uint64_t done) {
     progress->done = progress->total && done > progress->total ? progress->total : done;
     if (!progress->visible)
         return;
+    tell(progress);
     double now = pb_clock_seconds();
     if (now - progress->shown < (progress->terminal ? TERMINAL_PERIOD_S : LOG_PERIOD_S))
         return;
     progress->shown = now;
-    show(progress, now);
+    show(progress);
 }
 
 double pb_progress_end(pb_progress *progress) {

@@ -26,6 +26,15 @@ void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, 
 /* `done` items of the step are finished. Cheap enough for once an item. Not thread safe. */
 void pb_progress_update(pb_progress *progress, uint64_t done);
 
+/* Rate so far in items a second, and by it the seconds that are left: -1 where nothing can be said. */
+double pb_progress_rate(const pb_progress *progress);
+double pb_progress_left(const pb_progress *progress);
+
+/* Has `listener` called with every visible step when it begins and with each update, in the caller's thread: it must be quick.
+ * NULL ends that. One for the process; not thread safe. */
+typedef void pb_progress_listener(void *context, const pb_progress *progress);
+void pb_progress_listen(pb_progress_listener *listener, void *context);
+
 /* Removes the terminal line. To be called also when the step fails. Returns the seconds since begin. */
 double pb_progress_end(pb_progress *progress);
 

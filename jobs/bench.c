@@ -6,7 +6,6 @@
 #include "base/memory.h"
 #include "io/stream.h"
 #include "jobs/json.h"
-#include "jobs/provenance.h"
 #include "jobs/setup.h"
 
 #include <stdio.h>
@@ -106,12 +105,7 @@ static pb_status keep_inputs(bench *b) {
 /* Collective. */
 static pb_status open_all(bench *b) {
     pb_comm *comm = b->job->comm;
-    pb_status status = pb_provenance(b->job, &b->attributes);
-    if (!pb_failed(&status))
-        status = pb_request_read(&b->attributes, NULL, &b->request);
-    status = pb_agree(comm, status);
-    if (!pb_failed(&status))
-        status = pb_setup_open(b->job, &b->request, PB_WHICH_ALL, 0, &b->setup);
+    pb_status status = pb_setup_open_own(b->job, PB_WHICH_ALL, &b->attributes, &b->request, &b->setup);
     if (pb_failed(&status))
         return status;
     status = allocate(b);

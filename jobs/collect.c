@@ -219,7 +219,7 @@ static pb_status list_images(const part *mine, uint64_t **index, size_t *count) 
 /* A rank's part of a round: a batch if one is left; then it saves when it is time. */
 static pb_status work_on(const pb_collect_input *input, part *mine, bool left, size_t *next) {
     pb_status status = left ? extract_batch(input, mine, next) : pb_ok();
-    if (!pb_failed(&status) && pb_run_due(input->run))
+    if (!pb_failed(&status) && input->run && pb_run_due(input->run))
         status = save_rows(input, mine, *next);
     pb_fault("train.collect");
     pb_keep_first(&status, pb_stop_check());
@@ -240,7 +240,7 @@ static pb_status extract_rows(const pb_collect_input *input, part *mine) {
         status = pb_agree(comm, work_on(input, mine, round * batch < count, &next));
     pb_pipeline_end(input->pipeline);
     pb_release(&index);
-    if (status.code == PB_E_REQUEUE)
+    if (status.code == PB_E_REQUEUE && input->run)
         pb_keep_first(&status, save_rows(input, mine, next)); /* the reason to stop stays */
     return status;
 }
@@ -252,7 +252,7 @@ static pb_status prepare(const pb_collect_input *input, part *mine) {
     pb_status status = describe(input, picks, count, mine);
     pb_release(&picks);
     taking from = {input, mine};
-    if (!pb_failed(&status))
+    if (!pb_failed(&status) && input->run)
         status = pb_state_each(&input->run->state, "rows-", take_file, &from);
     while (!pb_failed(&status) && mine->saved < count && mine->have[mine->saved])
         mine->saved++;

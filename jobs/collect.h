@@ -26,7 +26,7 @@ typedef struct pb_collect_input {
     const uint64_t *picked; /* [picks] global patch indices in order of selection; the same on every rank */
     const float *radius;    /* [picks] */
     size_t picks;
-    pb_run *run;                     /* where rows are saved, and taken up if an earlier run has saved some */
+    pb_run *run;                     /* where rows are saved, and taken up if an earlier run has saved some; NULL: nowhere */
     const pb_attributes *attributes; /* what a saved row must have been made by */
 } pb_collect_input;
 

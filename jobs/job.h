@@ -25,7 +25,10 @@
     X(bank_rollback, "bank rollback", "make an earlier version current again")                                        \
     X(bank_gc, "bank gc", "remove old versions that nobody can still be reading")                                     \
     X(bank_diff, "bank diff", "what two versions of a bank have in common and what not")                              \
-    X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")
+    X(top, "top", "the jobs that run below a folder: how far they are, how fast, how long still")                         \
+    X(plan, "plan", "nodes, memory, time and storage for an archive, and the options of its batch jobs, by measured constants") \
+    X(bench, "bench extract", "measure extraction: reading, decoding and the network alone, and archive to features")          \
+    X(bench_constants, "bench constants", "measure what plan reckons with: extraction, selection, search, disk and messages")
 
 enum {
 #define PB_JOB_NUMBER(name, words, summary) pb_job_number_##name,
@@ -46,11 +49,15 @@ enum {
 /* The jobs that can be stopped and go on later (jobs/run_state.h). */
 enum { PB_JOBS_KEEPING_STATE = PB_JOB_train | PB_JOB_score };
 
+typedef struct pb_summary pb_summary;
+
 /* What a job function is given. Everything is borrowed. */
 typedef struct pb_job {
-    uint32_t bit; /* of PB_JOB_name, as in the option table */
+    const char *name; /* on the command line */
+    uint32_t bit;     /* of PB_JOB_name, as in the option table */
     pb_comm *comm;
     const pb_job_options *options;
+    pb_summary *summary; /* where its steps are noted (jobs/summary.h) */
 } pb_job;
 
 /* Collective, each in its own file (the small ones of one first word share it). */

@@ -10,6 +10,7 @@
 #include "gpu/device.h"
 #include "gpu/network.h"
 #include "jobs/job.h"
+#include "jobs/summary.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -213,8 +214,15 @@ static pb_status run(pb_comm *comm, int argc, char **argv) {
     }
     if (entry->bit & PB_JOBS_KEEPING_STATE)
         pb_stop_on_signals();
-    pb_job job = {.bit = entry->bit, .comm = comm, .options = &options};
-    return pb_agree(comm, entry->run(&job));
+    pb_summary summary;
+    pb_job job = {.name = entry->name, .bit = entry->bit, .comm = comm, .options = &options, .summary = &summary};
+    pb_summary_begin(&summary, comm);
+    status = pb_agree(comm, pb_comm_rank(comm) == 0 ? pb_summary_check(&job) : pb_ok());
+    if (pb_failed(&status))
+        return status;
+    status = pb_agree(comm, entry->run(&job));
+    pb_summary_write(&job, &status);
+    return status;
 }
 
 /* An answer that did not reach its reader (a full disk behind a redirection) is a failure too. */

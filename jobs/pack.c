@@ -12,6 +12,7 @@
 #include "jobs/pack_append.h"
 #include "jobs/rejects.h"
 #include "jobs/share.h"
+#include "jobs/summary.h"
 #include "mpi/partition.h"
 
 #include <string.h>
@@ -84,11 +85,14 @@ static pb_status write_shards(packing *p) {
     pb_comm *comm = p->job->comm;
     uint64_t longest = pb_range_size(pb_partition(pb_range_size(p->shards), pb_comm_size(comm), 0)); /* rank 0's is among them */
     pb_progress progress;
+    pb_summary_step(p->job, "pack", "images");
     pb_progress_begin(&progress, "pack", longest, "shards a rank", pb_comm_rank(comm) == 0);
     pb_status status = pb_ok();
     for (uint64_t done = 0; done < longest && !pb_failed(&status); done++) {
-        if (p->mine.first + done < p->mine.end)
+        if (p->mine.first + done < p->mine.end) {
             status = write_shard(p, p->mine.first + done);
+            pb_summary_done(p->job, p->summaries[done].images);
+        }
         status = pb_agree(comm, status);
         pb_progress_update(&progress, done + 1);
     }
@@ -156,6 +160,7 @@ static pb_status write_all(packing *p) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status))
         status = write_shards(p);
+    pb_summary_step(p->job, "write", "");
     if (!pb_failed(&status))
         status = pb_rejects_agree(comm, &p->bad.rejects);
     if (!pb_failed(&status))
@@ -219,6 +224,7 @@ static pb_status pack_more(const pb_job *job, pb_list *list) {
 
 pb_status pb_job_pack(const pb_job *job) {
     pb_list list = {0};
+    pb_summary_step(job, "list", "");
     pb_status status = load_list(job, &list);
     if (!pb_failed(&status))
         status = job->options->append ? pack_more(job, &list) : pack_new(job, &list);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "jobs/summary.h"
 
 #include <string.h>
 
@@ -12,6 +13,17 @@ static pb_status claim(const pb_job *job, const char *output, pb_state *state) {
     pb_generation generation;
     PB_TRY(pb_generation_parse(job->options->generation, &generation));
     return pb_state_claim(output, generation, state);
+}
+
+/* On rank 0. That nobody can see how far a job is, is no reason not to do it. */
+static void show(const pb_job *job, pb_run *run) {
+    pb_status status = pb_pulse_begin(job->name, pb_comm_size(job->comm), run->state.run, job->options->generation,
+                                      &job->summary->pulse);
+    if (pb_failed(&status))
+        pb_log(PB_LOG_WARN, "not-shown", "reason=\"%s\"", status.message);
+    if (job->summary->open)
+        pb_pulse_step(job->summary->pulse, job->summary->open->name);
+    run->pulse = &job->summary->pulse;
 }
 
 pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run) {
@@ -28,6 +40,8 @@ pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run) {
     status = pb_agree(comm, pb_output_room(run->state.run, pb_comm_rank(comm)));
     if (pb_failed(&status))
         pb_run_end(run, &status);
+    else if (claims)
+        show(job, run);
     return status;
 }
 
@@ -66,6 +80,8 @@ static void settle(pb_run *run, const pb_status *status) {
 void pb_run_end(pb_run *run, const pb_status *status) {
     if (!run->comm)
         return;
+    if (run->pulse)
+        pb_pulse_end(run->pulse);
     pb_comm_barrier(run->comm, "the end of a run");
     pb_status reset = pb_output_room(NULL, 0); /* cannot fail */
     (void)reset;

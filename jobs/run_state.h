@@ -11,17 +11,19 @@
 #include "io/attributes.h"
 #include "io/state.h"
 #include "jobs/job.h"
+#include "jobs/pulse.h"
 
 /* One rank's. Zeroed: no run. */
 typedef struct pb_run {
     pb_comm *comm;
     pb_state state;
+    pb_pulse **pulse;          /* rank 0's, in the summary of the job, which tells it of steps */
     double interval_s;         /* --checkpoint */
     double saved, cost_s;      /* when something was saved last (pb_clock_seconds), and how long that took */
 } pb_run;
 
 /* Collective. Claims the state of `output` for this run under --generation; from now on the temporary files of all ranks are in
- * the run's folder. Errors, agreed: pb_state_claim's. */
+ * the run's folder, and rank 0 says there how far the job is (jobs/pulse.h). Errors, agreed: pb_state_claim's. */
 PB_CHECKED pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run);
 
 /* Whether it is time to save: --checkpoint seconds after the last time, and so that saving takes a twentieth of the time at most.

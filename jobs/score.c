@@ -8,6 +8,7 @@
 #include "jobs/bank_choice.h"
 #include "jobs/bank_fit.h"
 #include "jobs/provenance.h"
+#include "jobs/summary.h"
 #include "mpi/partition.h"
 
 #include <math.h>
@@ -266,6 +267,7 @@ static pb_status score_all(scoring *s) {
     /* Rank 0 has among the longest ranges, so its rounds are everybody's. */
     size_t longest = (size_t)pb_range_size(pb_partition(selection->total, pb_comm_size(comm), 0));
     pb_progress progress;
+    pb_summary_step(s->job, "score", "images");
     pb_progress_begin(&progress, "score", selection->total, "images", pb_comm_rank(comm) == 0);
     pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, selection->index, selection->count));
     for (size_t begin = 0; begin < longest && !pb_failed(&status); begin += batch_max) {
@@ -274,6 +276,7 @@ static pb_status score_all(scoring *s) {
         pb_progress_update(&progress, s->written);
     }
     pb_pipeline_end(pipeline);
+    pb_summary_stages(s->job, pb_pipeline_stages(pipeline));
     double seconds = pb_progress_end(&progress);
     if (!pb_failed(&status))
         status = pb_rejects_agree(comm, &s->rejects);
@@ -305,6 +308,7 @@ static pb_status score(const pb_bank_choice *choice) {
     const pb_job *job = &choice->job;
     scoring s = {.choice = choice, .job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     bool writes = pb_comm_rank(job->comm) == 0;
+    pb_summary_step(job, "open", "");
     pb_status status = open_all(&s);
     if (!pb_failed(&status))
         status = pb_agree(job->comm, allocate(&s));
@@ -314,6 +318,7 @@ static pb_status score(const pb_bank_choice *choice) {
         status = pb_agree(job->comm, writes ? create_results(&s) : pb_ok());
     if (!pb_failed(&status))
         status = score_all(&s);
+    pb_summary_step(job, "write", "");
     if (!pb_failed(&status))
         status = list_rejected(&s);
     if (!pb_failed(&status))

@@ -1,7 +1,9 @@
 #include "jobs/setup.h"
 
 #include "base/log.h"
+#include "jobs/provenance.h"
 #include "jobs/share.h"
+#include "jobs/summary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +135,8 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
         agree_on_batch(job, setup->pipeline);
         status = open_exchange(job, setup);
     }
+    if (!pb_failed(&status))
+        pb_summary_device(job, pb_device_description(setup->device), pb_device_arithmetic(setup->device));
     if (pb_failed(&status))
         pb_setup_close(setup);
     else
@@ -141,6 +145,14 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
                     request->backbone, setup->taps, request->features.is_patchcore ? "patchcore" : "mean",
                     pb_pipeline_dim(setup->pipeline), pb_device_comm_way(setup->devices));
     return status;
+}
+
+pb_status pb_setup_open_own(const pb_job *job, pb_which which, pb_attributes *attributes, pb_request *request, pb_setup *setup) {
+    pb_status status = pb_provenance(job, attributes);
+    if (!pb_failed(&status))
+        status = pb_request_read(attributes, NULL, request);
+    status = pb_agree(job->comm, status);
+    return pb_failed(&status) ? status : pb_setup_open(job, request, which, 0, setup);
 }
 
 void pb_setup_close(pb_setup *setup) {

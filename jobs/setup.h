@@ -29,6 +29,11 @@ typedef struct pb_setup {
 PB_CHECKED pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup);
 void pb_setup_close(pb_setup *setup);
 
+/* Collective. As pb_setup_open, by what the command line itself asks for: *attributes gets its recorded options, *request points
+ * into them; both are the caller's, in any case. */
+PB_CHECKED pb_status pb_setup_open_own(const pb_job *job, pb_which which, pb_attributes *attributes, pb_request *request,
+                                       pb_setup *setup);
+
 /* What a distance between features counts as: itself, or half its square, which between unit rows is 1 - cosine. */
 static inline float pb_setup_distance(const pb_setup *setup, float distance) {
     return setup->cosine ? 0.5f * (distance * distance) : distance;

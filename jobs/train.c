@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "io/file.h"
 #include "jobs/provenance.h"
+#include "jobs/summary.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -194,6 +195,7 @@ static pb_status list_rejected(pb_training *t) {
 
 pb_status pb_job_train(const pb_job *job) {
     pb_training t = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
+    pb_summary_step(job, "open", "");
     pb_status status = open_all(&t);
     if (!pb_failed(&status))
         status = pb_run_begin(job, job->options->bank, &t.run);

@@ -6,6 +6,7 @@
 #include "io/file.h"
 #include "jobs/collect.h"
 #include "jobs/provenance.h"
+#include "jobs/summary.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -78,9 +79,14 @@ pb_status pb_train_write_banks(pb_training *t) {
                               .picks = t->coreset.count,
                               .run = &t->run,
                               .attributes = &t->attributes};
+    pb_summary_step(t->job, "collect", "images");
     pb_status status = pb_collect_bank(&input, &bank);
+    if (!pb_failed(&status) || status.code == PB_E_REQUEUE) /* else they may be of the pass before */
+        pb_summary_stages(t->job, pb_pipeline_stages(t->setup.pipeline));
+    pb_summary_step(t->job, "write", "rows");
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
         status = write_all(t, &bank);
+    pb_summary_done(t->job, bank.rows);
     pb_bank_free(&bank);
     status = pb_agree(comm, status);
     if (!pb_failed(&status))

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/stop.h"
+#include "jobs/summary.h"
 
 #include <string.h>
 
@@ -144,6 +145,9 @@ pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_pa
         pb_progress_update(progress, progress->total * (longest - left) / longest);
     }
     pb_pipeline_end(t->setup.pipeline);
+    if (p.position < p.stretch_end) /* ended in the midst of it */
+        pb_stages_add(&p.stages, pb_pipeline_stages(t->setup.pipeline));
+    pb_summary_stages(t->job, &p.stages);
     if (status.code == PB_E_REQUEUE)
         pb_keep_first(&status, pb_train_patches_save(t)); /* the reason to stop stays */
     if (!pb_failed(&status))
@@ -198,6 +202,7 @@ pb_status pb_train_extract(pb_training *t) {
     const pb_selection *selection = &t->setup.selection;
     bool step = strcmp(t->job->options->coreset, "greedy-step") == 0;
     pb_progress progress;
+    pb_summary_step(t->job, "extract", "images");
     pb_progress_begin(&progress, "extract", selection->total, "images", pb_comm_rank(comm) == 0);
     pb_status status = pb_agree(comm, create_sink(t, step));
     if (!pb_failed(&status))

@@ -5,6 +5,7 @@
 #include "base/stop.h"
 #include "coreset/greedy.h"
 #include "coreset/greedy_step.h"
+#include "jobs/summary.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -118,6 +119,7 @@ pb_status pb_train_select(pb_training *t) {
     const char *how = t->job->options->coreset;
     size_t picks = pb_training_picks(t);
     watch w = {.t = t};
+    pb_summary_step(t->job, "select", "picks");
     pb_progress_begin(&w.progress, "select", picks, "patches", pb_comm_rank(comm) == 0);
     pb_comm_counters before = pb_comm_count(comm);
     pb_status status = pb_agree(comm, pb_coreset_allocate(&t->coreset, picks));
@@ -126,6 +128,8 @@ pb_status pb_train_select(pb_training *t) {
                  : strcmp(how, "greedy-step") == 0 ? select_greedy_step(t, &w)
                                                    : select_random(t);
     double seconds = pb_progress_end(&w.progress);
+    if (pb_comm_rank(comm) == 0) /* all ranks make the same picks */
+        pb_summary_done(t->job, t->coreset.count);
     pb_comm_counters after = pb_comm_count(comm);
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "selected",

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "coreset/greedy.h"
 #include "jobs/provenance.h"
+#include "jobs/summary.h"
 #include "mpi/partition.h"
 
 #include <math.h>
@@ -184,6 +185,7 @@ static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, ke
     status = pb_agree(t->job->comm, status);
     if (!pb_failed(&status))
         status = pb_train_extract_range(t, p->first, p->first + size, into_cover, progress);
+    pb_summary_step(t->job, "select", "picks");
     if (!pb_failed(&status))
         status = pb_agree(t->job->comm, done ? pb_ok() : select_part(t, self, p, all));
     pb_device_cover_free(t->setup.device, &t->cover);
@@ -219,6 +221,7 @@ static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
         status = pb_device_comm_create(self, t->setup.device, PB_ROUTE_HOST, 0, &alone);
     status = pb_agree(comm, status);
     for (uint64_t turn = 0; turn < turns && !pb_failed(&status); turn++) {
+        pb_summary_step(t->job, "extract", "images");
         part p;
         status = pb_agree(comm, part_of(t, turn, &p));
         pb_progress_begin(progress, "extract part", longest, "images", pb_comm_rank(comm) == 0);
@@ -309,8 +312,11 @@ pb_status pb_train_two_round(pb_training *t) {
     pb_status status = do_parts(t, &all, &progress);
     if (!pb_failed(&status))
         status = pb_train_count(t, pb_clock_seconds() - begun);
+    pb_summary_step(t->job, "select", "picks");
     if (!pb_failed(&status))
         status = second_round(t, &all);
+    if (pb_comm_rank(t->job->comm) == 0) /* all ranks make the same picks */
+        pb_summary_done(t->job, t->coreset.count);
     kept_free(&all);
     return status;
 }

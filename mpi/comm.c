@@ -2,6 +2,7 @@
  * peers cannot be reached, and then there is nobody left to agree with. */
 #include "mpi/comm_private.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "mpi/affinity.h"
 
@@ -20,10 +21,16 @@ static int process_threads = 1, process_local_rank;
 void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
     comm->counters.collectives++;
     comm->counters.bytes_sent += bytes;
+    if (comm->depth++ == 0)
+        comm->entered = pb_clock_seconds();
     pb_watchdog_mark(&comm->watchdog, what);
 }
 
-void pb_comm_leave(pb_comm *comm) { pb_watchdog_mark(&comm->watchdog, NULL); }
+void pb_comm_leave(pb_comm *comm) {
+    pb_watchdog_mark(&comm->watchdog, NULL);
+    if (--comm->depth == 0)
+        comm->counters.seconds += pb_clock_seconds() - comm->entered;
+}
 
 /* The ranks of each host tell each other their masks. */
 static pb_status share_cores(pb_comm *comm) {

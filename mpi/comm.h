@@ -100,9 +100,11 @@ void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *size
 void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
                       const char *what);
 
-/* How many collectives this rank has entered and the bytes it has sent in them, since pb_comm_create. Not collective. */
+/* How many collectives this rank has entered, the bytes it has sent in them and the seconds it has spent there, for the most part
+ * waiting for others, since pb_comm_create. Not collective. */
 typedef struct pb_comm_counters {
     uint64_t collectives, bytes_sent;
+    double seconds;
 } pb_comm_counters;
 pb_comm_counters pb_comm_count(const pb_comm *comm);
 

@@ -13,6 +13,8 @@ struct pb_comm {
     int *counts; /* [2 * size] counts and places of MPI calls */
     pb_watchdog watchdog;
     pb_comm_counters counters;
+    int depth;      /* collectives entered and not left: one may use another */
+    double entered; /* pb_clock_seconds, of the outermost */
 };
 
 /* Every collective runs between these two, so that the watchdog knows what the rank waits for and the counters are true.

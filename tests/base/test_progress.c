@@ -108,6 +108,40 @@ Test(progress, never_divides_by_zero) {
     }
 }
 
+static void note_done(void *context, const pb_progress *progress) {
+    uint64_t *seen = context;
+    seen[0]++;
+    seen[1] = progress->done;
+    seen[2] = progress->total;
+}
+
+Test(progress, who_listens_hears_of_every_update_of_rank_0) {
+    uint64_t seen[3] = {0};
+    pb_progress progress;
+    pb_progress_listen(note_done, seen);
+    pb_progress_begin(&progress, "extract", 30, "images", true);
+    cr_assert(seen[0] == 1 && seen[1] == 0 && seen[2] == 30);
+    pb_progress_update(&progress, 10);
+    pb_progress_update(&progress, 50);
+    cr_assert(seen[0] == 3 && seen[1] == 30);
+    pb_progress_begin(&progress, "extract", 30, "images", false);
+    pb_progress_update(&progress, 20);
+    pb_progress_listen(NULL, NULL);
+    pb_progress_begin(&progress, "extract", 30, "images", true);
+    cr_assert_eq(seen[0], 3);
+}
+
+Test(progress, rate_and_time_left) {
+    pb_progress progress;
+    pb_progress_begin(&progress, "extract", 300, "images", false);
+    progress.begun -= 100;
+    pb_progress_update(&progress, 100);
+    cr_assert(fabs(pb_progress_rate(&progress) - 1) < 0.2 && fabs(pb_progress_left(&progress) - 200) < 40);
+    pb_progress_begin(&progress, "extract", 0, "images", false);
+    pb_progress_update(&progress, 100);
+    cr_assert(pb_progress_left(&progress) == -1);
+}
+
 /* Standard error on a terminal of our own; returns its other end. */
 static int terminal_begin(int *saved) {
     int master = posix_openpt(O_RDWR | O_NOCTTY);

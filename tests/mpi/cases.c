@@ -160,6 +160,25 @@ static void counters(pb_comm *comm) {
     pb_comm_counters after = pb_comm_count(comm);
     HOLDS(after.collectives - before.collectives == 2);
     HOLDS(after.bytes_sent - before.bytes_sent == (pb_comm_rank(comm) == 0 ? 100 : 0));
+    HOLDS(after.seconds >= before.seconds);
+}
+
+/* Those who wait for a late rank are seen to wait, also where a collective uses others. */
+static void waiting(pb_comm *comm) {
+    bool late = pb_comm_rank(comm) == 0 && pb_comm_size(comm) > 1;
+    size_t sizes[8];
+    char *all = NULL, mine = 1;
+    pb_comm_barrier(comm, "begin");
+    pb_comm_counters before = pb_comm_count(comm);
+    if (late)
+        usleep(300000);
+    pb_status status = pb_comm_gather(comm, &mine, 1, 0, &all, sizes, "gather");
+    pb_comm_counters after = pb_comm_count(comm);
+    double waited = after.seconds - before.seconds;
+    HOLDS(!pb_failed(&status) && after.collectives - before.collectives == 2);
+    HOLDS(late || pb_comm_size(comm) == 1 || waited >= 0.2);
+    HOLDS(waited < 60);
+    pb_release(&all);
 }
 
 static void agree_ok(pb_comm *comm) {
@@ -302,6 +321,7 @@ static const pb_case CASES[] = {
     {"exchange", exchange},
     {"gather-out-of-memory", gather_out_of_memory},
     {"counters", counters},
+    {"waiting", waiting},
     {"self", self},
     {"agree-ok", agree_ok},
     {"agree-one", agree_one},

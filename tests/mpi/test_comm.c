@@ -11,6 +11,7 @@ Test(comm, allgather_of_equal_and_uneven_parts) { passes_at_all_sizes(PB_CASES, 
 Test(comm, exchange_of_uneven_parts) { passes_at_all_sizes(PB_CASES, "exchange"); }
 Test(comm, a_communicator_of_one_rank) { passes_at_all_sizes(PB_CASES, "self"); }
 Test(comm, counters) { passes_at_all_sizes(PB_CASES, "counters"); }
+Test(comm, waiting_is_counted) { passes_at_all_sizes(PB_CASES, "waiting"); }
 
 Test(comm, gather_without_memory_fails_on_every_rank) { passes_at_all_sizes(PB_CASES, "gather-out-of-memory"); }
 

@@ -1,0 +1,144 @@
+#include "jobs/model.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* As in coreset/greedy.c: picks that a round aims at, for each made so far. */
+static const double GROWTH = 0.12;
+
+/* As in gpu/cpu_cover.h: axes that pairs are filtered by, picks for which there is room at first. */
+static const double AXES = 16, CENTRES_LEAST = 256;
+
+/* A candidate beside its row (pb_candidate), a pick on its way to rank 0 (jobs/collect.c: origin), a verdict of jobs/score.c. */
+static const double CANDIDATE = 12, ORIGIN = 24, VERDICT = 56;
+
+/* Bytes of results an image beside its map and its path: columns in memory and on the disk, a line of scores.csv. */
+static const double RESULT_COLUMNS = 160;
+
+static double share_of(double items, double ranks) { return ceil(items / ranks); }
+
+static double floats(double count) { return count * (double)sizeof(float); }
+
+/* Memory that a rank's device holds: the host's own, or not. */
+static void hold(const pb_constants *c, pb_forecast *f, double bytes) {
+    if (c->device_is_host > 0)
+        f->rank_bytes += bytes;
+    else
+        f->device_bytes += bytes;
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Rows of selection are padded to whole tiles of 16 where pairs are filtered at all. */
+static double stride_of(const pb_constants *c) {
+    double dim = c->selection_dim;
+    return dim > AXES && dim <= 2048 ? ceil(dim / 16) * 16 : dim;
+}
+
+double pb_model_cover_bytes(const pb_constants *constants, double points, double picks) {
+    double stride = stride_of(constants), room = CENTRES_LEAST;
+    while (room < picks)
+        room *= 2;
+    return points * floats(stride + AXES + 4) + room * floats(stride + AXES + 1);
+}
+
+/* The messages of a round, and the contest of the candidates in it. */
+static double round_bytes(const pb_constants *c, double candidates, double picks) {
+    double message = CANDIDATE + floats(c->selection_dim);
+    double used = fmin(candidates, c->candidates_a_pick * GROWTH * picks + 256);
+    return 3 * candidates * message + used * floats(stride_of(c) + 2 * AXES + 5);
+}
+
+/* --- time -------------------------------------------------------------------------------------------------------- */
+
+static double doublings(double ranks) { return ranks > 1 ? log2(ranks) : 0; }
+
+/* Bytes that arrive at a rank, at the rate at which they leave it. */
+static double transfer_s(const pb_constants *c, double ranks, double bytes) {
+    return ranks > 1 && c->link_bytes_per_s > 0 ? bytes / c->link_bytes_per_s : 0;
+}
+
+static double extract_s(const pb_constants *c, double images, double ranks) {
+    return share_of(images, ranks) / c->extract_images_per_s;
+}
+
+static double rounds_of(const pb_constants *c, double picks) {
+    double rounds = c->rounds + log(picks / c->rounds_picks) / log(1 + GROWTH);
+    return rounds > 1 ? rounds : 1;
+}
+
+/* Processor seconds of selection on one rank. */
+static double select_processor_s(const pb_constants *c, double points, double picks) {
+    return c->select_point_s * points + c->select_pair_s * points * picks + c->select_pick_s * picks;
+}
+
+static double owners_of(const pb_constants *c, double images, double picks) {
+    return images * (1 - exp(-c->spread * picks / images));
+}
+
+pb_forecast pb_model_train(const pb_constants *constants, const pb_work *work, double ranks) {
+    const pb_constants *c = constants;
+    pb_forecast f = {0};
+    double patches = work->train_images * c->patches, points = share_of(work->train_images, ranks) * c->patches;
+    double picks = f.picks = fmax(1, floor(work->ratio * patches)), row = floats(c->dim);
+    double owners = owners_of(c, work->train_images, picks), candidates = fmin(work->candidates, patches);
+    double gathered = c->candidates_a_pick * picks * (CANDIDATE + floats(c->selection_dim));
+    f.rounds = rounds_of(c, picks);
+    f.sent_bytes = (gathered + picks * (row + ORIGIN)) / ranks;
+    f.extract_s = extract_s(c, work->train_images, ranks);
+    f.select_s = select_processor_s(c, points, picks) / c->select_speedup;
+    f.collect_s = extract_s(c, owners, ranks);
+    f.messages_s = 4 * f.rounds * c->latency_s * doublings(ranks) +
+                   transfer_s(c, ranks, (gathered + picks * (row + ORIGIN)) * (ranks - 1) / ranks);
+    f.write_s = pb_model_bank_bytes(c, work) / c->write_bytes_per_s;
+    f.seconds = c->start_s + f.extract_s + f.select_s + f.collect_s + f.messages_s + f.write_s;
+    f.processor_s = ranks * c->start_processor_s + (work->train_images + owners) * c->extract_processor_s +
+                    ranks * select_processor_s(c, patches / ranks, picks);
+    f.rank_bytes = c->process_bytes + 24 * picks; /* numbers and radii of the picks, twice */
+    hold(c, &f, pb_model_cover_bytes(c, points, picks));
+    /* What comes after selection needs none of its messages, so the larger of the two counts. */
+    double own = picks / ranks * (row + ORIGIN + 8) + 16 * picks, selecting = round_bytes(c, candidates, picks);
+    double assembling = 2 * picks * (row + ORIGIN + c->path_bytes + 24);
+    f.root_bytes = f.rank_bytes + fmax(own + assembling, c->device_is_host > 0 ? selecting : 0);
+    hold(c, &f, fmax(selecting, c->device_is_host > 0 ? own : 0));
+    return f;
+}
+
+pb_forecast pb_model_score(const pb_constants *constants, const pb_work *work, double ranks) {
+    const pb_constants *c = constants;
+    pb_forecast f = {0};
+    double rows = f.picks = fmax(1, floor(work->ratio * work->train_images * c->patches)), row = floats(c->dim);
+    double images = share_of(work->test_images, ranks), batches = ceil(images / c->batch);
+    double pairs = images * c->patches * rows, shard = share_of(rows, ranks) * row;
+    double map = floats(c->patches), returned = images * (map + VERDICT);
+    f.extract_s = extract_s(c, work->test_images, ranks);
+    f.search_s = pairs / c->search_pairs_per_s;
+    f.sent_bytes = batches * (ranks - 1) * shard + returned;
+    f.messages_s = batches * (ranks - 1 + 8) * c->latency_s * (ranks > 1) +
+                   transfer_s(c, ranks, batches * (ranks - 1) * shard + (ranks - 1) * returned);
+    double every_s = c->score_image_processor_s * work->test_images; /* rank 0 writes those of all */
+    f.write_s = every_s + pb_model_results_bytes(c, work) / c->write_bytes_per_s;
+    f.seconds = c->start_s + f.extract_s + f.search_s + f.messages_s + f.write_s;
+    f.processor_s = ranks * c->start_processor_s +
+                    work->test_images * (c->extract_processor_s + c->patches * rows * c->search_pair_processor_s) + every_s;
+    f.rank_bytes = c->process_bytes + c->batch * c->patches * 3 * sizeof(float) + c->batch * c->patches * 8;
+    hold(c, &f, (ranks > 1 ? 4 : 2) * shard + c->batch * c->patches * 8); /* as it came, as points, and two that travel */
+    f.root_bytes = f.rank_bytes + rows * (c->path_bytes + 8) + fmin(work->test_images, ranks * c->batch) * (2 * map + VERDICT) +
+                   work->test_images * (RESULT_COLUMNS + c->path_bytes);
+    return f;
+}
+
+/* --- storage ----------------------------------------------------------------------------------------------------- */
+
+double pb_model_archive_bytes(const pb_constants *constants, const pb_work *work) {
+    return (work->train_images + work->test_images) * (constants->image_bytes + constants->path_bytes + 64);
+}
+
+double pb_model_bank_bytes(const pb_constants *constants, const pb_work *work) {
+    double rows = fmax(1, floor(work->ratio * work->train_images * constants->patches));
+    return rows * (floats(constants->dim) + ORIGIN + constants->path_bytes);
+}
+
+double pb_model_results_bytes(const pb_constants *constants, const pb_work *work) {
+    return work->test_images * (floats(constants->patches) + RESULT_COLUMNS + 2 * constants->path_bytes);
+}

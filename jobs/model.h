@@ -1,0 +1,37 @@
+/* model.h: private to jobs/: how long training and scoring take on how many ranks, and what memory and storage they need, from
+ * measured constants. Formulas and reasons are in docs/SCALING.md; symbols there are the names here. Nothing here is collective.
+ */
+#ifndef PB_JOBS_MODEL_H
+#define PB_JOBS_MODEL_H
+
+#include "jobs/constants.h"
+
+/* What is to be done. */
+typedef struct pb_work {
+    double train_images, test_images;
+    double ratio;      /* of the largest bank */
+    double candidates; /* --candidates */
+} pb_work;
+
+/* One job on so many ranks. Seconds by the clock unless they say otherwise. */
+typedef struct pb_forecast {
+    double extract_s, select_s, collect_s, search_s, messages_s, write_s, seconds; /* seconds: of all, with the start */
+    double processor_s;            /* of all ranks */
+    double rank_bytes, root_bytes; /* memory of a rank, and of rank 0, which holds the bank or the results; largest at once */
+    double device_bytes;           /* of a rank's device where that has memory of its own, else 0 and part of the others */
+    double rounds, picks;          /* of selection; rows of the bank */
+    double sent_bytes;             /* by a rank */
+} pb_forecast;
+
+/* Memory of the points of selection on a rank of the device "cpu" (gpu/cover.h). */
+double pb_model_cover_bytes(const pb_constants *constants, double points, double picks);
+
+pb_forecast pb_model_train(const pb_constants *constants, const pb_work *work, double ranks);
+pb_forecast pb_model_score(const pb_constants *constants, const pb_work *work, double ranks);
+
+/* Files: the archive, the bank of work->ratio, results of the test images. */
+double pb_model_archive_bytes(const pb_constants *constants, const pb_work *work);
+double pb_model_bank_bytes(const pb_constants *constants, const pb_work *work);
+double pb_model_results_bytes(const pb_constants *constants, const pb_work *work);
+
+#endif

@@ -1,0 +1,89 @@
+/* Checks jobs/plan.c and jobs/bench_constants.c against real runs, and what is chosen and refused. */
+#include "fixture.h"
+
+TestSuite(plan, .init = new_folder, .fini = remove_folder, .timeout = 300);
+
+/* Selection by all 152 values, so that its memory is seen beside the program's. */
+#define HOW "--weights random:7 --resize 128 --crop 128 --threads 1 --decoders 1 --batch 8 "
+
+static void new_noise(int images) {
+    must(in_folder("%s %s/tests/jobs/make_noise.py . %d 128", PB_PYTHON, PB_SOURCE_DIR, images), 0);
+    must(patchbank(1, "pack --list list.csv --archive a%d", images), 0);
+}
+
+/* Constants are measured on some images; plans for as many, twice and four times are compared with what happens. */
+Test(plan, memory_is_as_predicted) {
+    new_noise(120);
+    must(patchbank(1, "bench constants --archive a120 --json k.json --projection 0 --repeat 1 --images 60 " HOW), 0);
+    cr_assert(!exists("k.json.probe") && !exists("k.json.probe.csv"));
+    for (int images = 120, ranks = 1; images <= 480; images *= 2, ranks = 3 - ranks) {
+        if (images > 120)
+            new_noise(images);
+        must(in_folder("%s plan --archive a%d --constants k.json --ranks %d --json p.json", PB_PROGRAM, images, ranks), 0);
+        must(patchbank(ranks, "train --archive a%d --bank b%d.h5 --projection 0 --summary t.json " HOW, images, images), 0);
+        must(in_folder("%s %s/tests/jobs/check_plan.py p.json train t.json", PB_PYTHON, PB_SOURCE_DIR), 0);
+        must(patchbank(ranks, "score --archive a%d --bank b%d.h5 --results r%d --summary s.json --weights random:7 --threads 1 "
+                       "--decoders 1 --batch 8", images, images, images),
+             0);
+        must(in_folder("%s %s/tests/jobs/check_plan.py p.json score s.json", PB_PYTHON, PB_SOURCE_DIR), 0);
+        /* files: the bank's features and provenance, and not much beside */
+        must(in_folder("%s -c \"import json, os; p = json.load(open('p.json')); "
+                       "assert abs(p['bank_bytes'] / os.path.getsize('b%d.h5') - 1) < 0.25, p\"",
+                       PB_PYTHON, images),
+             0);
+    }
+}
+
+/* Good constants of a round kind. */
+static void new_constants(void) {
+    must(in_folder("%s %s/tests/jobs/make_constants.py k.json", PB_PYTHON, PB_SOURCE_DIR), 0);
+}
+
+#define PLAN "plan --constants k.json --train-images 1000000 --test-images 1000000 "
+
+/* 784 million patches of 592 bytes: 464 GB on all ranks together. A node of 256 GiB takes so many. */
+Test(plan, nodes_are_added_until_memory_and_time_suffice) {
+    new_constants();
+    must(in_folder("%s " PLAN "--node-memory 256 --node-cores 16 --hours 24 --json p.json --sbatch words > text", PB_PROGRAM), 0);
+    must(in_folder("%s -c \"import json; t = json.load(open('p.json'))['train']; n = t['nodes']; "
+                   "assert t['node_bytes'] * 1.25 <= 256 * 2**30 and t['seconds'] <= 24 * 3600 and n >= 3, t; "
+                   "assert t['ranks'] == n * t['ranks_a_node'] and t['not_kept'] == '', t\"",
+                   PB_PYTHON),
+         0);
+    must(in_folder("grep -E '^train NODES=[0-9]+ TASKS_PER_NODE=[0-9]+ CPUS_PER_TASK=2 MEMORY=[0-9]+M TIME=[0-9]+:[0-5][0-9]:00$'"
+                   " words && grep -c '^score NODES=' words | grep -x 1 && grep -c . words | grep -x 2"),
+         0);
+    must(in_folder("%s " PLAN "--node-memory 256 --node-cores 16 --hours 1 --nodes-most 500 --json q.json", PB_PROGRAM), 0);
+    must(in_folder("%s -c \"import json; p, q = (json.load(open(n))['train'] for n in ('p.json', 'q.json')); "
+                   "assert q['nodes'] > p['nodes'] and q['seconds'] <= 3600, q\"",
+                   PB_PYTHON),
+         0);
+}
+
+Test(plan, what_cannot_be_kept_is_said) {
+    new_constants();
+    must(in_folder("%s " PLAN "--node-memory 8 --node-cores 16 --hours 24 --nodes-most 4", PB_PROGRAM), 1);
+    says("not enough memory on --nodes-most 4");
+    must(in_folder("%s " PLAN "--node-memory 512 --node-cores 16 --hours 0.1 --nodes-most 4", PB_PROGRAM), 1);
+    says("not enough time on --nodes-most 4");
+}
+
+Test(plan, wrong_options_and_input) {
+    new_constants();
+    must(patchbank(2, "plan --constants k.json"), 64);
+    says_once("give either --archive FOLDER or --train-images N");
+    must(patchbank(2, "plan --constants k.json --archive a --test-images 3"), 64);
+    must(patchbank(1, PLAN "--ratios 1%%,0"), 64);
+    says_once("--ratios 1%,0");
+    must(patchbank(1, "plan --constants none.json --train-images 3"), 65);
+    says_once("none.json");
+    must(patchbank(1, "plan --constants k.json --archive none"), 65);
+    must(in_folder("sed -i 's/\"extract_images_per_s\": [0-9.]*/\"extract_images_per_s\": 0/' k.json"), 0);
+    must(patchbank(1, PLAN), 65);
+    says_once("measure again");
+    new_noise(2);
+    must(patchbank(3, "bench constants --archive a2 --json k.json " HOW), 65);
+    says_once("two images a rank");
+    must(patchbank(1, "bench constants --archive a2 " HOW), 64);
+    says_once("--json FILE is missing");
+}
