@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ class Fixture:
         with open(self.path("list.csv"), newline="", encoding="utf-8") as file:
             self.head, *self.rows = csv.reader(file)
         self.settings = dict(
-            PATCHBANK=self.program, TASKS_PER_NODE=2, TIME="10", WARNING=60, LOGS=self.path("logs"), WEIGHTS="random:7",
+            PATCHBANK=self.program, NODES=2, TIME="10", WARNING=60, LOGS=self.path("logs"), WEIGHTS="random:7",
             TRAIN_OPTIONS=TRAIN_OPTIONS, SCORE_OPTIONS=SCORE_OPTIONS, **settings)
         self.write_settings()
 
@@ -82,14 +81,11 @@ class Fixture:
         return ended
 
 
-def main(test, nodes):
-    """Runs test(Fixture's cluster, program) with the program that the command line names; the exit status."""
-    if len(sys.argv) < 2:
-        print(f"usage: {sys.argv[0]} PATCHBANK", file=sys.stderr)
-        return 64
-    if not cluster.installed() or not shutil.which("sbatch"):
+def run(test, nodes, program):
+    """Runs test(cluster, program); the exit status."""
+    if not cluster.installed():
         print("Slurm is not installed: jobs/install.sh test", file=sys.stderr)
         return NOT_INSTALLED
     with cluster.Cluster(nodes) as running:
-        test(running, sys.argv[1])
+        test(running, program)
     return 0

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from fixture import Fixture, main
+from fixture import Fixture, run
 
 
 def versions(site):
@@ -21,7 +21,7 @@ def versions(site):
 
 def night(site, name, rows, expected):
     site.write_list("new.csv", rows)
-    job = site.submit("nightly", f"NIGHT={name}", "NODES=2", "TASKS_PER_NODE=1")
+    job = site.submit("nightly", f"NIGHT={name}")
     site.finish(job, expected)
     return job
 
@@ -63,4 +63,4 @@ def three_nights(running, program):
 
 
 if __name__ == "__main__":
-    sys.exit(main(three_nights, nodes=2))
+    sys.exit(run(three_nights, 2, sys.argv[1]))
