@@ -45,6 +45,15 @@ read_settings() {
   done
 }
 
+# NAME=VALUE...: as read_settings takes them from PATCHBANK_SETTINGS; fails at a word that is no setting.
+quote_settings() {
+  local word
+  for word; do
+    [[ $word == [A-Z]*=* ]] || return 1
+    printf '%s=%q\n' "${word%%=*}" "${word#*=}"
+  done
+}
+
 needs() { # NAME...: of settings without a default
   local name
   for name; do

@@ -5,17 +5,18 @@
 # Prints the job's number. Exit status: sbatch's; 64 for a wrong setting.
 set -uo pipefail
 PATCHBANK_SLURM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=slurm/common.sh disable=SC2153
+# shellcheck source=slurm/common.sh
 . "$PATCHBANK_SLURM/common.sh"
 
 [ -r "$PATCHBANK_SLURM/${1:-}.sbatch" ] ||
   leave 64 "usage: submit.sh pack|train|score|nightly|scaling|collect [NAME=VALUE ...] [OPTION OF sbatch ...]"
-job=$1 PATCHBANK_SETTINGS='' own_options=()
+job=$1 settings=() own_options=()
 shift
 while [[ ${1:-} == [A-Z]*=* ]]; do
-  printf -v PATCHBANK_SETTINGS '%s%s=%q\n' "$PATCHBANK_SETTINGS" "${1%%=*}" "${1#*=}"
+  settings+=("$1")
   shift
 done
+PATCHBANK_SETTINGS=$(quote_settings "${settings[@]}")
 read_settings
 PATCHBANK_CONF=$(realpath "${PATCHBANK_CONF:-patchbank.conf}")
 
@@ -24,6 +25,7 @@ if [ "$job" = pack ]; then
   [ -s "$SOURCES" ] || leave 64 "SOURCES: $SOURCES cannot be read or is empty"
   own_options=(--array="1-$(wc -l <"$SOURCES")%$ARRAY_LIMIT")
 fi
+# shellcheck disable=SC2153
 read -ra sbatch_options <<<"$SBATCH_OPTIONS"
 mkdir -p "$LOGS" || exit 64
 export PATCHBANK_SLURM PATCHBANK_CONF PATCHBANK_SETTINGS

@@ -53,17 +53,17 @@ class Fixture:
         assert done.returncode == expected, f"patchbank {' '.join(words)}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def submit_script(self, *words):
-        """slurm/submit.sh with this folder's settings, as a finished process."""
-        return subprocess.run(["bash", os.path.join(SCRIPTS, "submit.sh"), *words],
-                              env=dict(self.cluster.environment, PATCHBANK_CONF=self.path("patchbank.conf")), cwd=self.folder,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    def script(self, name, *words):
+        """A script of slurm/ with this folder's settings; its standard output."""
+        done = subprocess.run(["bash", os.path.join(SCRIPTS, name), *words], cwd=self.folder, stdin=subprocess.DEVNULL,
+                              env=dict(self.cluster.environment, PATCHBANK_CONF=self.path("patchbank.conf")),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, f"{name} {' '.join(words)}: {done.returncode}\n{done.stderr}"
+        return done.stdout
 
     def submit(self, *words):
         """The number of the job that submit.sh has submitted."""
-        done = self.submit_script(*words)
-        assert done.returncode == 0, f"submit.sh {' '.join(words)}: {done.returncode}\n{done.stderr}"
-        return int(done.stdout)
+        return int(self.script("submit.sh", *words))
 
     def log_of(self, job):
         """What a job and its ranks said; of an array, task by task."""
