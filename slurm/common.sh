@@ -66,6 +66,7 @@ needs() { # NAME...: of settings without a default
 begin() { # NAME...: what a batch script starts with; the settings that it needs
   read_settings
   needs "$@"
+  read -ra patchbank <<<"$PATCHBANK"
   read -ra srun_options <<<"$SRUN_OPTIONS"
   read -ra pack_options <<<"$PACK_OPTIONS"
   read -ra train_options <<<"--device $DEVICE $TRAIN_OPTIONS"

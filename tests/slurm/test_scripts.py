@@ -109,11 +109,12 @@ class Job(ScriptTest):
         self.assertIn("Slurm does not requeue it: submit it again", self.train(75, SCONTROL_CODE="1")[2])
 
     def test_words_of_the_command(self):
-        self.settings("ARCHIVE=parts", "WEIGHTS=random:7", "BANK='a bank.h5'", "DEVICE=cuda", 'TRAIN_OPTIONS="--taps 4,10"')
+        self.settings("ARCHIVE=parts", "WEIGHTS=random:7", "BANK='a bank.h5'", "DEVICE=cuda", 'TRAIN_OPTIONS="--taps 4,10"',
+                      'PATCHBANK="apptainer run p.sif"')
         self.assertEqual(self.train(0)[0], 0)
         self.assertEqual(self.read("srun"), [
-            "--mpi=pmix", "--kill-on-bad-exit=1", "patchbank", "train", "--archive", "parts", "--weights", "random:7",
-            "--bank", "a bank.h5", "--device", "cuda", "--taps", "4,10"])
+            "--mpi=pmix", "--kill-on-bad-exit=1", "apptainer", "run", "p.sif", "train", "--archive", "parts",
+            "--weights", "random:7", "--bank", "a bank.h5", "--device", "cuda", "--taps", "4,10"])
 
     def test_warning_is_handed_on(self):
         job = subprocess.Popen(["bash", os.path.join(SCRIPTS, "train.sbatch")], env=dict(self.environment, CODE="wait"),
