@@ -40,6 +40,7 @@ read_settings() {
   while IFS= read -r line; do
     [ -z "$line" ] || assign "submit.sh" "$line"
   done <<<"${PATCHBANK_SETTINGS:-}"
+  [[ $NIGHTLY =~ ^(retrain|update)$ ]] || leave 64 "NIGHTLY: $NIGHTLY: expected retrain or update"
   for line in NODES TASKS_PER_NODE CPUS_PER_TASK WARNING RESTARTS ARRAY_LIMIT SCALING_IMAGES SCALING_REPEATS; do
     [[ ${!line} =~ ^[0-9]+$ ]] || leave 64 "$line: ${!line:-nothing} is no number"
   done
@@ -70,6 +71,7 @@ begin() { # NAME...: what a batch script starts with; the settings that it needs
   read -ra srun_options <<<"$SRUN_OPTIONS"
   read -ra pack_options <<<"$PACK_OPTIONS"
   read -ra train_options <<<"--device $DEVICE $TRAIN_OPTIONS"
+  read -ra update_options <<<"--device $DEVICE $UPDATE_OPTIONS"
   read -ra score_options <<<"--device $DEVICE $SCORE_OPTIONS"
   restart=${SLURM_RESTART_COUNT:-0}
   generation=(--generation "$SLURM_JOB_ID.$restart")

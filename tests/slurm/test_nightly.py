@@ -48,16 +48,20 @@ def three_nights(running, program):
     third = night(site, "wednesday", poison, 1)
     assert versions(site) == found, "the poisoned night changed the store"
     assert "refused: AUROC" in site.log_of(third) and "the answer is no" in site.log_of(third), site.log_of(third)
-    assert os.path.exists(site.path("nights/wednesday/bank.h5"))
+    assert os.path.exists(site.path("nights/wednesday/trained.h5"))
 
     site.run("bank", "rollback", "--store", "store/parts", "--generation", f"{third}.0")
     found = versions(site)
     assert found[2]["name"] == "000003" and found[2]["bank_sha256"] == found[0]["bank_sha256"], found
 
-    # The same night once more, as after a requeue: nothing is made again but the current version's results.
-    before = os.stat(site.path("nights/tuesday/bank.h5")).st_mtime_ns
+    # A night that is done does not undo the rollback. One that had not come to its publication goes on: it makes nothing again
+    # but the current version's results.
     night(site, "tuesday", normal, 0)
-    assert os.stat(site.path("nights/tuesday/bank.h5")).st_mtime_ns == before
+    assert versions(site) == found
+    os.remove(site.path("nights/tuesday/published"))
+    before = os.stat(site.path("nights/tuesday/trained.h5")).st_mtime_ns
+    night(site, "tuesday", normal, 0)
+    assert os.stat(site.path("nights/tuesday/trained.h5")).st_mtime_ns == before
     assert versions(site)[3]["bank_sha256"] == found[1]["bank_sha256"]
     print("checked: three nights, a refusal, a rollback, a night that goes on")
 

@@ -153,7 +153,8 @@ class Settings(ScriptTest):
                             (["NODES = 2"], f"{conf}:1: expected NAME=value: NODES = 2"),
                             (["LOGS=--taps 4"], f"{conf}:1: not an assignment, are quotes missing: LOGS=--taps 4"),
                             (["BANK='x"], f"{conf}:1: not an assignment, are quotes missing: BANK='x"),
-                            (["NODES=many"], "NODES: many is no number"), (["RESTARTS="], "RESTARTS: nothing is no number")):
+                            (["NODES=many"], "NODES: many is no number"), (["RESTARTS="], "RESTARTS: nothing is no number"),
+                            (["NIGHTLY=often"], "NIGHTLY: often: expected retrain or update")):
             with self.subTest(lines=lines):
                 self.settings(*lines)
                 self.refused(said)
