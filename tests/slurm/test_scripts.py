@@ -114,7 +114,7 @@ class Job(ScriptTest):
         self.assertEqual(self.train(0)[0], 0)
         self.assertEqual(self.read("srun"), [
             "--mpi=pmix", "--kill-on-bad-exit=1", "apptainer", "run", "p.sif", "train", "--archive", "parts",
-            "--weights", "random:7", "--bank", "a bank.h5", "--device", "cuda", "--taps", "4,10"])
+            "--weights", "random:7", "--bank", "a bank.h5", "--generation", "7.0", "--device", "cuda", "--taps", "4,10"])
 
     def test_warning_is_handed_on(self):
         job = subprocess.Popen(["bash", os.path.join(SCRIPTS, "train.sbatch")], env=dict(self.environment, CODE="wait"),
