@@ -22,6 +22,7 @@ TEST_PACKAGES=(
     libcriterion-dev                            # units
     python3-pil python3-numpy python3-h5py      # independent readers of images and files
     clang-14 libclang-rt-14-dev                 # fuzzers, sanitized
+    slurm-wlm slurm-wlm-basic-plugins munge     # a Slurm on this host, started by the tests alone
 )
 
 usage() {

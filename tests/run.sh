@@ -4,9 +4,9 @@
 #   tests/run.sh        asks nothing, needs no arguments; a second run reuses builds and downloads below build/
 #
 # Installs what is missing (jobs/install.sh), builds, fetches the backbone's weights, and runs: every ctest test of the release
-# build, the Python unit tests of jobs/, the C units under the address and the undefined-behaviour sanitizer, and each fuzzer for
-# a minute (tests/long.sh: longer). A failing step does not keep later ones from running. A step that is no test (installing,
-# building) counts only when it fails, as one failure.
+# build (those of slurm/ beside the others, as they mostly wait), the Python unit tests of jobs/, the C units under the address
+# and the undefined-behaviour sanitizer, and each fuzzer for a minute (tests/long.sh: longer). A failing step does not keep later
+# ones from running. A step that is no test (installing, building) counts only when it fails, as one failure.
 # The last line is "N passed, M failed" over everything. Exit status: 0 when nothing failed, else 1.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -70,7 +70,19 @@ if step weights jobs/fetch.sh "$DATA" weights; then
     PATCHBANK_TEST_WEIGHTS=$PWD/$DATA/efficientnet-lite0.safetensors
     export PATCHBANK_TEST_WEIGHTS
 fi
-suite release build/release/junit.xml ctest --preset release --output-junit junit.xml
+# Jobs on a Slurm mostly wait, for a minute or two. Their own folder is its own ctest.
+ctest --test-dir build/release/tests/slurm --output-on-failure --no-tests=error --output-junit junit.xml \
+    >build/slurm-tests.log 2>&1 &
+slurm_tests=$!
+slurm_tests() { # what they said, and their status, when they have ended
+    local status=0
+    wait $slurm_tests || status=$?
+    cat build/slurm-tests.log
+    cp build/release/tests/slurm/junit.xml build/slurm-tests.xml
+    return $status
+}
+suite release build/release/junit.xml ctest --preset release -LE slurm --output-junit junit.xml
+suite slurm build/slurm-tests.xml slurm_tests
 suite python build/python-tests.xml "$PYTHON" tests/tally.py unittest tests/jobs build/python-tests.xml
 for sanitizer in asan ubsan; do
     build $sanitizer unit_tests

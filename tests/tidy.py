@@ -19,7 +19,7 @@ FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 WIDTH_MAX = 130
 
-CODE_SUFFIXES = (".c", ".h", ".def", ".cu", ".cuh", ".py", ".sh", ".cmake", "CMakeLists.txt")
+CODE_SUFFIXES = (".c", ".h", ".def", ".cu", ".cuh", ".py", ".sh", ".sbatch", ".cmake", "CMakeLists.txt")
 C_SUFFIXES = (".c", ".h", ".cu", ".cuh")
 FOREIGN_TEXTS = {"LICENSE", ".git"}     # taken over as they are; git's own where the tree is a worktree
 

@@ -1,0 +1,35 @@
+#!/bin/bash
+# submit.sh JOB [NAME=VALUE ...] [OPTION OF sbatch ...]: submits JOB.sbatch with what patchbank.conf asks of Slurm.
+#
+# JOB is pack, train, score, nightly, scaling or collect. NAME=VALUE is a setting (patchbank.conf.example) for this job only.
+# Prints the job's number. Exit status: sbatch's; 64 for a wrong setting.
+set -uo pipefail
+PATCHBANK_SLURM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=slurm/common.sh
+. "$PATCHBANK_SLURM/common.sh"
+
+[ -r "$PATCHBANK_SLURM/${1:-}.sbatch" ] ||
+  leave 64 "usage: submit.sh pack|train|score|nightly|scaling|collect [NAME=VALUE ...] [OPTION OF sbatch ...]"
+job=$1 settings=() own_options=()
+shift
+while [[ ${1:-} == [A-Z]*=* ]]; do
+  settings+=("$1")
+  shift
+done
+PATCHBANK_SETTINGS=$(quote_settings "${settings[@]}")
+read_settings
+PATCHBANK_CONF=$(realpath "${PATCHBANK_CONF:-patchbank.conf}")
+
+if [ "$job" = pack ]; then
+  needs SOURCES
+  [ -s "$SOURCES" ] || leave 64 "SOURCES: $SOURCES cannot be read or is empty"
+  own_options=(--array="1-$(wc -l <"$SOURCES")%$ARRAY_LIMIT")
+fi
+# shellcheck disable=SC2153
+read -ra sbatch_options <<<"$SBATCH_OPTIONS"
+mkdir -p "$LOGS" || exit 64
+export PATCHBANK_SLURM PATCHBANK_CONF PATCHBANK_SETTINGS
+exec sbatch --parsable --export=ALL --requeue --open-mode=append --signal="B:USR1@$WARNING" --output="$LOGS/%x-%j.out" \
+  --nodes="$NODES" --ntasks-per-node="$TASKS_PER_NODE" --cpus-per-task="$CPUS_PER_TASK" --time="$TIME" \
+  ${MEMORY:+--mem="$MEMORY"} ${GRES:+--gres="$GRES"} "${own_options[@]}" "${sbatch_options[@]}" "$@" \
+  "$PATCHBANK_SLURM/$job.sbatch"

@@ -1,0 +1,221 @@
+#!/usr/bin/python3
+"""Tests of slurm/'s shell with stand-ins for sbatch, srun and scontrol: settings, what is asked of Slurm, when a job requeues.
+
+Usage:  test_scripts.py PATCHBANK
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "slurm"))
+PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "patchbank"
+
+# srun ends with $CODE, or waits for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept.
+SRUN = """#!/bin/bash
+printf '%s\\n' "$@" >"$STATE/srun"
+[ "$CODE" != wait ] || { trap 'exit 75' USR1; touch "$STATE/listens"; while :; do sleep 0.02; done; }
+exit "$CODE"
+"""
+SCONTROL = """#!/bin/bash
+[ "$1" = requeue ] || { echo "JobId=7 JobName=x JobState=$JOB_STATE Restarts=$RESTARTED Requeue=1"; exit 0; }
+echo "$2" >"$STATE/requeued"
+exit "${SCONTROL_CODE:-0}"
+"""
+SBATCH = """#!/bin/bash
+printf '%s\\n' "$@" >"$STATE/sbatch"
+echo "$PATCHBANK_CONF" >"$STATE/conf"
+"""
+
+
+class ScriptTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.state = folder.name
+        os.mkdir(self.path("bin"))
+        for name, text in (("bin/srun", SRUN), ("bin/scontrol", SCONTROL), ("bin/sbatch", SBATCH)):
+            self.write(name, text)
+            os.chmod(self.path(name), 0o755)
+        self.environment = dict(
+            os.environ, STATE=self.state, PATH=self.path("bin") + ":" + os.environ["PATH"], PATCHBANK_SLURM=SCRIPTS,
+            PATCHBANK_CONF=self.path("patchbank.conf"), PATCHBANK_SETTINGS="", CODE="0", SLURM_JOB_ID="7", JOB_STATE="RUNNING",
+            RESTARTED="0")
+        self.settings("ARCHIVE=parts", "WEIGHTS=random:7", "BANK='a bank.h5'", "RESTARTS=3")
+
+    def path(self, name):
+        return os.path.join(self.state, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def read(self, name):
+        if not os.path.exists(self.path(name)):
+            return None
+        with open(self.path(name), encoding="utf-8") as file:
+            return file.read().splitlines()
+
+    def settings(self, *lines):
+        self.write("patchbank.conf", "".join(line + "\n" for line in lines))
+
+    def bash(self, *words, **environment):
+        return subprocess.run(["bash", *words], env=dict(self.environment, **environment), cwd=self.state, capture_output=True,
+                              text=True, check=False)
+
+    def train(self, code, **environment):
+        """Exit code of train.sbatch, whether it was requeued, and what it said."""
+        done = self.bash(os.path.join(SCRIPTS, "train.sbatch"), CODE=str(code), **environment)
+        return done.returncode, self.read("requeued") == ["7"], done.stderr
+
+
+class Job(ScriptTest):
+    def test_codes_are_met_as_the_program_advises(self):
+        """`patchbank --help` has a line for each exit code: meaning; advice."""
+        told = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
+        advice = {int(code): words for code, words in re.findall(r"^ +(\d+)  .*; (.*)$", told, flags=re.MULTILINE)}
+        self.assertEqual({0, 1, 64, 65, 69, 70, 74, 75} - set(advice), set(), told)
+        for code, words in advice.items():
+            with self.subTest(code=code):
+                if os.path.exists(self.path("requeued")):
+                    os.remove(self.path("requeued"))
+                self.assertEqual(self.train(code)[:2], (code, words.startswith(("retry", "requeue"))))
+
+    def test_lost_ranks_requeue_and_crashes_do_not(self):
+        for code, requeued in ((137, True), (138, True), (143, True), (134, False), (139, False), (127, False)):
+            with self.subTest(code=code):
+                if os.path.exists(self.path("requeued")):
+                    os.remove(self.path("requeued"))
+                self.assertEqual(self.train(code)[:2], (code, requeued))
+
+    def test_restarts_are_limited(self):
+        self.assertEqual(self.train(75, SLURM_RESTART_COUNT="2", RESTARTED="2")[:2], (75, True))
+        os.remove(self.path("requeued"))
+        code, requeued, said = self.train(75, SLURM_RESTART_COUNT="3", RESTARTED="3")
+        self.assertEqual((code, requeued), (75, False))
+        self.assertIn("after 3 restarts, as many as RESTARTS allows", said)
+
+    def test_who_is_not_current_requeues_nobody(self):
+        """A cancelled job would come back to life; a run that was replaced would requeue its successor."""
+        for state, restarted in (("COMPLETING", "0"), ("RUNNING", "1"), ("RUNNING", "10")):
+            code, requeued, said = self.train(75, JOB_STATE=state, RESTARTED=restarted)
+            self.assertEqual((code, requeued), (75, False))
+            self.assertIn("not requeued: the job was cancelled", said)
+
+    def test_requeueing_that_fails_is_said(self):
+        self.assertIn("Slurm does not requeue it: submit it again", self.train(75, SCONTROL_CODE="1")[2])
+
+    def test_words_of_the_command(self):
+        self.settings("ARCHIVE=parts", "WEIGHTS=random:7", "BANK='a bank.h5'", "DEVICE=cuda", 'TRAIN_OPTIONS="--taps 4,10"',
+                      'PATCHBANK="apptainer run p.sif"')
+        self.assertEqual(self.train(0)[0], 0)
+        self.assertEqual(self.read("srun"), [
+            "--mpi=pmix", "--kill-on-bad-exit=1", "apptainer", "run", "p.sif", "train", "--archive", "parts",
+            "--weights", "random:7", "--bank", "a bank.h5", "--generation", "7.0", "--device", "cuda", "--taps", "4,10"])
+
+    def test_warning_is_handed_on(self):
+        job = subprocess.Popen(["bash", os.path.join(SCRIPTS, "train.sbatch")], env=dict(self.environment, CODE="wait"),
+                               cwd=self.state, stderr=subprocess.PIPE, text=True)
+        while not os.path.exists(self.path("listens")):
+            self.assertIsNone(job.poll())
+        job.send_signal(subprocess.signal.SIGUSR1)
+        said = job.communicate(timeout=20)[1]
+        self.assertEqual((job.returncode, self.read("requeued")), (75, ["7"]), said)
+        self.assertIn("exit code 75: requeued", said)
+
+    def test_warning_between_two_steps_starts_no_other(self):
+        self.write("job", '. "$PATCHBANK_SLURM/common.sh"\nbegin\nkill -USR1 $$\nrun touch began\nfinish $?\n')
+        done = self.bash("job")
+        self.assertEqual((done.returncode, os.path.exists(self.path("began"))), (75, False), done.stderr)
+
+    def test_prepare_comes_first(self):
+        self.settings("ARCHIVE=parts", "WEIGHTS=random:7", "BANK=b", "PREPARE='false here'")
+        code, _, said = self.train(0)
+        self.assertEqual((code, self.read("srun")), (69, None))
+        self.assertIn("PREPARE failed: false here", said)
+
+
+class Settings(ScriptTest):
+    def refused(self, said, *words):
+        """submit.sh ends with 64 and this one line, and asks Slurm for nothing."""
+        done = self.bash(os.path.join(SCRIPTS, "submit.sh"), *(words or ("train",)))
+        self.assertEqual((done.returncode, self.read("sbatch")), (64, None), done.stderr)
+        self.assertIn(said, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+
+    def test_wrong_lines(self):
+        conf = self.path("patchbank.conf")
+        for lines, said in ((["NODES=2", "ARCHIV=x"], f"{conf}:2: ARCHIV: no such setting; {SCRIPTS}/patchbank.conf.example"),
+                            (["rm -rf x"], f"{conf}:1: expected NAME=value: rm -rf x"),
+                            (["NODES = 2"], f"{conf}:1: expected NAME=value: NODES = 2"),
+                            (["LOGS=--taps 4"], f"{conf}:1: not an assignment, are quotes missing: LOGS=--taps 4"),
+                            (["BANK='x"], f"{conf}:1: not an assignment, are quotes missing: BANK='x"),
+                            (["NODES=many"], "NODES: many is no number"), (["RESTARTS="], "RESTARTS: nothing is no number"),
+                            (["NIGHTLY=often"], "NIGHTLY: often: expected retrain or update")):
+            with self.subTest(lines=lines):
+                self.settings(*lines)
+                self.refused(said)
+
+    def test_missing_file(self):
+        os.remove(self.path("patchbank.conf"))
+        self.refused("patchbank.conf: cannot be read; PATCHBANK_CONF names the settings")
+
+    def test_wrong_words(self):
+        self.refused("submit.sh: NODE: no such setting", "train", "NODE=2")
+        self.refused("usage: submit.sh pack|train|score", "trian")
+        self.refused("usage: submit.sh", "")
+        self.refused("SOURCES is not set; set it in", "pack")
+        self.refused("SOURCES: none cannot be read or is empty", "pack", "SOURCES=none")
+
+    def test_missing_setting_of_a_job(self):
+        self.settings("ARCHIVE=parts", "BANK=b")
+        code, requeued, said = self.train(0)
+        self.assertEqual((code, requeued, self.read("srun")), (64, False, None))
+        self.assertIn(f"WEIGHTS is not set; set it in {self.path('patchbank.conf')}", said)
+
+    def test_what_slurm_is_asked_for(self):
+        self.settings("NODES=4", "GRES=gpu:2", "MEMORY=9G", "WARNING=120", "LOGS=l",
+                      'SBATCH_OPTIONS="--partition=gpu --account=a"')
+        done = self.bash(os.path.join(SCRIPTS, "submit.sh"), "train", "NODES=8", "BANK=x y", "--dependency=afterok:3")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.read("sbatch"), [
+            "--parsable", "--export=ALL", "--requeue", "--open-mode=append", "--signal=B:USR1@120", "--output=l/%x-%j.out",
+            "--nodes=8", "--ntasks-per-node=1", "--cpus-per-task=1", "--time=04:00:00", "--mem=9G", "--gres=gpu:2",
+            "--partition=gpu", "--account=a", "--dependency=afterok:3", SCRIPTS + "/train.sbatch"])
+        self.assertEqual(self.read("conf"), [self.path("patchbank.conf")])
+        self.assertTrue(os.path.isdir(self.path("l")))
+
+    def test_a_task_for_each_source(self):
+        self.write("sources", "a a.csv\nb folder\nc missing\n../d a.csv\n")
+        self.write("a.csv", "")
+        os.makedirs(self.path("archives/done"))
+        os.mkdir(self.path("folder"))
+        self.write("archives/done/manifest.json", "")
+        self.settings("SOURCES=sources", "ARCHIVES=archives", "ARRAY_LIMIT=5")
+        self.bash(os.path.join(SCRIPTS, "submit.sh"), "pack")
+        self.assertIn("--array=1-4%5", self.read("sbatch"))
+        for task, words in ((1, ["--list", "a.csv", "--archive", "archives/a"]),
+                            (2, ["--mvtec", "folder", "--archive", "archives/b"])):
+            done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), SLURM_ARRAY_TASK_ID=str(task))
+            self.assertEqual((done.returncode, self.read("srun")[4:8]), (0, words), done.stderr)
+        os.remove(self.path("srun"))
+        for task, said in ((3, "expected NAME SOURCE, a list or folder that is there: c missing"), (4, "expected NAME SOURCE")):
+            done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), SLURM_ARRAY_TASK_ID=str(task))
+            self.assertEqual((done.returncode, self.read("srun")), (64, None))
+            self.assertIn(said, done.stderr)
+        self.write("sources", "done a.csv\n")
+        done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), SLURM_ARRAY_TASK_ID="1")
+        self.assertEqual((done.returncode, self.read("srun")), (0, None), done.stderr)
+
+    def test_all_scripts_are_sound_shell(self):
+        for name in os.listdir(SCRIPTS):
+            if name.endswith((".sh", ".sbatch")):
+                done = self.bash("-n", os.path.join(SCRIPTS, name))
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
