@@ -251,6 +251,8 @@ static pb_status publish(pb_results_writer *writer, pb_output *csv, const char *
                          size_t bank_rows) {
     PB_TRY(write_columns(writer));
     PB_TRY(pb_h5_close(&writer->h5));
+    if (!csv_path)
+        return pb_output_commit(&writer->output);
     PB_TRY(pb_output_begin(csv, csv_path));
     PB_TRY(write_csv(csv, writer, bank_paths, bank_rows));
     return pb_output_commit_pair(&writer->output, csv);

@@ -38,8 +38,8 @@ PB_CHECKED pb_status pb_results_write(pb_results_writer *writer, uint64_t first,
                                       const uint64_t *archive_index, const pb_record *records);
 
 /* Completes and publishes results.h5 and beside it `csv_path` (path, split, class, group, label, score, patch_row, patch_column,
- * nearest_row, nearest_path), or, on error, neither; the writer is gone in both cases. bank_paths: path of each bank row's
- * image; NULL counts as "". */
+ * nearest_row, nearest_path), or, on error, neither; the writer is gone in both cases. csv_path NULL: no such file is wanted.
+ * bank_paths: path of each bank row's image; NULL counts as "". */
 PB_CHECKED pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, char *const *bank_paths,
                                         size_t bank_rows);
 /* Gives up: removes what was written. NULL is fine. */

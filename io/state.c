@@ -78,7 +78,7 @@ static pb_status refused(const char *folder, run mine, run other) {
     char name[96], generation[PB_GENERATION_TEXT];
     run_name(other, name);
     pb_generation_text(mine.generation, generation);
-    return pb_fail(PB_E_NO, "%s: refused: this run of generation %s meets %s, which is newer; if that run is not alive, remove it",
+    return pb_fail(PB_E_NO, "%s: refused: this run of generation %s meets %s, which is newer; is that dead, remove it",
                    folder, generation, name);
 }
 

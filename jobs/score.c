@@ -1,5 +1,7 @@
 /* score.c: archive + memory bank -> patch distance maps, image scores. The bank is sharded over the ranks, the images too. */
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "coreset/search.h"
@@ -8,19 +10,11 @@
 #include "jobs/bank_choice.h"
 #include "jobs/bank_fit.h"
 #include "jobs/provenance.h"
+#include "jobs/score_state.h"
 #include "jobs/summary.h"
-#include "mpi/partition.h"
 
 #include <math.h>
 #include <string.h>
-
-/* What one image's scoring says beside its map, as it travels to rank 0. */
-typedef struct verdict {
-    uint64_t index;    /* in the archive */
-    double brightness[PB_BRIGHTNESS_STATS];
-    float score;
-    uint32_t patch, nearest;
-} verdict;
 
 /* The state of one scoring, on one rank. Zeroed it is empty. */
 typedef struct scoring {
@@ -35,16 +29,24 @@ typedef struct scoring {
     pb_results_writer *writer; /* rank 0 */
     float *distance;           /* [batch * patches] */
     uint32_t *nearest;         /* likewise */
-    verdict *verdicts;         /* [batch] */
+    pb_verdict *verdicts;      /* [batch] */
     float *maps;               /* [batch][patches] */
     size_t *sizes;             /* [ranks] */
     char **paths;              /* rank 0: [bank_rows], into path_texts */
     char *path_texts;
     uint64_t written;
+    pb_score_state state;
+    size_t *todo, *done; /* [todo_count], [done_count] places in this rank's selection: to score, and scored by an earlier run */
+    size_t todo_count, done_count;
+    uint64_t *index;     /* [todo_count] in the archive */
 } scoring;
 
 static void scoring_free(scoring *s) {
     pb_rejects_free(&s->rejects);
+    pb_score_state_free(&s->state);
+    pb_release(&s->todo);
+    pb_release(&s->done);
+    pb_release(&s->index);
     pb_results_abandon(&s->writer);
     pb_search_free(&s->search);
     pb_setup_close(&s->setup);
@@ -133,7 +135,6 @@ static pb_status describe(const scoring *s, pb_attributes *attributes) {
 static pb_status create_results(scoring *s) {
     char path[PB_PATH_MAX];
     pb_attributes attributes = {0};
-    PB_TRY(pb_folder_create(s->job->options->results));
     PB_TRY(pb_path_join(s->job->options->results, "results.h5", path));
     pb_status status = describe(s, &attributes);
     if (!pb_failed(&status))
@@ -142,13 +143,54 @@ static pb_status create_results(scoring *s) {
     return status;
 }
 
+/* What this rank finds of an earlier run, and what is left to do. Saved scores are of what results say, and of weights and
+ * arithmetic too. */
+static pb_status take_up(scoring *s) {
+    pb_score_state *state = &s->state;
+    const pb_selection *mine = &s->setup.selection;
+    state->archive = s->setup.archive;
+    state->selection = mine;
+    state->grid = pb_pipeline_grid(s->setup.pipeline);
+    PB_TRY(describe(s, &state->attributes));
+    PB_TRY(pb_attributes_set(&state->attributes, "weights", s->setup.weights));
+    PB_TRY(pb_attributes_set(&state->attributes, "arithmetic", pb_device_arithmetic(s->setup.device)));
+    PB_TRY(pb_score_state_open(state));
+    PB_TRY(pb_allocate(&s->todo, mine->count, sizeof *s->todo, "images to score"));
+    PB_TRY(pb_allocate(&s->done, mine->count, sizeof *s->done, "images scored"));
+    PB_TRY(pb_allocate(&s->index, mine->count, sizeof *s->index, "images to score"));
+    pb_score_state_divide(state, s->todo, &s->todo_count, s->done, &s->done_count);
+    for (size_t i = 0; i < s->todo_count; i++)
+        s->index[i] = mine->index[s->todo[i]];
+    return pb_ok();
+}
+
+/* Collective. The folder of the results, this run in it, and what it goes on from. */
+static pb_status begin(scoring *s) {
+    pb_comm *comm = s->job->comm;
+    const char *folder = s->job->options->results;
+    bool writes = pb_comm_rank(comm) == 0;
+    pb_status status = pb_agree(comm, writes ? pb_folder_create(folder) : pb_ok());
+    if (!pb_failed(&status))
+        status = pb_run_begin(s->job, folder, &s->state.run);
+    if (!pb_failed(&status))
+        status = pb_agree(comm, take_up(s));
+    if (!pb_failed(&status))
+        status = pb_agree(comm, writes ? create_results(s) : pb_ok());
+    uint64_t done = pb_failed(&status) ? 0 : pb_comm_sum_u64(comm, s->done_count, "images scored before");
+    if (done > 0)
+        pb_log_once(PB_LOG_INFO, "resumed", "images=%llu of=%llu", (unsigned long long)done,
+                    (unsigned long long)s->setup.selection.total);
+    return status;
+}
+
 /* An image that could not be read is in the results all the same, without a score: NaN, and no nearest row. */
-static void mark_unscored(scoring *s, const uint64_t *index, size_t count) {
+static void mark_unscored(scoring *s, size_t begin, size_t count) {
     for (size_t i = 0; i < count; i++)
-        s->verdicts[i] = (verdict){.index = index[i],
-                                   .brightness = {NAN, NAN, NAN, NAN},
-                                   .score = NAN,
-                                   .nearest = PB_RESULT_UNSCORED};
+        s->verdicts[i] = (pb_verdict){.position = s->setup.selection.first + s->todo[begin + i],
+                                      .index = s->index[begin + i],
+                                      .brightness = {NAN, NAN, NAN, NAN},
+                                      .score = NAN,
+                                      .nearest = PB_RESULT_UNSCORED};
     for (size_t i = 0; i < count * patches(s); i++)
         s->maps[i] = NAN;
 }
@@ -164,9 +206,11 @@ static void score_image(scoring *s, const pb_batch *batch, size_t i) {
             worst = patch;
     size_t slot = batch->slot[i];
     memcpy(s->maps + slot * patches(s), map, patches(s) * sizeof *map);
-    s->verdicts[slot] = (verdict){
-        .index = batch->index[i], .score = map[worst], .patch = (uint32_t)worst, .nearest = nearest[worst]};
-    memcpy(s->verdicts[slot].brightness, batch->brightness[i], sizeof batch->brightness[i]);
+    pb_verdict *verdict = &s->verdicts[slot];
+    verdict->score = map[worst];
+    verdict->patch = (uint32_t)worst;
+    verdict->nearest = nearest[worst];
+    memcpy(verdict->brightness, batch->brightness[i], sizeof batch->brightness[i]);
 }
 
 /* A distance that overflows has no place in any order. Unscored images are NaN and pass. */
@@ -181,8 +225,8 @@ static pb_status check_scores(const scoring *s, size_t count) {
     return pb_ok();
 }
 
-/* On rank 0: writes what one rank sent. */
-static pb_status write_part(scoring *s, uint64_t first, const verdict *verdicts, float *maps, size_t count) {
+/* On rank 0: writes images whose positions follow each other. */
+static pb_status write_part(scoring *s, const pb_verdict *verdicts, float *maps, size_t count) {
     pb_result_block block = {.count = count, .map = maps};
     uint64_t *index = NULL;
     pb_record *records = NULL;
@@ -201,7 +245,7 @@ static pb_status write_part(scoring *s, uint64_t first, const verdict *verdicts,
         status = pb_archive_record(s->setup.archive, index[i], &records[i]);
     }
     if (!pb_failed(&status))
-        status = pb_results_write(s->writer, first, &block, index, records);
+        status = pb_results_write(s->writer, verdicts[0].position, &block, index, records);
     pb_release(&block.score);
     pb_release(&block.patch);
     pb_release(&block.nearest);
@@ -211,40 +255,45 @@ static pb_status write_part(scoring *s, uint64_t first, const verdict *verdicts,
     return status;
 }
 
-/* Collective. Sends `count` images' results, the ones at `begin` of this rank's share, to rank 0, which writes those of all
- * ranks. */
-static pb_status hand_in(scoring *s, size_t begin, size_t count) {
+/* On rank 0: writes what the ranks sent, in stretches of positions that follow each other. */
+static pb_status write_parts(scoring *s, const pb_verdict *verdicts, float *maps, size_t count) {
+    pb_status status = pb_ok();
+    for (size_t at = 0, run; at < count && !pb_failed(&status); at += run) {
+        for (run = 1; at + run < count && verdicts[at + run].position == verdicts[at].position + run;)
+            run++;
+        status = write_part(s, verdicts + at, maps + at * patches(s), run);
+    }
+    s->written += count;
+    return status;
+}
+
+/* Collective. Sends the first `count` verdicts and maps of this rank to rank 0, which writes those of all ranks. */
+static pb_status hand_in(scoring *s, size_t count) {
     pb_comm *comm = s->job->comm;
-    verdict *verdicts = NULL;
+    pb_verdict *verdicts = NULL;
     float *maps = NULL;
     pb_status status =
         pb_comm_gather(comm, s->verdicts, count * sizeof *s->verdicts, 0, &verdicts, s->sizes, "image scores");
     if (!pb_failed(&status))
         status = pb_comm_gather(comm, s->maps, count * patches(s) * sizeof *s->maps, 0, &maps, s->sizes, "patch maps");
     if (pb_comm_rank(comm) == 0 && !pb_failed(&status)) {
-        size_t done = 0, map_bytes = patches(s) * sizeof *maps;
-        for (int rank = 0; rank < pb_comm_size(comm) && !pb_failed(&status); rank++) {
-            uint64_t first = pb_partition(s->setup.selection.total, pb_comm_size(comm), rank).first;
-            size_t part = s->sizes[rank] / map_bytes;
-            if (part > 0)
-                status = write_part(s, first + begin, verdicts + done, maps + done * patches(s), part);
-            done += part;
-        }
-        s->written += done;
+        size_t all = 0;
+        for (int rank = 0; rank < pb_comm_size(comm); rank++)
+            all += s->sizes[rank] / (patches(s) * sizeof *maps);
+        status = write_parts(s, verdicts, maps, all);
     }
     pb_release(&verdicts);
     pb_release(&maps);
     return pb_agree(comm, status);
 }
 
-/* Collective: every rank takes part in every round, with what it has left. */
+/* Collective: every rank takes part in every round, with what it has left. Ranks find a wish to stop when the round is done. */
 static pb_status score_round(scoring *s, size_t begin, size_t count) {
     pb_comm *comm = s->job->comm;
     pb_batch batch = {0};
-    const uint64_t *index = s->setup.selection.index + begin;
     pb_status status = pb_ok();
     if (count > 0) {
-        mark_unscored(s, index, count);
+        mark_unscored(s, begin, count);
         status = pb_pipeline_next(s->setup.pipeline, &s->rejects, &batch);
     }
     status = pb_agree(comm, status);
@@ -254,34 +303,70 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
         return status;
     for (size_t i = 0; i < batch.count; i++)
         score_image(s, &batch, i);
-    status = pb_agree(comm, check_scores(s, count));
-    return pb_failed(&status) ? status : hand_in(s, begin, count);
+    status = check_scores(s, count);
+    if (!pb_failed(&status))
+        status = pb_score_state_keep(&s->state, s->verdicts, s->maps, count);
+    status = pb_agree(comm, status);
+    if (!pb_failed(&status))
+        status = hand_in(s, count);
+    pb_fault("score.batch");
+    return pb_failed(&status) ? status : pb_agree(comm, pb_stop_check());
+}
+
+/* Collective. Hands in what an earlier run scored. */
+static pb_status hand_in_saved(scoring *s, pb_progress *progress) {
+    pb_comm *comm = s->job->comm;
+    size_t batch = pb_pipeline_batch_max(s->setup.pipeline), at = 0;
+    pb_status status = pb_ok();
+    uint64_t left = pb_comm_max_u64(comm, s->done_count, "saved scores");
+    while (left > 0 && !pb_failed(&status)) {
+        size_t count = s->done_count - at < batch ? s->done_count - at : batch;
+        for (size_t i = 0; i < count && !pb_failed(&status); i++)
+            status = pb_score_state_take(&s->state, s->done[at + i], &s->verdicts[i], s->maps + i * patches(s));
+        status = pb_agree(comm, status);
+        if (!pb_failed(&status))
+            status = hand_in(s, count);
+        at += count;
+        left -= left < batch ? left : batch;
+        pb_progress_update(progress, s->written);
+    }
+    return status;
+}
+
+/* Collective. */
+static pb_status score_rest(scoring *s, pb_progress *progress) {
+    pb_comm *comm = s->job->comm;
+    pb_pipeline *pipeline = s->setup.pipeline;
+    size_t batch = pb_pipeline_batch_max(pipeline);
+    uint64_t longest = pb_comm_max_u64(comm, s->todo_count, "images to score");
+    pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, s->index, s->todo_count));
+    for (size_t begin = 0; begin < longest && !pb_failed(&status); begin += batch) {
+        size_t left = begin < s->todo_count ? s->todo_count - begin : 0;
+        status = score_round(s, begin, left < batch ? left : batch);
+        pb_progress_update(progress, s->written);
+    }
+    pb_pipeline_end(pipeline);
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, pb_score_state_save(&s->state)); /* the reason to stop stays */
+    return status;
 }
 
 /* Collective. */
 static pb_status score_all(scoring *s) {
     pb_comm *comm = s->job->comm;
     const pb_selection *selection = &s->setup.selection;
-    pb_pipeline *pipeline = s->setup.pipeline;
-    size_t batch_max = pb_pipeline_batch_max(pipeline);
-    /* Rank 0 has among the longest ranges, so its rounds are everybody's. */
-    size_t longest = (size_t)pb_range_size(pb_partition(selection->total, pb_comm_size(comm), 0));
     pb_progress progress;
     pb_summary_step(s->job, "score", "images");
     pb_progress_begin(&progress, "score", selection->total, "images", pb_comm_rank(comm) == 0);
-    pb_status status = pb_agree(comm, pb_pipeline_begin(pipeline, selection->index, selection->count));
-    for (size_t begin = 0; begin < longest && !pb_failed(&status); begin += batch_max) {
-        size_t left = begin < selection->count ? selection->count - begin : 0;
-        status = score_round(s, begin < selection->count ? begin : selection->count, left < batch_max ? left : batch_max);
-        pb_progress_update(&progress, s->written);
-    }
-    pb_pipeline_end(pipeline);
-    pb_summary_stages(s->job, pb_pipeline_stages(pipeline));
+    pb_status status = hand_in_saved(s, &progress);
+    if (!pb_failed(&status))
+        status = score_rest(s, &progress);
+    pb_summary_stages(s->job, pb_pipeline_stages(s->setup.pipeline));
     double seconds = pb_progress_end(&progress);
     if (!pb_failed(&status))
         status = pb_rejects_agree(comm, &s->rejects);
     if (!pb_failed(&status))
-        pb_stages_log(comm, "score", pb_pipeline_stages(pipeline));
+        pb_stages_log(comm, "score", pb_pipeline_stages(s->setup.pipeline));
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "scored", "images=%llu bank_rows=%llu seconds=%.2f images_per_s=%.1f",
                     (unsigned long long)selection->total, (unsigned long long)s->bank_rows, seconds,
@@ -315,7 +400,7 @@ static pb_status score(const pb_bank_choice *choice) {
     if (!pb_failed(&status))
         status = gather_paths(&s);
     if (!pb_failed(&status))
-        status = pb_agree(job->comm, writes ? create_results(&s) : pb_ok());
+        status = begin(&s);
     if (!pb_failed(&status))
         status = score_all(&s);
     pb_summary_step(job, "write", "");
@@ -325,6 +410,8 @@ static pb_status score(const pb_bank_choice *choice) {
         status = pb_agree(job->comm, writes ? publish(&s) : pb_ok());
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "results", "folder=\"%s\"", job->options->results);
+    pb_results_abandon(&s.writer); /* in the run's folder, which goes now */
+    pb_run_end(&s.state.run, &status);
     scoring_free(&s);
     return status;
 }

@@ -138,6 +138,44 @@ Test(run_state, a_state_that_cannot_be_written_is_a_warning) {
     }
 }
 
+#define SCORE_JOB "score --archive archive --bank b.h5 --results r --weights random:7 --split all --batch 1 --checkpoint 0"
+#define UNDISTURBED "score --archive archive --bank b.h5 --results whole --weights random:7 --split all"
+
+Test(run_state, scoring_goes_on_from_every_batch) {
+    static const char *const FAULTS[] = {"score.batch@0:1!usr1", "score.batch@1:3!term", "score.batch@1:2!kill",
+                                         "score.batch@0:6!kill", "io.rename@0:9!kill"};
+    must(patchbank(2, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    must(patchbank(2, UNDISTURBED), 0);
+    for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {
+        goes_on(FAULTS[i], 2 + i % 2, SCORE_JOB, "r/state", true);
+        must(in_folder("cmp r/results.h5 whole/results.h5 && cmp r/scores.csv whole/scores.csv && rm -r r"), 0);
+    }
+}
+
+/* Saved scores of another bank, and damaged ones, are not used; a bad image is tried again and listed as ever. */
+Test(run_state, saved_scores_are_of_this_bank_or_not_used) {
+    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
+                   "i = int(f['image/offset'][2]) + 100; d[i] = d[i] ^ 1\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, "train --archive archive --bank b.h5 --max-bad 1 " TRAIN_OPTIONS), 0);
+    must(patchbank(2, UNDISTURBED " --max-bad 1"), 0);
+    must(disturbed("score.batch@0:5!usr1", 2, SCORE_JOB " --max-bad 1"), 75);
+    must(in_folder("cp -r r saved"), 0);
+    must(patchbank(3, SCORE_JOB " --max-bad 1"), 0);
+    says("event=resumed images=9 "); /* five of each rank, but for the bad one */
+    must(in_folder("cmp r/results.h5 whole/results.h5 && cmp r/rejected.csv whole/rejected.csv && rm -r r && cp -r saved r"), 0);
+    must(in_folder("truncate -s -1000 r/state/scores-*"), 0);
+    must(patchbank(2, SCORE_JOB " --max-bad 1"), 0);
+    says("checkpoint-ignored");
+    must(in_folder("cmp r/results.h5 whole/results.h5 && rm -r r whole && mv saved r"), 0);
+    must(patchbank(2, "train --archive archive --bank b.h5 --max-bad 1 --seed 5 " TRAIN_OPTIONS), 0);
+    must(patchbank(2, UNDISTURBED " --max-bad 1"), 0);
+    must(patchbank(2, SCORE_JOB " --max-bad 1"), 0);
+    says("made with another bank");
+    must(in_folder("cmp r/results.h5 whole/results.h5"), 0);
+}
+
 /* Split brain: the first run hangs, as on a node that lost its Slurm daemon; the second takes over and ends; then the first goes
  * on. Its ranks find that they own nothing any more, and the files stay those of the second. */
 static void a_hanging_run_is_fenced(const char *fault, const char *job, const char *output) {
@@ -157,6 +195,13 @@ Test(run_state, a_run_that_is_overtaken_writes_nothing) {
     for (int i = 0; i < 3; i++)
         a_hanging_run_is_fenced(FAULTS[i], "train --archive archive --bank b.h5 --weights random:7 --resize 96 --crop 96 "
                                 "--ratios 20% --projection 64 --batch 1 --checkpoint 0", "b.h5");
+}
+
+Test(run_state, a_scoring_that_is_overtaken_writes_nothing) {
+    must(patchbank(2, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    a_hanging_run_is_fenced("score.batch@0:2!stop", SCORE_JOB, "r");
+    must(in_folder("rm -r r"), 0);
+    a_hanging_run_is_fenced("score.batch@1:4!stop", SCORE_JOB, "r");
 }
 
 Test(run_state, an_older_generation_does_not_begin) {

@@ -3,8 +3,8 @@
 
 Counts calls of MPI on 1 to 1,024 simulated ranks, and turns them into time by the usual model of a network: a message costs
 ALPHA, a byte BETA. Algorithms as in Open MPI: agreements, and what is gathered in short parts, go by recursive doubling
-(ceil(log2 P) messages one after the other), long gathers round a ring (P - 1 messages), broadcasts down a binomial tree. The second
-table asks `patchbank plan` for the time of the work itself, by CONSTANTS of `bench constants`.
+(ceil(log2 P) messages one after the other), long gathers round a ring (P - 1 messages), broadcasts down a binomial tree. The
+second table asks `patchbank plan` for the time of the work itself, by CONSTANTS of `bench constants`.
 """
 import json
 import math
@@ -71,8 +71,9 @@ def shares(patchbank, constants):
                 plan = json.load(file)
             train, score = plan["train"], plan["score"]
             print(f"| {ranks:,} | {train['extract_s']:,.1f} | {train['select_s']:,.1f} | {train['collect_s']:,.1f} | "
-                  f"{train['messages_s']:.2f} | {100 * train['messages_s'] / train['seconds']:.1f} % | {score['extract_s']:,.1f} | "
-                  f"{score['search_s']:,.1f} | {score['messages_s']:.2f} | {100 * score['messages_s'] / score['seconds']:.1f} % |")
+                  f"{train['messages_s']:.2f} | {100 * train['messages_s'] / train['seconds']:.1f} % | "
+                  f"{score['extract_s']:,.1f} | {score['search_s']:,.1f} | {score['messages_s']:.2f} | "
+                  f"{100 * score['messages_s'] / score['seconds']:.1f} % |")
 
 
 counts()

@@ -1,0 +1,216 @@
+#include "jobs/score_state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char PREFIX[] = "scores-";
+static const size_t HELD_BYTES_MAX = (size_t)256 << 20; /* of maps that are not yet saved */
+
+struct pb_saved_scores {
+    pb_results results;
+    pb_results_maps *maps;
+};
+
+static size_t patches_of(const pb_score_state *state) { return pb_size_area(state->grid); }
+
+/* --- taking up -------------------------------------------------------------------------------------------------- */
+
+static void saved_close(pb_saved_scores **saved) {
+    if (!*saved)
+        return;
+    pb_results_maps_close(&(*saved)->maps);
+    pb_results_free(&(*saved)->results);
+    pb_release(saved);
+}
+
+/* Whether it may hold images of this rank, by its name "scores-FIRST-LAST.h5". */
+static bool concerns(const pb_score_state *state, const char *path) {
+    uint64_t first, last;
+    const pb_selection *mine = state->selection;
+    return sscanf(strrchr(path, '/') + 1, "scores-%" SCNu64 "-%" SCNu64 ".h5", &first, &last) == 2 && mine->count > 0 &&
+           first <= mine->index[mine->count - 1] && last >= mine->index[0];
+}
+
+/* Why the scores of a file are not those of this job; "" when they are. */
+static const char *misfit(const pb_score_state *state, const pb_results *results) {
+    for (uint64_t i = 1; i < results->images; i++)
+        if (results->archive_index[i] <= results->archive_index[i - 1])
+            return "order of images";
+    if (results->grid.width != state->grid.width || results->grid.height != state->grid.height)
+        return "grid";
+    return pb_run_misfit(&results->attributes, &state->attributes);
+}
+
+static pb_status read_one(const pb_score_state *state, const char *path, pb_saved_scores *saved) {
+    PB_TRY(pb_results_read(path, &saved->results));
+    const char *why = misfit(state, &saved->results);
+    if (*why)
+        return pb_fail(PB_E_INPUT, "%s: made with another %s", path, why);
+    return pb_results_maps_open(path, &saved->results, &saved->maps);
+}
+
+/* A file that cannot be used is no failure: its images are scored again. */
+static pb_status open_one(void *context, const char *path) {
+    pb_score_state *state = context;
+    pb_saved_scores *saved;
+    if (!concerns(state, path))
+        return pb_ok();
+    PB_TRY(pb_allocate(&saved, 1, sizeof *saved, "saved scores"));
+    pb_status unusable = read_one(state, path, saved);
+    if (pb_failed(&unusable)) {
+        pb_log(PB_LOG_WARN, "checkpoint-ignored", "reason=\"%s\"", unusable.message);
+        saved_close(&saved);
+        return pb_ok();
+    }
+    pb_status status = pb_resize(&state->saved, state->saved_count, state->saved_count + 1, sizeof *state->saved, "saved scores");
+    if (pb_failed(&status))
+        saved_close(&saved);
+    else
+        state->saved[state->saved_count++] = saved;
+    return status;
+}
+
+pb_status pb_score_state_open(pb_score_state *state) { return pb_state_each(&state->run.state, PREFIX, open_one, state); }
+
+void pb_score_state_free(pb_score_state *state) {
+    for (size_t i = 0; i < state->saved_count; i++)
+        saved_close(&state->saved[i]);
+    pb_release(&state->saved);
+    pb_release(&state->verdicts);
+    pb_release(&state->maps);
+    pb_attributes_free(&state->attributes);
+    *state = (pb_score_state){0};
+}
+
+/* Where `image` is among saved scores: the file, and its place there; NULL: nowhere. */
+static const pb_saved_scores *find(const pb_score_state *state, uint64_t image, uint64_t *place) {
+    for (size_t f = 0; f < state->saved_count; f++) {
+        const pb_results *results = &state->saved[f]->results;
+        uint64_t low = 0, high = results->images;
+        while (low < high) {
+            uint64_t middle = low + (high - low) / 2;
+            if (results->archive_index[middle] < image)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        *place = low;
+        if (low < results->images && results->archive_index[low] == image && results->nearest[low] != PB_RESULT_UNSCORED)
+            return state->saved[f];
+    }
+    return NULL;
+}
+
+void pb_score_state_divide(const pb_score_state *state, size_t *todo, size_t *todo_count, size_t *done, size_t *done_count) {
+    uint64_t place;
+    *todo_count = *done_count = 0;
+    for (size_t i = 0; i < state->selection->count; i++)
+        if (find(state, state->selection->index[i], &place))
+            done[(*done_count)++] = i;
+        else
+            todo[(*todo_count)++] = i;
+}
+
+pb_status pb_score_state_take(const pb_score_state *state, size_t place, pb_verdict *verdict, float *map) {
+    uint64_t image = state->selection->index[place], at;
+    const pb_saved_scores *saved = find(state, image, &at);
+    PB_ASSERT(saved);
+    pb_status status = pb_results_maps_read(saved->maps, at, 1, map);
+    if (pb_failed(&status))
+        return pb_fail(PB_E_INPUT, "%s: saved scores are damaged; remove this folder and run again: %.600s",
+                       state->run.state.folder, status.message);
+    *verdict = (pb_verdict){.position = state->selection->first + place, .index = image, .score = saved->results.score[at],
+                            .nearest = saved->results.nearest[at]};
+    memcpy(verdict->brightness, saved->results.brightness[at], sizeof verdict->brightness);
+    for (size_t patch = 1; patch < patches_of(state); patch++)
+        if (map[patch] > map[verdict->patch])
+            verdict->patch = (uint32_t)patch;
+    return pb_ok();
+}
+
+/* --- saving ----------------------------------------------------------------------------------------------------- */
+
+static pb_status grow(pb_score_state *state, size_t more) {
+    size_t room = 2 * (state->count + more), map_bytes = patches_of(state) * sizeof(float);
+    if (state->count + more <= state->room)
+        return pb_ok();
+    PB_TRY(pb_resize(&state->verdicts, state->count, room, sizeof *state->verdicts, "scores to save"));
+    PB_TRY(pb_resize(&state->maps, state->count, room, map_bytes, "scores to save"));
+    state->room = room;
+    return pb_ok();
+}
+
+pb_status pb_score_state_keep(pb_score_state *state, const pb_verdict *verdicts, const float *maps, size_t count) {
+    size_t patches = patches_of(state);
+    PB_TRY(grow(state, count));
+    for (size_t i = 0; i < count; i++) {
+        if (verdicts[i].nearest == PB_RESULT_UNSCORED)
+            continue;
+        state->verdicts[state->count] = verdicts[i];
+        memcpy(state->maps + state->count * patches, maps + i * patches, patches * sizeof *maps);
+        state->count++;
+    }
+    bool full = state->count * patches * sizeof *maps > HELD_BYTES_MAX;
+    return full || pb_run_due(&state->run) ? pb_score_state_save(state) : pb_ok();
+}
+
+/* The columns of a block, one value an image. */
+static pb_status fill_block(const pb_score_state *state, pb_result_block *block, uint64_t *index, pb_record *records) {
+    PB_TRY(pb_allocate(&block->score, state->count, sizeof *block->score, "scores to save"));
+    PB_TRY(pb_allocate(&block->patch, state->count, sizeof *block->patch, "scores to save"));
+    PB_TRY(pb_allocate(&block->nearest, state->count, sizeof *block->nearest, "scores to save"));
+    PB_TRY(pb_allocate(&block->brightness, state->count, sizeof *block->brightness, "scores to save"));
+    for (size_t i = 0; i < state->count; i++) {
+        const pb_verdict *verdict = &state->verdicts[i];
+        block->score[i] = verdict->score;
+        block->patch[i] = verdict->patch;
+        block->nearest[i] = verdict->nearest;
+        memcpy(block->brightness[i], verdict->brightness, sizeof block->brightness[i]);
+        index[i] = verdict->index;
+        PB_TRY(pb_archive_record(state->archive, verdict->index, &records[i]));
+    }
+    return pb_ok();
+}
+
+static pb_status write_file(const pb_score_state *state, const pb_result_block *block, const uint64_t *index,
+                            const pb_record *records) {
+    char name[96], path[PB_PATH_MAX];
+    pb_results_writer *writer = NULL;
+    snprintf(name, sizeof name, "%s%" PRIu64 "-%" PRIu64 ".h5", PREFIX, index[0], index[state->count - 1]);
+    PB_TRY(pb_state_path(&state->run.state, name, path));
+    PB_TRY(pb_results_create(path, state->count, state->grid, &state->attributes, &writer));
+    pb_status status = pb_results_write(writer, 0, block, index, records);
+    if (!pb_failed(&status))
+        status = pb_results_publish(&writer, NULL, NULL, 0);
+    pb_results_abandon(&writer);
+    return status;
+}
+
+pb_status pb_score_state_save(pb_score_state *state) {
+    double begun = pb_clock_seconds();
+    pb_result_block block = {.count = state->count, .map = state->maps};
+    uint64_t *index = NULL;
+    pb_record *records = NULL;
+    if (state->count == 0)
+        return pb_ok();
+    pb_status status = pb_allocate(&index, state->count, sizeof *index, "scores to save");
+    pb_keep_first(&status, pb_allocate(&records, state->count, sizeof *records, "scores to save"));
+    if (!pb_failed(&status))
+        status = fill_block(state, &block, index, records);
+    if (!pb_failed(&status))
+        status = write_file(state, &block, index, records);
+    pb_release(&block.score);
+    pb_release(&block.patch);
+    pb_release(&block.nearest);
+    pb_release(&block.brightness);
+    pb_release(&index);
+    pb_release(&records);
+    state->count = 0; /* also those that could not be saved: the next ones may be */
+    pb_run_saved(&state->run, begun);
+    return pb_run_tolerate(status);
+}

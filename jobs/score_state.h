@@ -1,0 +1,61 @@
+/* score_state.h: private to jobs/: the scores of a stopped or killed run: saved by each rank for the images it had, taken up by
+ * whichever rank has them in the next run.
+ *
+ * A file of the state is a results file (io/results_file.h) of some images, so it is found and checked by what it is of: bank,
+ * archive, weights, options and arithmetic. Images that could not be scored are not in it: they are tried again, so that their
+ * reasons are known. One rank's object; nothing here is collective.
+ */
+#ifndef PB_JOBS_SCORE_STATE_H
+#define PB_JOBS_SCORE_STATE_H
+
+#include "io/archive.h"
+#include "io/results_file.h"
+#include "jobs/run_state.h"
+#include "jobs/selection.h"
+
+/* What one image's scoring says beside its map. */
+typedef struct pb_verdict {
+    uint64_t position; /* among the images selected, over all ranks */
+    uint64_t index;    /* in the archive */
+    double brightness[PB_BRIGHTNESS_STATS];
+    float score;
+    uint32_t patch, nearest;
+} pb_verdict;
+
+typedef struct pb_saved_scores pb_saved_scores; /* an open file of them */
+
+/* Zeroed it is empty. */
+typedef struct pb_score_state {
+    pb_run run;
+    pb_attributes attributes;       /* what saved scores must be of */
+    pb_archive *archive;            /* borrowed */
+    const pb_selection *selection;  /* borrowed: this rank's images */
+    pb_size grid;
+    pb_verdict *verdicts;           /* [count] scored and not yet saved */
+    float *maps;                    /* [count][grid] */
+    size_t count, room;
+    pb_saved_scores **saved;        /* [saved_count] */
+    size_t saved_count;
+} pb_score_state;
+
+/* Opens the files of saved scores that may be of this rank's images. The members above `verdicts` are the caller's to set first.
+ * Errors: PB_E_SYSTEM; a file that cannot be used is logged and left out. */
+PB_CHECKED pb_status pb_score_state_open(pb_score_state *state);
+void pb_score_state_free(pb_score_state *state);
+
+/* The images of this rank that have no saved scores go to todo[selection->count], positions in its selection; the others to
+ * done[..] likewise. */
+void pb_score_state_divide(const pb_score_state *state, size_t *todo, size_t *todo_count, size_t *done, size_t *done_count);
+
+/* The saved verdict and map of the image at `place` of this rank's selection, which pb_score_state_divide found done. Errors:
+ * PB_E_INPUT when the file turns out to be damaged; it says to remove it. */
+PB_CHECKED pb_status pb_score_state_take(const pb_score_state *state, size_t place, pb_verdict *verdict, float *map);
+
+/* Notes scored images, [count] with their maps; those without a score are passed over. Saves what has gathered when it is time.
+ * Errors: PB_E_SYSTEM; pb_score_state_save's. */
+PB_CHECKED pb_status pb_score_state_keep(pb_score_state *state, const pb_verdict *verdicts, const float *maps, size_t count);
+
+/* Saves what has gathered. Errors: pb_run_tolerate's. */
+PB_CHECKED pb_status pb_score_state_save(pb_score_state *state);
+
+#endif
