@@ -53,7 +53,8 @@ Test(top, a_training) {
     must(patchbank(1, "pack --list list.csv --archive archive"), 0);
     must(
         in_folder(
-            "(PATCHBANK_FAULT='train.batch@0:2!stop' %s train --archive archive --bank b.h5 --batch 1 --generation 17.2 " TRAIN_OPTIONS
+            "(PATCHBANK_FAULT='train.batch@0:2!stop' %s train --archive archive --bank b.h5 --batch 1 --generation 17.2 "
+            TRAIN_OPTIONS
             " > log 2>&1 & echo $! > pid; "
             "for i in $(seq 100); do ls b.h5.state/run-*/status.json 2> log2 && break; sleep 0.1; done)",
             PB_PROGRAM),
