@@ -6,6 +6,7 @@
 #define PB_GPU_DEVICE_TABLE_H
 
 #include "base/log.h"
+#include "gpu/ahead.h"
 #include "gpu/cover.h"
 #include "gpu/device.h"
 #include "gpu/peers.h"
@@ -72,6 +73,17 @@ typedef struct pb_device_table {
     pb_status (*peers_broadcast)(pb_device *device, pb_peers *peers, void *buffer, size_t bytes, int root);
     pb_status (*peers_exchange)(pb_device *device, pb_peers *peers, const void *send, size_t send_bytes, int to, void *receive,
                                 size_t receive_bytes, int from);
+    /* gpu/ahead.h: those of copies, all or none; those of recordings likewise */
+    pb_status (*host_alloc)(pb_device *device, size_t bytes, void **pointer, const char *what);
+    void (*host_release)(pb_device *device, void *pointer);
+    pb_status (*send)(pb_device *device, int place, void *to_device, const void *from_host, size_t bytes);
+    pb_status (*arrive)(pb_device *device);
+    pb_status (*spent)(pb_device *device, int place);
+    pb_status (*sent)(pb_device *device);
+    pb_status (*record_begin)(pb_device *device);
+    pb_status (*record_end)(pb_device *device, pb_recording **recording);
+    pb_status (*replay)(pb_device *device, const pb_recording *recording, bool *replayed);
+    void (*recording_free)(pb_device *device, pb_recording *recording);
 } pb_device_table;
 
 struct pb_device {
