@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAMS = 8, EVENTS = 8 };
+enum { STREAMS = 32, EVENTS = 64 };
 
 typedef struct work {
     void (*run)(void *data);
