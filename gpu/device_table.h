@@ -1,6 +1,7 @@
 /* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations, whose
  * signatures the table repeats, gpu/cover.h those of the cover_ slots, gpu/peers.h those of the peers_ slots, gpu/ahead.h
- * those of the last ones, which have plain stand-ins. Any other slot that is NULL answers PB_E_UNSUPPORTED. pb_compiled, pb_points, pb_cover and pb_peers are defined by each kind of device for itself.
+ * those of the last ones, which have plain stand-ins. Any other slot that is NULL answers PB_E_UNSUPPORTED. pb_compiled,
+ * pb_points, pb_cover, pb_peers and pb_recording are defined by each kind of device for itself.
  */
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
