@@ -1,16 +1,18 @@
 /* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations, whose
- * signatures the table repeats, gpu/cover.h those of the cover_ slots, gpu/peers.h those of the peers_ slots. A slot that is NULL
- * answers PB_E_UNSUPPORTED. pb_compiled, pb_points, pb_cover and pb_peers are defined by each kind of device for itself.
+ * signatures the table repeats, gpu/cover.h those of the cover_ slots, gpu/peers.h those of the peers_ slots, gpu/ahead.h
+ * those of the last ones, which have plain stand-ins. Any other slot that is NULL answers PB_E_UNSUPPORTED. pb_compiled,
+ * pb_points, pb_cover, pb_peers and pb_recording are defined by each kind of device for itself.
  */
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
 
 #include "base/log.h"
+#include "gpu/ahead.h"
 #include "gpu/cover.h"
 #include "gpu/device.h"
 #include "gpu/peers.h"
 
-enum { PB_DEVICE_TABLE_VERSION = 10 }; /* raised with every change of the table: a plugin of another version is refused */
+enum { PB_DEVICE_TABLE_VERSION = 11 }; /* raised with every change of the table: a plugin of another version is refused */
 
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
@@ -72,6 +74,17 @@ typedef struct pb_device_table {
     pb_status (*peers_broadcast)(pb_device *device, pb_peers *peers, void *buffer, size_t bytes, int root);
     pb_status (*peers_exchange)(pb_device *device, pb_peers *peers, const void *send, size_t send_bytes, int to, void *receive,
                                 size_t receive_bytes, int from);
+    /* gpu/ahead.h: those of copies, all or none; those of recordings likewise */
+    pb_status (*host_alloc)(pb_device *device, size_t bytes, void **pointer, const char *what);
+    void (*host_release)(pb_device *device, void *pointer);
+    pb_status (*send)(pb_device *device, int place, void *to_device, const void *from_host, size_t bytes);
+    pb_status (*arrive)(pb_device *device);
+    pb_status (*spent)(pb_device *device, int place);
+    pb_status (*sent)(pb_device *device);
+    pb_status (*record_begin)(pb_device *device);
+    pb_status (*record_end)(pb_device *device, pb_recording **recording);
+    pb_status (*replay)(pb_device *device, const pb_recording *recording, bool *replayed);
+    void (*recording_free)(pb_device *device, pb_recording *recording);
 } pb_device_table;
 
 struct pb_device {

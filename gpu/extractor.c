@@ -1,8 +1,19 @@
 #include "gpu/extractor.h"
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "gpu/ahead.h"
 #include "gpu/tiling.h"
+
+#include <string.h>
+
+/* Tiles are put into one of two places by turns: the device works on those of one while the others come. */
+typedef struct tile_place {
+    uint8_t *cut;            /* host memory, batch_max tiles; only where images are cut */
+    uint8_t *inputs;         /* device memory, likewise */
+    pb_recording *recording; /* of batch_max tiles; NULL: none yet, or it was refused */
+} tile_place;
 
 struct pb_extractor {
     pb_device *device;
@@ -14,8 +25,11 @@ struct pb_extractor {
     size_t tiles, images_max; /* tiles: of an image */
     int tap_count;
     pb_layer_shape shapes[PB_TAPS_MAX];
-    uint8_t *cut;             /* host memory, batch_max tiles; only where images are cut */
-    uint8_t *inputs;          /* device memory, batch_max tiles */
+    tile_place places[PB_PLACES];
+    int place;                /* the one that is put to next */
+    const uint8_t *images;    /* what pb_extractor_put got, and how many; NULL: nothing is waiting */
+    size_t put;
+    bool is_refused;          /* recording failed, and is not tried again */
     float *taps[PB_TAPS_MAX]; /* device memory, batch_max outputs each */
     float *patches;           /* device memory, those of batch_max tiles */
     float *features;          /* device memory, those of images_max images; where images are not cut the same as patches */
@@ -30,14 +44,17 @@ static size_t tile_values(const pb_extractor *e) { return pb_size_area(e->tile_g
 
 static pb_status allocate(pb_extractor *e) {
     size_t n = (size_t)e->batch_max;
-    PB_TRY(pb_device_alloc(e->device, n * tile_bytes(e), &e->inputs, "images of a batch"));
+    for (int p = 0; p < PB_PLACES; p++) {
+        PB_TRY(pb_device_alloc(e->device, n * tile_bytes(e), &e->places[p].inputs, "images of a batch"));
+        if (is_cut(e))
+            PB_TRY(pb_device_host_alloc(e->device, n * tile_bytes(e), &e->places[p].cut, "tiles of a batch"));
+    }
     for (int t = 0; t < e->tap_count; t++)
         PB_TRY(pb_device_alloc(e->device, n * pb_layer_shape_values(e->shapes[t]) * sizeof(float), &e->taps[t],
                                "a tap's output"));
     PB_TRY(pb_device_alloc(e->device, n * tile_values(e) * sizeof(float), &e->patches, "patch features"));
     if (!is_cut(e))
         return pb_ok();
-    PB_TRY(pb_allocate(&e->cut, n, tile_bytes(e), "tiles of a batch"));
     size_t values = e->images_max * pb_size_area(e->grid) * (size_t)e->dim;
     return pb_device_alloc(e->device, values * sizeof(float), &e->features, "patch features");
 }
@@ -82,34 +99,22 @@ pb_status pb_features_check(const pb_network *network, const pb_features *featur
     return measure(&sizes, network);
 }
 
-pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_features *features, int batch_max,
-                              pb_extractor **extractor_out) {
-    PB_ASSERT(batch_max >= 1 && network->tap_count >= 1 && network->tap_count <= PB_TAPS_MAX);
-    *extractor_out = NULL;
-    pb_extractor *e;
-    PB_TRY(pb_allocate(&e, 1, sizeof *e, "an extractor"));
-    *e = (pb_extractor){.device = device, .batch_max = batch_max, .how = *features};
-    pb_status status = measure(e, network);
-    if (!pb_failed(&status))
-        status = pb_device_compile(device, network, features->precision, batch_max, &e->compiled);
-    if (!pb_failed(&status))
-        status = pb_fault("extractor.memory") ? pb_fail(PB_E_SYSTEM, "no memory for %d tiles", batch_max) : allocate(e);
-    if (pb_failed(&status))
-        pb_extractor_free(&e);
-    *extractor_out = e;
-    return status;
-}
-
+/* What was sent must have left host memory before that is freed; an error there is the device's, which has told it before. */
 void pb_extractor_free(pb_extractor **extractor) {
     pb_extractor *e = *extractor;
     if (!e)
         return;
+    pb_extractor_drop(e);
+    for (int p = 0; p < PB_PLACES; p++)
+        pb_device_recording_free(e->device, &e->places[p].recording);
     pb_device_release(e->device, &e->features);
     pb_device_release(e->device, &e->patches);
     for (int t = 0; t < e->tap_count; t++)
         pb_device_release(e->device, &e->taps[t]);
-    pb_device_release(e->device, &e->inputs);
-    pb_release(&e->cut);
+    for (int p = 0; p < PB_PLACES; p++) {
+        pb_device_release(e->device, &e->places[p].inputs);
+        pb_device_host_release(e->device, &e->places[p].cut);
+    }
     pb_device_compiled_free(e->device, &e->compiled);
     pb_release(extractor);
 }
@@ -122,16 +127,96 @@ size_t pb_extractor_tiles(const pb_extractor *extractor) { return extractor->til
 
 size_t pb_extractor_images_max(const pb_extractor *extractor) { return extractor->images_max; }
 
-/* Patch features of n <= batch_max tiles in host memory, into e->patches. */
-static pb_status run_tiles(pb_extractor *e, const uint8_t *tiles, size_t n) {
+/* ---- tiles on the device ---- */
+
+/* Patch features of n <= batch_max tiles of a place, into e->patches. */
+static pb_status queue_tiles(pb_extractor *e, const tile_place *place, size_t n) {
     const float *const *taps = (const float *const *)e->taps;
-    PB_TRY(pb_device_upload(e->device, e->inputs, tiles, n * tile_bytes(e)));
-    PB_TRY(pb_device_run(e->device, e->compiled, e->inputs, (int)n, e->taps));
+    PB_TRY(pb_device_run(e->device, e->compiled, place->inputs, (int)n, e->taps));
     PB_TRY(e->how.is_patchcore
                ? pb_device_patchcore_features(e->device, &e->how.patchcore, e->tap_count, e->shapes, taps, (int)n, e->patches)
                : pb_device_patch_features(e->device, e->how.patch, e->tap_count, e->shapes, taps, (int)n, e->patches));
     return e->how.unit ? pb_device_unit_rows(e->device, e->patches, n * pb_size_area(e->tile_grid), e->dim) : pb_ok();
 }
+
+/* A recording that is refused costs a launch an operation from then on, but no result: it is said and gone on without. */
+static void record(pb_extractor *e, tile_place *place) {
+    pb_status status = pb_device_record_begin(e->device);
+    if (!pb_failed(&status)) {
+        pb_status queued = queue_tiles(e, place, (size_t)e->batch_max);
+        status = pb_device_record_end(e->device, &place->recording);
+        if (pb_failed(&queued)) {
+            pb_device_recording_free(e->device, &place->recording);
+            status = queued;
+        }
+    }
+    e->is_refused = pb_failed(&status);
+    if (e->is_refused)
+        pb_log(PB_LOG_WARN, "not_recorded", "effect=\"each operation of a batch is started alone\" why=\"%s\"", status.message);
+}
+
+/* Queues a whole batch by its recording, made anew when that is of no use any more. *replayed: whether it could be. */
+static pb_status replay(pb_extractor *e, tile_place *place, bool *replayed) {
+    *replayed = false;
+    if (e->is_refused || !pb_device_records(e->device))
+        return pb_ok();
+    if (place->recording)
+        PB_TRY(pb_device_replay(e->device, place->recording, replayed));
+    if (*replayed)
+        return pb_ok();
+    pb_device_recording_free(e->device, &place->recording);
+    record(e, place);
+    return place->recording ? pb_device_replay(e->device, place->recording, replayed) : pb_ok();
+}
+
+/* Runs a batch of whatever lies in memory, so that what comes later is there: kernels and scratch memory, whose lack is then
+ * found while a smaller batch can still be made. Records it for each place. */
+static pb_status rehearse(pb_extractor *e) {
+    float value;
+    PB_TRY(queue_tiles(e, &e->places[0], (size_t)e->batch_max));
+    PB_TRY(pb_device_download(e->device, &value, e->patches, sizeof value));
+    for (int p = 0; p < PB_PLACES && !e->is_refused; p++)
+        record(e, &e->places[p]);
+    return pb_ok();
+}
+
+/* Patch features of the n tiles that were sent to the present place, which is then the other one. */
+static pb_status run_tiles(pb_extractor *e, size_t n) {
+    tile_place *place = &e->places[e->place];
+    bool replayed = false;
+    PB_TRY(pb_device_arrive(e->device));
+    if (n == (size_t)e->batch_max)
+        PB_TRY(replay(e, place, &replayed));
+    if (!replayed)
+        PB_TRY(queue_tiles(e, place, n));
+    PB_TRY(pb_device_spent(e->device, e->place));
+    e->place = (e->place + 1) % PB_PLACES;
+    return pb_ok();
+}
+
+/* ---- creation ---- */
+
+pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_features *features, int batch_max,
+                              pb_extractor **extractor_out) {
+    PB_ASSERT(batch_max >= 1 && network->tap_count >= 1 && network->tap_count <= PB_TAPS_MAX);
+    *extractor_out = NULL;
+    pb_extractor *e;
+    PB_TRY(pb_allocate(&e, 1, sizeof *e, "an extractor"));
+    *e = (pb_extractor){.device = device, .batch_max = batch_max, .how = *features};
+    pb_status status = measure(e, network);
+    if (!pb_failed(&status))
+        status = pb_device_compile(device, network, features->precision, batch_max, &e->compiled);
+    if (!pb_failed(&status))
+        status = pb_fault("extractor.memory") ? pb_fail(PB_E_SYSTEM, "no memory for %d tiles", batch_max) : allocate(e);
+    if (!pb_failed(&status) && pb_device_records(device))
+        status = rehearse(e);
+    if (pb_failed(&status))
+        pb_extractor_free(&e);
+    *extractor_out = e;
+    return status;
+}
+
+/* ---- images ---- */
 
 /* Copies what tile `tile` of an image owns from its patches to the image's features. */
 static pb_status place_tile(pb_extractor *e, size_t tile, const float *patches, float *features) {
@@ -145,27 +230,72 @@ static pb_status place_tile(pb_extractor *e, size_t tile, const float *patches, 
                                 (size_t)(x.own_end - x.own_first) * value, (size_t)(y.own_end - y.own_first));
 }
 
-/* Tiles first .. first + n - 1 of all tiles of a call, image by image. */
-static pb_status run_cut(pb_extractor *e, const uint8_t *images, size_t first, size_t n) {
-    size_t image_bytes = pb_size_area(e->how.image) * 3, image_values = pb_size_area(e->grid) * (size_t)e->dim;
+/* How many of `all` tiles go to the device with the first one being `first`. */
+static size_t piece_of(const pb_extractor *e, size_t first, size_t all) {
+    return all - first < (size_t)e->batch_max ? all - first : (size_t)e->batch_max;
+}
+
+/* Cuts tiles from `first` of all that were put, image by image, and begins to send them to the present place. */
+static pb_status send_cut(pb_extractor *e, size_t first) {
+    const size_t image_bytes = pb_size_area(e->how.image) * 3, n = piece_of(e, first, e->put * e->tiles);
+    tile_place *place = &e->places[e->place];
+    PB_TRY(pb_device_sent(e->device)); /* the place's last tiles are two pieces old, and gone long ago */
     for (size_t i = 0; i < n; i++)
-        pb_tiling_cut(&e->tiling, images + (first + i) / e->tiles * image_bytes, (first + i) % e->tiles,
-                      e->cut + i * tile_bytes(e));
-    PB_TRY(run_tiles(e, e->cut, n));
-    for (size_t i = 0; i < n; i++)
-        PB_TRY(place_tile(e, (first + i) % e->tiles, e->patches + i * tile_values(e),
-                          e->features + (first + i) / e->tiles * image_values));
+        pb_tiling_cut(&e->tiling, e->images + (first + i) / e->tiles * image_bytes, (first + i) % e->tiles,
+                      place->cut + i * tile_bytes(e));
+    return pb_device_send(e->device, e->place, place->inputs, place->cut, n * tile_bytes(e));
+}
+
+/* All tiles of the images that were put; the first piece has been sent. A piece comes while the one before is worked on. */
+static pb_status run_cut(pb_extractor *e) {
+    const size_t all = e->put * e->tiles, image_values = pb_size_area(e->grid) * (size_t)e->dim;
+    for (size_t first = 0, n; first < all; first += n) {
+        n = piece_of(e, first, all);
+        PB_TRY(run_tiles(e, n));
+        for (size_t i = 0; i < n; i++)
+            PB_TRY(place_tile(e, (first + i) % e->tiles, e->patches + i * tile_values(e),
+                              e->features + (first + i) / e->tiles * image_values));
+        if (first + n < all)
+            PB_TRY(send_cut(e, first + n));
+    }
     return pb_ok();
 }
 
-pb_status pb_extractor_run(pb_extractor *extractor, const uint8_t *images, size_t n, const float **features_out) {
+pb_status pb_extractor_put(pb_extractor *extractor, const uint8_t *images, size_t n) {
     pb_extractor *e = extractor;
-    PB_ASSERT(n <= e->images_max);
+    PB_ASSERT(n <= e->images_max && !e->images && images);
+    e->images = images;
+    e->put = n;
+    pb_status status = n == 0       ? pb_ok()
+                       : is_cut(e) ? send_cut(e, 0)
+                                   : pb_device_send(e->device, e->place, e->places[e->place].inputs, images, n * tile_bytes(e));
+    if (pb_failed(&status))
+        pb_extractor_drop(e);
+    return status;
+}
+
+pb_status pb_extractor_take(pb_extractor *extractor, const float **features_out) {
+    pb_extractor *e = extractor;
+    PB_ASSERT(e->images);
     *features_out = is_cut(e) ? e->features : e->patches;
-    if (!is_cut(e))
-        return run_tiles(e, images, n);
-    size_t all = n * e->tiles, most = (size_t)e->batch_max;
-    for (size_t first = 0; first < all; first += most)
-        PB_TRY(run_cut(e, images, first, all - first < most ? all - first : most));
-    return pb_ok();
+    pb_status status = e->put == 0 ? pb_ok() : is_cut(e) ? run_cut(e) : run_tiles(e, e->put);
+    if (!pb_failed(&status))
+        status = pb_device_sent(e->device);
+    if (pb_failed(&status))
+        pb_extractor_drop(e);
+    e->images = NULL;
+    return status;
+}
+
+void pb_extractor_drop(pb_extractor *extractor) {
+    if (extractor->images) {
+        pb_status status = pb_device_sent(extractor->device);
+        (void)status;
+    }
+    extractor->images = NULL;
+}
+
+pb_status pb_extractor_run(pb_extractor *extractor, const uint8_t *images, size_t n, const float **features_out) {
+    PB_TRY(pb_extractor_put(extractor, images, n));
+    return pb_extractor_take(extractor, features_out);
 }

@@ -24,8 +24,9 @@ typedef struct pb_extractor pb_extractor;
  * 1, whose patches need not lie on one grid. */
 PB_CHECKED pb_status pb_features_check(const pb_network *network, const pb_features *features);
 
-/* Compiles `network`, whose input is a tile. batch_max: tiles that the device takes at once, at least 1. The network may be freed
- * afterwards; the device must outlive the extractor.
+/* Compiles `network`, whose input is a tile. On a device that records (gpu/ahead.h) a batch is run, so that all memory that
+ * images need is there afterwards, and recorded. batch_max: tiles that the device takes at once, at least 1. The network may be
+ * freed afterwards; the device must outlive the extractor.
  * Errors: those of pb_features_check, pb_device_compile and pb_device_alloc. */
 PB_CHECKED pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_features *features, int batch_max,
                                          pb_extractor **extractor_out);
@@ -38,9 +39,21 @@ int pb_extractor_dim(const pb_extractor *extractor);
 size_t pb_extractor_tiles(const pb_extractor *extractor);
 size_t pb_extractor_images_max(const pb_extractor *extractor);
 
-/* Features of n <= pb_extractor_images_max images. images: host memory, [n][height][width][3] bytes. *features: device memory
- * that belongs to the extractor and is valid until its next call, [n * grid.height * grid.width][dim] float. The features of an
- * image are the same bits whatever n is and whatever the other images are. Not collective. */
+/* Begins to bring n <= pb_extractor_images_max images to the device, beside what it is doing. images: host memory, best that of
+ * pb_device_host_alloc, [n][height][width][3] bytes, borrowed until pb_extractor_take or pb_extractor_drop returns. Features that
+ * were taken stay valid. Nothing that was put may be waiting. Errors: the device's; nothing is waiting then. Not collective. */
+PB_CHECKED pb_status pb_extractor_put(pb_extractor *extractor, const uint8_t *images, size_t n);
+
+/* Features of the images that were put. *features: device memory that belongs to the extractor and is valid until its next
+ * pb_extractor_take, [n * grid.height * grid.width][dim] float; in place for operations that are called later. The features of an
+ * image are the same bits whatever n is and whatever the other images are. Errors: the device's. Nothing is waiting then, either
+ * way. Not collective. */
+PB_CHECKED pb_status pb_extractor_take(pb_extractor *extractor, const float **features_out);
+
+/* Gives up what was put, if anything is waiting. */
+void pb_extractor_drop(pb_extractor *extractor);
+
+/* Both at once. */
 PB_CHECKED pb_status pb_extractor_run(pb_extractor *extractor, const uint8_t *images, size_t n, const float **features_out);
 
 #endif

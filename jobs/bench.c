@@ -45,10 +45,10 @@ typedef struct bench {
 } bench;
 
 static void bench_free(bench *b) {
+    pb_device_host_release(b->setup.device, &b->kept);
     pb_setup_close(&b->setup);
     pb_attributes_free(&b->attributes);
     pb_rejects_free(&b->rejects);
-    pb_release(&b->kept);
     pb_release(&b->buffer);
     pb_release(&b->spans);
     for (int part = 0; part < PARTS; part++)
@@ -73,7 +73,7 @@ static pb_status allocate(bench *b) {
     b->images = b->mine.images = wanted > 0 && wanted < share ? wanted : share;
     if (b->images == 0)
         return pb_fail(PB_E_INPUT, "%s: has fewer images than there are ranks; measure on fewer", b->job->options->archive);
-    PB_TRY(pb_allocate(&b->kept, kept_most(b), input_bytes(b), "network inputs"));
+    PB_TRY(pb_device_host_alloc(b->setup.device, kept_most(b) * input_bytes(b), &b->kept, "network inputs"));
     PB_TRY(pb_allocate(&b->spans, READ_IMAGES, sizeof *b->spans, "a piece of a stream"));
     PB_TRY(pb_allocate(&b->sizes, (size_t)pb_comm_size(b->job->comm), sizeof *b->sizes, "sizes of parts"));
     for (int part = 0; part < PARTS; part++)

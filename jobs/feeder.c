@@ -179,8 +179,8 @@ static void *run_decoder(void *context) {
 
 /* --- the caller's thread ---------------------------------------------------------------------------------------- */
 
-static pb_status allocate_tray(tray *made, size_t images, const pb_preparation *how) {
-    PB_TRY(pb_allocate(&made->inputs, images, pb_prepared_bytes(how), "network inputs"));
+static pb_status allocate_tray(tray *made, size_t images, const pb_feeder_setup *setup) {
+    PB_TRY(pb_device_host_alloc(setup->device, images * pb_prepared_bytes(&setup->how), &made->inputs, "network inputs"));
     PB_TRY(pb_allocate(&made->brightness, images, sizeof *made->brightness, "a batch"));
     PB_TRY(pb_allocate(&made->verdict, images, sizeof *made->verdict, "a batch"));
     return pb_allocate(&made->unread, images, sizeof *made->unread, "a batch");
@@ -194,7 +194,7 @@ static pb_status allocate(pb_feeder *feeder) {
     PB_TRY(pb_allocate(&feeder->decoders, (size_t)setup->decoders, sizeof *feeder->decoders, "threads"));
     PB_TRY(pb_allocate(&feeder->trays, trays, sizeof *feeder->trays, "batches"));
     for (; feeder->tray_count < trays; feeder->tray_count++)
-        PB_TRY(allocate_tray(&feeder->trays[feeder->tray_count], images, &setup->how));
+        PB_TRY(allocate_tray(&feeder->trays[feeder->tray_count], images, setup));
     size_t pieces = (size_t)setup->decoders + 2;
     PB_TRY(pb_allocate(&feeder->pieces, pieces, sizeof *feeder->pieces, "pieces of a stream"));
     for (; feeder->piece_count < pieces; feeder->piece_count++)
@@ -281,7 +281,7 @@ static void release_all(pb_feeder *feeder) {
         pb_release(&feeder->pieces[i].spans);
     }
     for (size_t i = 0; feeder->trays && i < PB_FEEDER_BATCHES && i < batches_of(&feeder->setup); i++) {
-        pb_release(&feeder->trays[i].inputs);
+        pb_device_host_release(feeder->setup.device, &feeder->trays[i].inputs);
         pb_release(&feeder->trays[i].brightness);
         pb_release(&feeder->trays[i].verdict);
         pb_release(&feeder->trays[i].unread);

@@ -17,6 +17,7 @@
 #define PB_JOBS_FEEDER_H
 
 #include "base/status.h"
+#include "gpu/ahead.h"
 #include "io/archive.h"
 #include "jobs/prepare.h"
 #include "jobs/stages.h"
@@ -33,7 +34,8 @@ typedef struct pb_feeder_setup {
     const uint64_t *index; /* [count] images of the pass in order; read during begin only */
     size_t count, batch_max;
     pb_preparation how;
-    int decoders; /* threads, at least 1 */
+    int decoders;      /* threads, at least 1 */
+    pb_device *device; /* that inputs are copied to, from its kind of host memory; NULL: plain memory */
 } pb_feeder_setup;
 
 typedef struct pb_feeder pb_feeder;

@@ -5,15 +5,24 @@
 
 #include <string.h>
 
+/* What is said of a batch: of its good images, in order. */
+typedef struct account {
+    size_t good;
+    uint64_t *index; /* [batch_max], as all that follows */
+    size_t *slot;
+    double (*brightness)[PB_BRIGHTNESS_STATS];
+} account;
+
 struct pb_pipeline {
     pb_pipeline_setup setup;
     pb_extractor *extractor;
     size_t batch_max;   /* images */
     pb_status shortage; /* see pb_pipeline_shortage */
-    uint64_t *index;    /* [batch_max] of the good images of a batch, and so on */
-    size_t *slot;
-    double (*brightness)[PB_BRIGHTNESS_STATS];
-    const uint64_t *pass; /* the pass's images */
+    account accounts[2];  /* of the batch that the caller has, and of the one that was put to the device since; by turns */
+    int turn;             /* the account of the batch that was put last */
+    bool is_put;          /* a batch is at the device or on its way there that the caller has not got */
+    const uint64_t *pass; /* [pass_count] the pass's images */
+    size_t pass_count, put_count; /* put_count: of them, images whose batch was put */
     pb_feeder *feeder;    /* NULL: no pass is open */
     pb_stages stages;
 };
@@ -35,9 +44,13 @@ static pb_status create_extractor(pb_pipeline *pipeline) {
 static pb_status allocate(pb_pipeline *pipeline) {
     PB_TRY(create_extractor(pipeline));
     size_t batch = pipeline->batch_max = pb_extractor_images_max(pipeline->extractor);
-    PB_TRY(pb_allocate(&pipeline->index, batch, sizeof *pipeline->index, "a batch"));
-    PB_TRY(pb_allocate(&pipeline->slot, batch, sizeof *pipeline->slot, "a batch"));
-    return pb_allocate(&pipeline->brightness, batch, sizeof *pipeline->brightness, "a batch");
+    for (int a = 0; a < 2; a++) {
+        account *of = &pipeline->accounts[a];
+        PB_TRY(pb_allocate(&of->index, batch, sizeof *of->index, "a batch"));
+        PB_TRY(pb_allocate(&of->slot, batch, sizeof *of->slot, "a batch"));
+        PB_TRY(pb_allocate(&of->brightness, batch, sizeof *of->brightness, "a batch"));
+    }
+    return pb_ok();
 }
 
 pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out) {
@@ -59,9 +72,11 @@ void pb_pipeline_free(pb_pipeline **pipeline) {
         return;
     pb_pipeline_end(*pipeline);
     pb_extractor_free(&(*pipeline)->extractor);
-    pb_release(&(*pipeline)->index);
-    pb_release(&(*pipeline)->slot);
-    pb_release(&(*pipeline)->brightness);
+    for (int a = 0; a < 2; a++) {
+        pb_release(&(*pipeline)->accounts[a].index);
+        pb_release(&(*pipeline)->accounts[a].slot);
+        pb_release(&(*pipeline)->accounts[a].brightness);
+    }
     pb_release(pipeline);
 }
 
@@ -90,6 +105,7 @@ pb_status pb_pipeline_feed(const pb_pipeline *pipeline, const uint64_t *index, s
                               .count = count,
                               .batch_max = pipeline->batch_max,
                               .how = pipeline->setup.how,
+                              .device = pipeline->setup.device,
                               .decoders = pipeline->setup.decoders};
     return pb_feeder_begin(&feeder, feeder_out);
 }
@@ -97,11 +113,17 @@ pb_status pb_pipeline_feed(const pb_pipeline *pipeline, const uint64_t *index, s
 pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t count) {
     PB_ASSERT(!pipeline->feeder);
     pipeline->pass = index;
+    pipeline->pass_count = count;
+    pipeline->put_count = 0;
     pipeline->stages = (pb_stages){0};
     return pb_pipeline_feed(pipeline, index, count, &pipeline->feeder);
 }
 
+/* A batch that was put is in the feeder's memory. */
 void pb_pipeline_end(pb_pipeline *pipeline) {
+    if (pipeline->is_put)
+        pb_extractor_drop(pipeline->extractor);
+    pipeline->is_put = false;
     pb_feeder_end(&pipeline->feeder, &pipeline->stages);
     pipeline->pass = NULL;
 }
@@ -138,18 +160,19 @@ static void reject(pb_pipeline *pipeline, uint64_t index, const pb_status *why, 
     pb_rejects_add(rejects, index, pb_failed(&found) ? "" : record.path, why);
 }
 
-/* Puts the image at `place` behind the `good` ones before it. */
-static void keep(pb_pipeline *pipeline, const pb_fed *fed, size_t place, size_t good) {
-    size_t bytes = pb_prepared_bytes(&pipeline->setup.how);
+/* Puts the image at `place` behind the good ones before it. */
+static void keep(pb_pipeline *pipeline, const pb_fed *fed, size_t place, account *to) {
+    size_t bytes = pb_prepared_bytes(&pipeline->setup.how), good = to->good++;
     if (good != place)
         memcpy(fed->inputs + good * bytes, fed->inputs + place * bytes, bytes);
-    memcpy(pipeline->brightness[good], fed->brightness[place], sizeof *fed->brightness);
-    pipeline->index[good] = pipeline->pass[fed->first + place];
-    pipeline->slot[good] = place;
+    memcpy(to->brightness[good], fed->brightness[place], sizeof *fed->brightness);
+    to->index[good] = pipeline->pass[fed->first + place];
+    to->slot[good] = place;
 }
 
 /* Closes the gaps that bad images left. A failure of the machine (no memory) is not the image's fault. */
-static pb_status keep_good(pb_pipeline *pipeline, pb_fed *fed, pb_rejects *rejects, size_t *good) {
+static pb_status keep_good(pb_pipeline *pipeline, pb_fed *fed, pb_rejects *rejects, account *to) {
+    to->good = 0;
     for (size_t i = 0; i < fed->count; i++) {
         pb_status status = pb_failed(&fed->verdict[i]) || fed->unread[i] ? judge(pipeline, i, fed) : pb_ok();
         if (status.code == PB_E_INPUT)
@@ -157,42 +180,64 @@ static pb_status keep_good(pb_pipeline *pipeline, pb_fed *fed, pb_rejects *rejec
         else if (pb_failed(&status))
             return status;
         else
-            keep(pipeline, fed, i, (*good)++);
+            keep(pipeline, fed, i, to);
     }
     return pb_rejects_check(rejects);
 }
 
-/* Runs the device and counts its time. */
-static pb_status run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count, const float **features) {
+pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count) {
+    const float *features;
     double begun = pb_clock_seconds();
-    pb_status status = pb_extractor_run(pipeline->extractor, inputs, count, features);
+    pb_status status = pb_extractor_run(pipeline->extractor, inputs, count, &features);
     pipeline->stages.device_busy_s += pb_clock_seconds() - begun;
     pipeline->stages.images += count;
     return status;
 }
 
-pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count) {
+/* Waits for the next batch of the feeder, judges it and begins to bring it to the device. */
+static pb_status put_next(pb_pipeline *pipeline, pb_rejects *rejects) {
+    account *to = &pipeline->accounts[pipeline->turn ^= 1];
+    pb_fed fed;
+    double begun = pb_clock_seconds();
+    pb_feeder_next(pipeline->feeder, &fed);
+    pipeline->stages.device_wait_s += pb_clock_seconds() - begun;
+    PB_ASSERT(fed.count > 0);
+    pipeline->put_count = fed.first + fed.count;
+    PB_TRY(keep_good(pipeline, &fed, rejects, to));
+    begun = pb_clock_seconds();
+    PB_TRY(pb_extractor_put(pipeline->extractor, fed.inputs, to->good));
+    pipeline->stages.device_busy_s += pb_clock_seconds() - begun;
+    pipeline->is_put = true;
+    return pb_ok();
+}
+
+/* Features of the batch that was put, whose inputs the feeder gets back. */
+static pb_status take(pb_pipeline *pipeline, pb_batch *batch) {
+    const account *of = &pipeline->accounts[pipeline->turn];
     const float *features;
-    return run(pipeline, inputs, count, &features);
+    double begun = pb_clock_seconds();
+    pb_status status = pb_extractor_take(pipeline->extractor, &features);
+    pipeline->is_put = false;
+    pipeline->stages.device_busy_s += pb_clock_seconds() - begun;
+    pipeline->stages.images += of->good;
+    if (pb_failed(&status))
+        return status;
+    pb_feeder_release(pipeline->feeder); /* the next batch but two can be made while the caller works */
+    *batch = (pb_batch){.count = of->good,
+                        .index = of->index,
+                        .slot = of->slot,
+                        .brightness = (const double(*)[PB_BRIGHTNESS_STATS])of->brightness,
+                        .features = features};
+    return status;
 }
 
 pb_status pb_pipeline_next(pb_pipeline *pipeline, pb_rejects *rejects, pb_batch *batch) {
     PB_ASSERT(pipeline->feeder);
-    pb_fed fed;
-    size_t good = 0;
-    const float *features = NULL;
-    double begun = pb_clock_seconds();
     *batch = (pb_batch){0};
-    pb_feeder_next(pipeline->feeder, &fed);
-    pipeline->stages.device_wait_s += pb_clock_seconds() - begun;
-    PB_ASSERT(fed.count > 0);
-    PB_TRY(keep_good(pipeline, &fed, rejects, &good));
-    PB_TRY(run(pipeline, fed.inputs, good, &features));
-    pb_feeder_release(pipeline->feeder); /* the next batch but two can be made while the caller works */
-    *batch = (pb_batch){.count = good,
-                        .index = pipeline->index,
-                        .slot = pipeline->slot,
-                        .brightness = (const double(*)[PB_BRIGHTNESS_STATS])pipeline->brightness,
-                        .features = features};
+    if (!pipeline->is_put)
+        PB_TRY(put_next(pipeline, rejects));
+    PB_TRY(take(pipeline, batch));
+    if (pb_device_sends_ahead(pipeline->setup.device) && pipeline->put_count < pipeline->pass_count)
+        PB_TRY(put_next(pipeline, rejects));
     return pb_ok();
 }

@@ -58,7 +58,8 @@ typedef struct pb_batch {
  * Starts the threads. No pass may be open. Errors: PB_E_SYSTEM; no pass is open then. */
 PB_CHECKED pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t count);
 
-/* The next batch of the pass; there must be one. Bad images go to `rejects`, in order. Errors: the machine's and the device's;
+/* The next batch of the pass; there must be one. Bad images go to `rejects`, in order; where the device sends ahead, also those
+ * of the batch after it, which is on its way to the device when this returns. Errors: the machine's and the device's;
  * PB_E_INPUT when this rank alone is over the budget of rejects. */
 PB_CHECKED pb_status pb_pipeline_next(pb_pipeline *pipeline, pb_rejects *rejects, pb_batch *batch);
 

@@ -2,6 +2,7 @@
  * gpu/device.h, gpu/cover.h.
  *   device.c    the table; devices are opened and listed; memory and copies
  *   driver.c    whether there is a driver at all
+ *   ahead.c     copies beside kernels, and recordings
  *   network.h   networks
  *   features.c  patch features
  *   maps.c      maps of pixels
@@ -35,6 +36,12 @@ typedef struct pb_cuda_queued {
     const char *names[PB_CUDA_QUEUED_MAX]; /* static */
 } pb_cuda_queued;
 
+/* What copies beside kernels need (ahead.c). */
+typedef struct pb_cuda_ahead {
+    cudaStream_t copies;
+    cudaEvent_t arrived, spent[PB_PLACES];
+} pb_cuda_ahead;
+
 /* What pb_device.state points at. */
 typedef struct pb_cuda_state {
     int ordinal;
@@ -42,6 +49,7 @@ typedef struct pb_cuda_state {
     cudaStream_t stream;
     pb_cuda_room scratch; /* of patch features and maps */
     size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
+    pb_cuda_ahead ahead;
     pb_cuda_queued queued;
     char name[400]; /* for messages: "cuda:0 (NVIDIA H100, GPU-3f2a91bc, node n17)" */
 } pb_cuda_state;
@@ -52,7 +60,8 @@ static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return 
 pb_status pb_cuda_enter(const pb_device *device);
 
 /* PB_OK, or what CUDA says about `operation` (static): PB_E_SYSTEM with device, node, operation, and what was queued before it.
- * An operation that succeeds counts as queued. */
+ * check: of an operation that is queued, so that it is named by later errors. */
+pb_status pb_cuda_call(const pb_device *device, cudaError_t error, const char *operation);
 pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation);
 
 /* Notes an operation as queued, for messages. name: static. */
@@ -79,6 +88,20 @@ pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t by
 
 /* Why nothing of CUDA can work here, "" when it may: the driver's library cannot be opened (driver.c). */
 const char *pb_cuda_no_driver(void);
+
+/* ahead.c: pb_cuda_ahead of a device whose state is otherwise ready; close takes one that was opened in part. */
+pb_status pb_cuda_ahead_open(const pb_device *device);
+void pb_cuda_ahead_close(const pb_device *device);
+pb_status pb_cuda_host_alloc(pb_device *device, size_t bytes, void **pointer, const char *what);
+void pb_cuda_host_release(pb_device *device, void *pointer);
+pb_status pb_cuda_send(pb_device *device, int place, void *to_device, const void *from_host, size_t bytes);
+pb_status pb_cuda_arrive(pb_device *device);
+pb_status pb_cuda_spent(pb_device *device, int place);
+pb_status pb_cuda_sent(pb_device *device);
+pb_status pb_cuda_record_begin(pb_device *device);
+pb_status pb_cuda_record_end(pb_device *device, pb_recording **recording);
+pb_status pb_cuda_replay(pb_device *device, const pb_recording *recording, bool *replayed);
+void pb_cuda_recording_free(pb_device *device, pb_recording *recording);
 
 /* network_slots.c, where the build has cuDNN */
 pb_status pb_cuda_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,

@@ -38,8 +38,8 @@ static void list_queued(const pb_cuda_queued *queued, char *text, size_t size) {
         used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : ", after ", queued->names[i]);
 }
 
-/* Of what queues nothing. CUDA tells later what goes wrong in a kernel, so the ones before are named. */
-static pb_status check(const pb_device *device, cudaError_t error, const char *operation) {
+/* CUDA tells later what goes wrong in a kernel, so the ones before are named. */
+pb_status pb_cuda_call(const pb_device *device, cudaError_t error, const char *operation) {
     if (error == cudaSuccess)
         return pb_ok();
     char queued[240];
@@ -49,13 +49,13 @@ static pb_status check(const pb_device *device, cudaError_t error, const char *o
 }
 
 pb_status pb_cuda_check(const pb_device *device, cudaError_t error, const char *operation) {
-    PB_TRY(check(device, error, operation));
+    PB_TRY(pb_cuda_call(device, error, operation));
     pb_cuda_note(device, operation);
     return pb_ok();
 }
 
 pb_status pb_cuda_enter(const pb_device *device) {
-    return check(device, cudaSetDevice(pb_cuda_state_of(device)->ordinal), "taking the device");
+    return pb_cuda_call(device, cudaSetDevice(pb_cuda_state_of(device)->ordinal), "taking the device");
 }
 
 static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
@@ -79,7 +79,7 @@ pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t co
         cudaMalloc(&memory, bytes > 0 ? bytes : 1); /* CUDA's answer to 0 bytes is NULL, which means failure here */
     if (error == cudaErrorMemoryAllocation)
         return out_of_memory(device, count, size, what);
-    PB_TRY(check(device, error, what));
+    PB_TRY(pb_cuda_call(device, error, what));
     store(pointer_out, memory);
     return pb_ok();
 }
@@ -108,8 +108,8 @@ static pb_status copy(const pb_device *device, void *to, const void *from, size_
     if (bytes == 0)
         return pb_ok();
     cudaStream_t stream = pb_cuda_state_of(device)->stream;
-    PB_TRY(check(device, cudaMemcpyAsync(to, from, bytes, kind, stream), operation));
-    PB_TRY(check(device, cudaStreamSynchronize(stream), operation));
+    PB_TRY(pb_cuda_call(device, cudaMemcpyAsync(to, from, bytes, kind, stream), operation));
+    PB_TRY(pb_cuda_call(device, cudaStreamSynchronize(stream), operation));
     pb_cuda_state_of(device)->queued.count = 0;
     return pb_ok();
 }
@@ -259,7 +259,17 @@ static pb_status begin(pb_device *device, int ordinal, const struct cudaDevicePr
     snprintf(device->arithmetic, sizeof device->arithmetic, "cuda: compute capability %d.%d, %d multiprocessors, %.40s",
              properties->major, properties->minor, properties->multiProcessorCount, network_library(library));
     PB_TRY(pb_cuda_enter(device));
-    return check(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream");
+    PB_TRY(pb_cuda_call(device, cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "making a stream"));
+    return pb_cuda_ahead_open(device);
+}
+
+static void end(pb_device *device) {
+    pb_cuda_state *state = pb_cuda_state_of(device);
+    pb_cuda_ahead_close(device);
+    if (state->stream)
+        (void)cudaStreamDestroy(state->stream);
+    pb_cuda_release(&state->scratch.memory);
+    pb_release(&device->state);
 }
 
 static pb_status cuda_open(pb_device *device, const char *which) {
@@ -281,14 +291,8 @@ static pb_status cuda_open(pb_device *device, const char *which) {
     PB_TRY(pb_allocate(&device->state, 1, sizeof(pb_cuda_state), "the cuda device"));
     pb_status status = begin(device, ordinal, &properties, text);
     if (pb_failed(&status))
-        pb_release(&device->state);
+        end(device);
     return status;
-}
-
-static void cuda_close(pb_device *device) {
-    (void)cudaStreamDestroy(pb_cuda_state_of(device)->stream);
-    pb_cuda_release(&pb_cuda_state_of(device)->scratch.memory);
-    pb_release(&device->state);
 }
 
 /* Slots left out answer PB_E_UNSUPPORTED: networks without cuDNN's headers at build time. */
@@ -298,7 +302,7 @@ static const pb_device_table TABLE = {
     .log_to = pb_log_forward,
     .each = cuda_each,
     .open = cuda_open,
-    .close = cuda_close,
+    .close = end,
     .alloc = cuda_alloc,
     .release = cuda_release,
     .upload = cuda_upload,
@@ -342,6 +346,16 @@ static const pb_device_table TABLE = {
     .peers_allgather = pb_cuda_peers_allgather,
     .peers_broadcast = pb_cuda_peers_broadcast,
     .peers_exchange = pb_cuda_peers_exchange,
+    .host_alloc = pb_cuda_host_alloc,
+    .host_release = pb_cuda_host_release,
+    .send = pb_cuda_send,
+    .arrive = pb_cuda_arrive,
+    .spent = pb_cuda_spent,
+    .sent = pb_cuda_sent,
+    .record_begin = pb_cuda_record_begin,
+    .record_end = pb_cuda_record_end,
+    .replay = pb_cuda_replay,
+    .recording_free = pb_cuda_recording_free,
 };
 
 const pb_device_table *pb_device_plugin(void) { return &TABLE; }

@@ -1,4 +1,4 @@
-/* A compiled network is a list of layers whose plans and memory never change, so that its whole run is captured once. */
+/* A compiled network is a list of layers whose plans and memory never change, so that a run of it can be recorded (ahead.c). */
 #include "gpu/cuda/network.h"
 
 #include "base/log.h"
@@ -43,7 +43,6 @@ struct pb_compiled {
     void *input, *workspace, *taps[PB_TAPS_MAX], *slots[PB_LAYERS_MAX];
     cuda_layer layers[PB_LAYERS_MAX];
     cuda_plan plans[PB_LAYERS_MAX];
-    cudaGraphExec_t captured;
 };
 
 static pb_status check(const pb_compiled *compiled, cudaError_t error, const char *what) {
@@ -249,33 +248,6 @@ static pb_status queue_layers(pb_compiled *compiled) {
     return pb_ok();
 }
 
-static pb_status capture(pb_compiled *compiled) {
-    cudaStream_t stream = compiled->place.stream;
-    cudaGraph_t graph = NULL;
-    PB_TRY(check(compiled, cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "beginning a capture"));
-    pb_status status = queue_layers(compiled);
-    pb_keep_first(&status, check(compiled, cudaStreamEndCapture(stream, &graph), "ending a capture"));
-    if (!pb_failed(&status))
-        status = check(compiled, cudaGraphInstantiate(&compiled->captured, graph, 0), "making a graph");
-    if (graph)
-        (void)cudaGraphDestroy(graph);
-    return status;
-}
-
-/* Runs the layers once, which loads their kernels, as a capture must not, and then captures them. A capture that is refused costs
- * a launch a layer from then on, but no result: it is said and gone on without. */
-static pb_status prepare(pb_compiled *compiled) {
-    PB_TRY(queue_layers(compiled));
-    PB_TRY(check(compiled, cudaStreamSynchronize(compiled->place.stream), "running a network"));
-    pb_status status = capture(compiled);
-    if (pb_failed(&status)) {
-        pb_log(PB_LOG_WARN, "not_captured", "why=\"%s\"", status.message);
-        (void)cudaGetLastError(); /* told here, and not again by the next launch */
-        compiled->captured = NULL;
-    }
-    return pb_ok();
-}
-
 static pb_status widen_taps(pb_compiled *compiled, int n, float *const *taps) {
     const pb_element element = pb_precision_element(compiled->place.precision);
     for (int t = 0; t < compiled->tap_count; t++)
@@ -284,7 +256,6 @@ static pb_status widen_taps(pb_compiled *compiled, int n, float *const *taps) {
     return pb_ok();
 }
 
-/* Images and taps are the caller's and change from call to call: they stay out of the captured graph. */
 pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
     PB_ASSERT(n >= 0 && n <= compiled->batch_max);
     if (n == 0)
@@ -293,12 +264,7 @@ pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *images, int 
     PB_TRY(check(compiled, pb_cuda_network_input(place->stream, images, (size_t)n * compiled->pixels, compiled->mean,
                                                  compiled->scale, pb_precision_input_channels(place->precision),
                                                  pb_precision_element(place->precision), compiled->input), "images"));
-    if (place->images_read)
-        PB_TRY(check(compiled, cudaEventRecord(place->images_read, place->stream), "recording an event"));
-    if (compiled->captured)
-        PB_TRY(check(compiled, cudaGraphLaunch(compiled->captured, place->stream), "running a network"));
-    else
-        PB_TRY(queue_layers(compiled));
+    PB_TRY(queue_layers(compiled));
     return widen_taps(compiled, n, taps);
 }
 
@@ -331,8 +297,7 @@ static pb_status compile(pb_compiled *compiled, const pb_network *network) {
     PB_TRY(allocate_activations(compiled, network, &memory));
     PB_TRY(allocate_workspace(compiled));
     connect(compiled, network, &memory);
-    PB_TRY(place_weights(compiled, network));
-    return prepare(compiled);
+    return place_weights(compiled, network);
 }
 
 pb_status pb_cuda_network_compile(const pb_cuda_place *place, const pb_network *network, int batch_max,
@@ -357,8 +322,6 @@ void pb_cuda_network_free(pb_compiled *compiled) {
     if (!compiled)
         return;
     (void)cudaStreamSynchronize(compiled->place.stream);
-    if (compiled->captured)
-        (void)cudaGraphExecDestroy(compiled->captured);
     for (int l = 0; l < compiled->layer_count; l++) {
         (void)cudaFree(compiled->layers[l].memory[PB_GRAPH_WEIGHTS]);
         (void)cudaFree(compiled->layers[l].memory[PB_GRAPH_BIAS]);

@@ -25,22 +25,21 @@ typedef struct pb_cuda_place {
     const char *device;       /* for messages: "cuda:0 (NVIDIA H100)" */
     int ordinal;              /* the present device of the calling thread, in every call */
     cudaStream_t stream;      /* all work is queued here; not the default stream, which cannot be captured */
-    cudaEvent_t images_read; /* recorded by a run when its images have been read, long before its layers end: what they lie in may
-                              * be overwritten from another stream after it. NULL: not recorded */
     pb_precision precision;
     const char *plans;        /* folder of plan caches, which must exist; NULL or "": plans are made anew */
 } pb_cuda_place;
 
 /* pb_device_compile on a place. Device memory: weights, the activations that live at the same time (gpu/network_memory.h) for
- * batch_max images, the largest workspace. Makes plans, about a second each where cuDNN compiles and the cache has none; runs
- * once on zeros and captures the layers as a CUDA graph, so that a batch is one launch. Waits for the stream. Errors:
+ * batch_max images, the largest workspace. Makes plans, about a second each where cuDNN compiles and the cache has none.
+ * Waits for the stream. Errors:
  * PB_E_UNSUPPORTED without cuDNN, or for a layer without a plan or whose weights do not fit the precision, with the layer and
  * why; PB_E_SYSTEM when device memory is out, with how much batch_max images need, or when CUDA fails. A cache that cannot be
  * read or written is a line in the log. Not collective. */
 PB_CHECKED pb_status pb_cuda_network_compile(const pb_cuda_place *place, const pb_network *network, int batch_max,
                                              pb_compiled **compiled_out);
 
-/* pb_device_run. Queues the work and returns; taps are in place for what is queued on the stream later. Errors: PB_E_SYSTEM. */
+/* pb_device_run. Queues the work and returns; taps are in place for what is queued on the stream later. After a first run, which
+ * loads kernels, another may be captured as a CUDA graph. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 
 /* pb_device_compiled_free; NULL is fine. Waits for the stream. */

@@ -73,7 +73,7 @@ static pb_status wait_for_stream(const pb_device *device, const pb_peers *peers,
     for (;;) {
         cudaError_t error = cudaEventQuery(peers->done);
         if (error != cudaErrorNotReady)
-            return pb_cuda_check(device, error, operation);
+            return pb_cuda_call(device, error, operation);
         (void)cudaGetLastError(); /* not an error, but it would be told as one by the next launch */
         pb_nccl_result state = PB_NCCL_SUCCESS, asked = peers->nccl->CommGetAsyncError(peers->comm, &state);
         if (asked != PB_NCCL_SUCCESS || (state != PB_NCCL_SUCCESS && state != PB_NCCL_IN_PROGRESS))
@@ -125,7 +125,7 @@ static pb_status connect_all(pb_device *device, const pb_peers_id *id, pb_peers 
     pb_nccl_config config = PB_NCCL_CONFIG;
     memcpy(group.bytes, id->bytes, sizeof group.bytes);
     PB_TRY(pb_cuda_enter(device));
-    PB_TRY(pb_cuda_check(device, cudaEventCreateWithFlags(&peers->done, cudaEventDisableTiming), "making an event"));
+    PB_TRY(pb_cuda_call(device, cudaEventCreateWithFlags(&peers->done, cudaEventDisableTiming), "making an event"));
     return settle(device, peers, peers->nccl->CommInitRankConfig(&peers->comm, peers->size, group, peers->rank, &config),
                   "start");
 }

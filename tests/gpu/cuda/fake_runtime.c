@@ -90,12 +90,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return answer();
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    cr_assert(event == FAKE_EVENT && stream == FAKE_STREAM && !capturing);
-    fake_cuda.events++;
-    return answer();
-}
-
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
     cr_assert(stream == FAKE_STREAM && mode == cudaStreamCaptureModeThreadLocal && !capturing);
     cudaError_t error = answer();
@@ -127,7 +121,6 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
     memcpy(copy, graph, sizeof *copy);
     graph->count = 0;
     *executable = (cudaGraphExec_t)(void *)copy;
-    fake_cuda.captures++;
     return cudaSuccess;
 }
 
@@ -146,7 +139,6 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     cudaError_t error = answer();
     for (int w = 0; w < graph->count && error == cudaSuccess; w++)
         graph->all[w].run(graph->all[w].work);
-    fake_cuda.launches++;
     return error;
 }
 
@@ -158,21 +150,57 @@ const char *cudaGetErrorString(cudaError_t error) { return error == cudaSuccess 
 
 /* ---- the kernels ---- */
 
+typedef struct input_work {
+    const uint8_t *images;
+    size_t pixels;
+    float mean[3], scale[3];
+    int channels;
+    pb_element element;
+    void *out;
+} input_work;
+
+static void run_input(void *context) {
+    const input_work *w = context;
+    for (size_t p = 0; p < w->pixels; p++)
+        for (int c = 0; c < w->channels; c++)
+            simulator_put(w->element, w->out, (int64_t)p * w->channels + c,
+                          c < 3 ? ((float)w->images[p * 3 + (size_t)c] - w->mean[c]) * w->scale[c] : 0);
+}
+
+static void *copy_of(const void *work, size_t bytes) {
+    void *copy = malloc(bytes);
+    memcpy(copy, work, bytes);
+    return copy;
+}
+
 cudaError_t pb_cuda_network_input(cudaStream_t stream, const uint8_t *images, size_t pixels, const float mean[3],
                                   const float scale[3], int channels, pb_element element, void *out) {
-    cr_assert(stream == FAKE_STREAM && !capturing);
+    const input_work work = {images, pixels, {mean[0], mean[1], mean[2]}, {scale[0], scale[1], scale[2]}, channels, element, out};
+    cr_assert(stream == FAKE_STREAM);
     cudaError_t error = answer();
-    for (size_t p = 0; p < pixels && error == cudaSuccess; p++)
-        for (int c = 0; c < channels; c++)
-            simulator_put(element, out, (int64_t)p * channels + c,
-                          c < 3 ? ((float)images[p * 3 + (size_t)c] - mean[c]) * scale[c] : 0);
+    if (error == cudaSuccess)
+        queue(run_input, free, copy_of(&work, sizeof work));
     return error;
 }
 
+typedef struct tap_work {
+    const void *values;
+    size_t count;
+    pb_element element;
+    float *out;
+} tap_work;
+
+static void run_tap(void *context) {
+    const tap_work *w = context;
+    for (size_t i = 0; i < w->count; i++)
+        w->out[i] = simulator_get(w->element, w->values, (int64_t)i);
+}
+
 cudaError_t pb_cuda_network_tap(cudaStream_t stream, const void *values, size_t count, pb_element element, float *out) {
-    cr_assert(stream == FAKE_STREAM && !capturing);
+    const tap_work work = {values, count, element, out};
+    cr_assert(stream == FAKE_STREAM);
     cudaError_t error = answer();
-    for (size_t i = 0; i < count && error == cudaSuccess; i++)
-        out[i] = simulator_get(element, values, (int64_t)i);
+    if (error == cudaSuccess)
+        queue(run_tap, free, copy_of(&work, sizeof work));
     return error;
 }

@@ -2,7 +2,7 @@
  * ends of a network.
  *
  * Device memory is memory of the process, exactly as long as asked for and full of 0xFF. Streams do everything at once, unless
- * work is captured: then it is done when the graph is launched. The fake cuDNN's work goes the same way.
+ * a test captures the work: then it is done when the graph is launched. The fake cuDNN's work goes the same way.
  */
 #ifndef PB_TESTS_GPU_CUDA_FAKE_RUNTIME_H
 #define PB_TESTS_GPU_CUDA_FAKE_RUNTIME_H
@@ -17,15 +17,12 @@ typedef struct fake_runtime {
     int allocations;        /* alive */
     size_t bytes, most;     /* allocated now, and at most */
     size_t room;            /* cudaMalloc refuses to go over it; 0: no limit */
-    int launches, captures; /* of graphs */
-    int events;             /* recorded */
 } fake_runtime;
 
 extern fake_runtime fake_cuda;
 
-/* A stream and an event to pass around. */
+/* A stream to pass around. */
 #define FAKE_STREAM ((cudaStream_t)(void *)&fake_cuda)
-#define FAKE_EVENT ((cudaEvent_t)(void *)&fake_cuda.events)
 
 /* Makes the fake cuDNN's work go to the stream. Once, before the first network. */
 void fake_runtime_begin(void);

@@ -139,27 +139,62 @@ Test(cuda_network, an_image_depends_on_itself_alone) {
 
 /* ---- how it is run ---- */
 
-/* Layers are queued twice when it is compiled, to load and to capture, and never again; equal layers share a plan. */
-Test(cuda_network, a_batch_is_one_launch) {
+/* Nothing is run when it is compiled; equal layers share a plan; the network is free to go. */
+Test(cuda_network, a_batch_is_a_run_of_each_layer) {
     const test_layer same[] = {{8, 1, 1, RELU, -1, -1}, {8, 3, 1, RELU, 0, -1}, {8, 3, 1, RELU, 1, -1}, {8, 3, 1, RELU, 2, -1}};
     pb_network network = test_network((pb_size){6, 6}, same, 4, 4);
     uint8_t *images = test_images(&network, 2, 0);
     float *taps[PB_TAPS_MAX];
     pb_cuda_place place = place_of(PB_PRECISION_BF16);
     pb_compiled *compiled;
-    place.images_read = FAKE_EVENT;
     test_taps_allocate(&network, 2, taps);
     test_must(pb_cuda_network_compile(&place, &network, 2, &compiled));
-    cr_assert(fake.plans_made == 2 && fake.runs == 8 && fake_cuda.captures == 1 && fake_cuda.launches == 0);
-    network.layers[0].weights[0] = NAN; /* it is free to go */
+    cr_assert(fake.plans_made == 2 && fake.runs == 0);
+    network.layers[0].weights[0] = NAN;
     test_must(pb_cuda_network_run(compiled, images, 0, taps));
-    cr_assert(fake_cuda.launches == 0 && fake_cuda.events == 0);
+    cr_assert_eq(fake.runs, 0);
     test_must(pb_cuda_network_run(compiled, images, 2, taps));
     test_must(pb_cuda_network_run(compiled, images, 1, taps));
-    cr_assert(fake.runs == 8 && fake_cuda.launches == 2 && fake_cuda.events == 2);
+    cr_assert_eq(fake.runs, 8);
     cr_assert(isfinite(taps[3][0]));
     pb_cuda_network_free(compiled);
     test_taps_free(taps);
+    pb_release(&images);
+    pb_network_free(&network);
+}
+
+/* From images to taps, with whatever lies in the images' memory when the graph is launched. */
+Test(cuda_network, a_run_may_be_captured) {
+    pb_network network = make_network();
+    const pb_cuda_place place = place_of(PB_PRECISION_FP16);
+    uint8_t *images = test_images(&network, 2, 0), *others = test_images(&network, 2, 1);
+    const size_t bytes = 2 * 3 * pb_size_area(network.size);
+    float *found[PB_TAPS_MAX], *expected[PB_TAPS_MAX];
+    pb_compiled *compiled;
+    cudaGraph_t graph;
+    cudaGraphExec_t executable;
+    keep_taps(&network, 2, 7);
+    test_taps_allocate(&network, 2, found);
+    test_taps_allocate(&network, 2, expected);
+    run(&network, PB_PRECISION_FP16, 2, others, 2, expected);
+    test_must(pb_cuda_network_compile(&place, &network, 2, &compiled));
+    test_must(pb_cuda_network_run(compiled, images, 2, found));
+    cr_assert_eq(cudaStreamBeginCapture(FAKE_STREAM, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    test_must(pb_cuda_network_run(compiled, images, 2, found));
+    cr_assert_eq(cudaStreamEndCapture(FAKE_STREAM, &graph), cudaSuccess);
+    cr_assert_eq(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+    cudaGraphDestroy(graph);
+    memcpy(images, others, bytes);
+    for (int t = 0; t < 2; t++)
+        memset(found[t], 0, 2 * test_tap_values(&network, t) * sizeof(float));
+    cr_assert_eq(cudaGraphLaunch(executable, FAKE_STREAM), cudaSuccess);
+    for (int t = 0; t < 2; t++)
+        cr_assert_arr_eq(found[t], expected[t], 2 * test_tap_values(&network, t) * sizeof(float));
+    cudaGraphExecDestroy(executable);
+    pb_cuda_network_free(compiled);
+    test_taps_free(expected);
+    test_taps_free(found);
+    pb_release(&others);
     pb_release(&images);
     pb_network_free(&network);
 }
@@ -188,36 +223,6 @@ Test(cuda_network, a_bias_is_in_the_layers_type_where_no_other_has_a_plan) {
     fake.engines = &ENGINE;
     check_taps(&network, PB_PRECISION_BF16, 16 * 0x1p-8);
     check_taps(&network, PB_PRECISION_FP32, 1e-6);
-    pb_network_free(&network);
-}
-
-Test(cuda_network, goes_on_without_a_capture) {
-    pb_network network = make_network();
-    const pb_cuda_place place = place_of(PB_PRECISION_FP32);
-    uint8_t *images = test_images(&network, 1, 0);
-    float *captured[PB_TAPS_MAX], *queued[PB_TAPS_MAX];
-    pb_compiled *compiled;
-    test_taps_allocate(&network, 1, captured);
-    test_taps_allocate(&network, 1, queued);
-    run(&network, PB_PRECISION_FP32, 1, images, 1, captured);
-    fake_cuda.failure = cudaErrorStreamCaptureUnsupported;
-    for (int back = 0; back < 3; back++) { /* the last three calls of compiling: begin, end, instantiate */
-        fake_cuda.calls = fake_cuda.fail_at = 0;
-        test_must(pb_cuda_network_compile(&place, &network, 1, &compiled));
-        fake_cuda.fail_at = fake_cuda.calls - back;
-        pb_cuda_network_free(compiled);
-        fake_cuda.calls = 0;
-        test_must(pb_cuda_network_compile(&place, &network, 1, &compiled));
-        fake_cuda.fail_at = fake_cuda.launches = 0;
-        test_must(pb_cuda_network_run(compiled, images, 1, queued));
-        cr_assert_eq(fake_cuda.launches, 0);
-        for (int t = 0; t < network.tap_count; t++)
-            cr_assert_arr_eq(queued[t], captured[t], test_tap_values(&network, t) * sizeof(float));
-        pb_cuda_network_free(compiled);
-    }
-    test_taps_free(queued);
-    test_taps_free(captured);
-    pb_release(&images);
     pb_network_free(&network);
 }
 
@@ -304,9 +309,8 @@ Test(cuda_network, out_of_memory_says_how_much) {
 
 /* Compiles and runs once; *calls: how many calls were made of the counted kind. */
 static pb_status compile_and_run(const pb_network *network, const uint8_t *images, float *const *taps) {
-    pb_cuda_place place = place_of(PB_PRECISION_BF16);
+    const pb_cuda_place place = place_of(PB_PRECISION_BF16);
     pb_compiled *compiled;
-    place.images_read = FAKE_EVENT;
     pb_status status = pb_cuda_network_compile(&place, network, 2, &compiled);
     if (!pb_failed(&status))
         status = pb_cuda_network_run(compiled, images, 1, taps);

@@ -40,10 +40,15 @@ static uint32_t shuffled = 1;
 static bool launch_ended;
 static void *shared;
 
-static struct {
+typedef struct launch {
+    const char *kernel;
     void (*run)(const void *arguments);
+    size_t argument_bytes, shared_bytes;
+    unsigned grid, threads;
     _Alignas(16) char arguments[ARGUMENTS_MOST];
-} launched;
+} launch;
+
+static launch launched;
 
 static size_t fault_count;
 static char first_fault[256];
@@ -251,6 +256,29 @@ static void *map_stacks(void) {
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+static void run_launch(void *data) {
+    launched = *(const launch *)data;
+    emulator_kernels++;
+    emulator_is.arguments = launched.arguments;
+    emulator_is.argument_bytes = launched.argument_bytes;
+    shared = emulator_take(launched.shared_bytes, true);
+    blockDim.x = launched.threads;
+    gridDim.x = launched.grid;
+    emulator_is.kernel = launched.kernel;
+    emulator_is.threads = launched.threads;
+    emulator_is.launch = ++emulator_is.interval;
+    launch_ended = false;
+    for (unsigned b = 0; b < launched.grid && !launch_ended; b++) {
+        blockIdx.x = emulator_is.block = turns == EMULATOR_FALLING ? launched.grid - 1 - b : b;
+        run_block(launched.threads);
+    }
+    emulator_give(shared);
+    if (launch_ended) { /* fibers stand in the middle of it */
+        memset(fibers, 0, sizeof fibers);
+        emulator_set_error(cudaErrorIllegalAddress, true);
+    }
+}
+
 void emulator_launch(const char *kernel, void (*run)(const void *arguments), const void *arguments, size_t argument_bytes,
                      unsigned grid, unsigned threads, size_t shared_bytes, cudaStream_t stream) {
     stacks = stacks ? stacks : map_stacks();
@@ -263,24 +291,8 @@ void emulator_launch(const char *kernel, void (*run)(const void *arguments), con
         emulator_fault("%s: launched on what is no stream", kernel);
     if (emulator_is_busy())
         emulator_fault("%s: launched on a stream that waits", kernel);
-    launched.run = run;
-    memcpy(launched.arguments, arguments, argument_bytes);
-    emulator_is.arguments = launched.arguments;
-    emulator_is.argument_bytes = argument_bytes;
-    shared = emulator_take(shared_bytes, true);
-    blockDim.x = threads;
-    gridDim.x = grid;
-    emulator_is.kernel = kernel;
-    emulator_is.threads = threads;
-    emulator_is.launch = ++emulator_is.interval;
-    launch_ended = false;
-    for (unsigned b = 0; b < grid && !launch_ended; b++) {
-        blockIdx.x = emulator_is.block = turns == EMULATOR_FALLING ? grid - 1 - b : b;
-        run_block(threads);
-    }
-    emulator_give(shared);
-    if (launch_ended) { /* fibers stand in the middle of it */
-        memset(fibers, 0, sizeof fibers);
-        emulator_set_error(cudaErrorIllegalAddress, true);
-    }
+    launch queued = {.kernel = kernel, .run = run, .argument_bytes = argument_bytes, .shared_bytes = shared_bytes, .grid = grid,
+                     .threads = threads};
+    memcpy(queued.arguments, arguments, argument_bytes);
+    emulator_queue(stream, run_launch, &queued, sizeof queued);
 }

@@ -30,7 +30,7 @@ void emulator_turns(emulator_order order);
 size_t emulator_faults(void);
 const char *emulator_first_fault(void);
 
-/* Allocations, streams and events that have not been freed. */
+/* Allocations, pinned ones too, streams, events and graphs that have not been freed. */
 size_t emulator_living(void);
 
 /* The runtime's call number `call` from now on (1 is the next) fails once with `error`, whatever it is; 0: none. Returns how many
@@ -44,6 +44,13 @@ void emulator_devices(int count, int error);
 /* What the bytes of the devices' UUIDs are, plus the device's number; 0 at the start. Each process has devices of its own, which
  * are then other ones. */
 void emulator_identity(int byte);
+
+/* Streams made from now on whose number (0 is the first of a device) is a bit of `which` do their work as late as they may: when
+ * somebody waits for it, or when memory is freed. The others do everything at once. */
+void emulator_lazy(unsigned which);
+
+/* Graphs launched, and kernels that have run, so far. */
+extern size_t emulator_launches, emulator_kernels;
 
 /* All streams wait until advance(context) is true, which is called when CUDA is asked; until then an event that is recorded is
  * not ready, and other work on a stream is a fault: it would have to wait, and here all work is done at once. NULL: for

@@ -2,6 +2,8 @@
 #ifndef PB_TESTS_EMULATOR_INSIDE_H
 #define PB_TESTS_EMULATOR_INSIDE_H
 
+#include "cuda_runtime_api.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +41,39 @@ void emulator_forget_shared(void);
 
 /* An access that other atomic ones may meet. */
 void emulator_atomic(const void *address, size_t bytes);
+
+/* Counts a call that may be made to fail, and says what it must answer then; of work on a stream, which must have nothing to wait
+ * for (emulator_wait_for). What a function begins with. */
+cudaError_t emulator_call(void);
+cudaError_t emulator_work(void);
+
+#define EMULATOR_BEGIN(how)              \
+    do {                                 \
+        cudaError_t begun_ = (how)();    \
+        if (begun_ != cudaSuccess)       \
+            return begun_;               \
+    } while (0)
+#define EMULATOR_CALL() EMULATOR_BEGIN(emulator_call)
+#define EMULATOR_WORK() EMULATOR_BEGIN(emulator_work)
+
+/* Notes an error as the last one. */
+cudaError_t emulator_result(cudaError_t error);
+cudaError_t emulator_not_ready(void);
+
+/* Whether cudaSetDevice was called; else that is a fault. */
+bool emulator_has_device(void);
+
+/* Work for a stream: run(data), data being copied here. At once, later (emulator_lazy), or as a part of what is captured. */
+void emulator_queue(cudaStream_t stream, void (*run)(void *data), void *data, size_t bytes);
+
+/* Does all that is queued. */
+void emulator_finish(void);
+
+/* Whether something is captured, which a call like this one spoils. */
+bool emulator_spoils_capture(void);
+
+/* Streams, events and graphs. */
+size_t emulator_open(void);
 
 /* Whether it is a stream that exists, or NULL: the one that always does. */
 bool emulator_is_stream(const void *stream);

@@ -1,6 +1,7 @@
-/* The emulated plugin with networks: its table, in which the slots of networks run the CPU's on images and taps that go from and
- * to device memory by the plugin's own copies. So whole jobs run on the emulated device, and what they make must be what the CPU
- * makes: the device says that its networks' arithmetic is the CPU's, which is true.
+/* The emulated plugin with networks: its table, in which the slots of networks queue runs of the CPU's on images and taps in
+ * device memory, as kernels are queued, so that they are recorded too. So whole jobs run on the emulated device, and what they
+ * make must be what the CPU makes: the device says that its networks' arithmetic is the CPU's, which is true. Streams do their
+ * work as late as they may.
  *
  * Each rank is a process, told by the environment:
  *   EMULATED_FAIL   KIND:RANK:CALL: call number CALL of that rank fails: of CUDA, as the kinds cuda and memory say, or of NCCL,
@@ -12,6 +13,8 @@
 #include "base/memory.h"
 #include "cuda_runtime_api.h"
 #include "emulator.h"
+#include "gpu/cuda/cuda.h"
+#include "inside.h"
 #include "nccl_stub.h"
 
 #include <dlfcn.h>
@@ -26,9 +29,6 @@ typedef struct networks {
     pb_device *cpu;
     pb_compiled *compiled; /* of cpu */
     int tap_count;
-    size_t image_bytes, tap_bytes[PB_TAPS_MAX]; /* of one image */
-    uint8_t *images;                            /* host memory, as are the taps */
-    float *taps[PB_TAPS_MAX];
 } networks;
 
 static networks *networks_of(pb_compiled *compiled) { return (networks *)(void *)compiled; }
@@ -39,24 +39,14 @@ static void compiled_free(pb_device *device, pb_compiled *compiled) {
     if (!n)
         return;
     pb_device_compiled_free(n->cpu, &n->compiled);
-    for (int t = 0; t < n->tap_count; t++)
-        pb_release(&n->taps[t]);
-    pb_release(&n->images);
     pb_device_close(&n->cpu);
     pb_release(&n);
 }
 
 static pb_status prepare(networks *n, int threads, const pb_network *network, pb_precision precision, int batch_max) {
+    n->tap_count = network->tap_count;
     PB_TRY(pb_device_open("cpu", threads, &n->cpu));
-    PB_TRY(pb_device_compile(n->cpu, network, precision, batch_max, &n->compiled));
-    n->image_bytes = 3 * pb_size_area(network->size);
-    PB_TRY(pb_allocate(&n->images, (size_t)batch_max, n->image_bytes, "images"));
-    for (n->tap_count = 0; n->tap_count < network->tap_count; n->tap_count++) {
-        const int t = n->tap_count;
-        n->tap_bytes[t] = pb_layer_shape_values(pb_network_shape(network, network->taps[t])) * sizeof(float);
-        PB_TRY(pb_allocate(&n->taps[t], (size_t)batch_max, n->tap_bytes[t], "taps"));
-    }
-    return pb_ok();
+    return pb_device_compile(n->cpu, network, precision, batch_max, &n->compiled);
 }
 
 static pb_status compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
@@ -73,13 +63,27 @@ static pb_status compile(pb_device *device, const pb_network *network, pb_precis
     return status;
 }
 
+typedef struct network_run {
+    networks *of;
+    const uint8_t *images; /* device memory, which on the emulator is the process's, as are the taps */
+    int count;
+    float *taps[PB_TAPS_MAX];
+} network_run;
+
+/* As a kernel that fails. */
+static void run_queued(void *data) {
+    const network_run *r = data;
+    pb_status status = pb_device_run(r->of->cpu, r->of->compiled, r->images, r->count, r->taps);
+    if (pb_failed(&status))
+        emulator_set_error(cudaErrorLaunchFailure, true);
+}
+
 static pb_status run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int count, float *const *taps) {
-    networks *n = networks_of(compiled);
-    PB_TRY(emulated->download(device, n->images, images, (size_t)count * n->image_bytes));
-    PB_TRY(pb_device_run(n->cpu, n->compiled, n->images, count, n->taps));
-    for (int t = 0; t < n->tap_count; t++)
-        PB_TRY(emulated->upload(device, taps[t], n->taps[t], (size_t)count * n->tap_bytes[t]));
-    return pb_ok();
+    network_run r = {.of = networks_of(compiled), .images = images, .count = count};
+    memcpy(r.taps, taps, (size_t)r.of->tap_count * sizeof *taps);
+    PB_TRY(pb_cuda_enter(device));
+    emulator_queue(pb_cuda_state_of(device)->stream, run_queued, &r, sizeof r);
+    return pb_cuda_check(device, cudaGetLastError(), "network");
 }
 
 static pb_status open_device(pb_device *device, const char *which) {
@@ -145,6 +149,7 @@ const pb_device_table *pb_device_plugin(void) {
     if (!emulated)
         return NULL;
     obey_environment();
+    emulator_lazy(~0u);
     table = *emulated;
     table.open = open_device;
     table.compile = compile;

@@ -5,10 +5,8 @@
 #include "inside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-enum { STREAMS = 8, EVENTS = 8 };
-static char streams[STREAMS], events[EVENTS];
 
 static struct {
     bool (*advance)(void *context);
@@ -54,14 +52,10 @@ bool emulator_is_busy(void) {
     return awaited.advance != NULL;
 }
 
-size_t emulator_living(void) {
-    size_t count = emulator_taken();
-    for (int s = 0; s < STREAMS; s++)
-        count += streams[s] != 0;
-    for (int e = 0; e < EVENTS; e++)
-        count += events[e] != 0;
-    return count;
-}
+static size_t host_allocations;
+size_t emulator_launches, emulator_kernels;
+
+size_t emulator_living(void) { return emulator_taken() + emulator_open() + host_allocations; }
 
 void emulator_set_error(int error, bool sticky) {
     last_error = (cudaError_t)error;
@@ -69,37 +63,29 @@ void emulator_set_error(int error, bool sticky) {
         sticky_error = last_error;
 }
 
-static cudaError_t result(cudaError_t error) {
+cudaError_t emulator_result(cudaError_t error) {
     if (error != cudaSuccess)
         last_error = error;
     return error;
 }
 
-/* Counts a call, and says what it must fail with. */
-static cudaError_t begin(void) {
+cudaError_t emulator_call(void) {
     if (++injected.calls == injected.due)
-        return result(injected.error);
-    return result(sticky_error);
+        return emulator_result(injected.error);
+    return emulator_result(sticky_error);
 }
 
-#define BEGIN()                          \
-    do {                                 \
-        cudaError_t begun_ = begin();    \
-        if (begun_ != cudaSuccess)       \
-            return begun_;               \
-    } while (0)
-
 cudaError_t cudaGetDeviceCount(int *count) {
-    BEGIN();
+    EMULATOR_CALL();
     *count = devices.count;
-    return result((cudaError_t)devices.error);
+    return emulator_result((cudaError_t)devices.error);
 }
 
 /* The second device is one for which there are no kernels. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int ordinal) {
-    BEGIN();
+    EMULATOR_CALL();
     if (ordinal < 0 || ordinal >= devices.count)
-        return result(cudaErrorInvalidDevice);
+        return emulator_result(cudaErrorInvalidDevice);
     *properties = (struct cudaDeviceProp){.totalGlobalMem = (size_t)1 << 34, .major = ordinal == 1 ? 7 : 9, .minor = 0,
                                           .multiProcessorCount = 3};
     snprintf(properties->name, sizeof properties->name, "Emulator");
@@ -108,156 +94,136 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int ordin
 }
 
 cudaError_t cudaDriverGetVersion(int *version) {
-    BEGIN();
+    EMULATOR_CALL();
     *version = 13000;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int ordinal) {
-    BEGIN();
+    EMULATOR_CALL();
     if (ordinal < 0 || ordinal >= devices.count)
-        return result(cudaErrorInvalidDevice);
+        return emulator_result(cudaErrorInvalidDevice);
     current = ordinal;
     return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
-    BEGIN();
+    EMULATOR_CALL();
     *free_bytes = (size_t)1 << 33;
     *total_bytes = (size_t)1 << 34;
     return cudaSuccess;
 }
 
-/* Counts work on a stream, which must have nothing to wait for. */
-static cudaError_t begin_work(void) {
+cudaError_t emulator_work(void) {
     if (emulator_is_busy())
         emulator_fault("work on a stream that waits");
-    return begin();
+    return emulator_call();
 }
 
-#define BEGIN_WORK()                       \
-    do {                                   \
-        cudaError_t begun_ = begin_work(); \
-        if (begun_ != cudaSuccess)         \
-            return begun_;                 \
-    } while (0)
-
-static bool no_device(void) {
+bool emulator_has_device(void) {
     if (current < 0)
         emulator_fault("a call before cudaSetDevice");
-    return current < 0;
+    return current >= 0;
 }
 
 cudaError_t cudaMalloc(void **pointer, size_t bytes) {
-    BEGIN();
-    if (no_device())
-        return result(cudaErrorInvalidDevice);
+    if (emulator_spoils_capture())
+        return emulator_result(cudaErrorStreamCaptureUnsupported);
+    EMULATOR_CALL();
+    if (!emulator_has_device())
+        return emulator_result(cudaErrorInvalidDevice);
     *pointer = emulator_take(bytes, false);
-    return *pointer ? cudaSuccess : result(cudaErrorMemoryAllocation);
+    return *pointer ? cudaSuccess : emulator_result(cudaErrorMemoryAllocation);
 }
 
+/* Waits for the device, as CUDA does. */
 cudaError_t cudaFree(void *pointer) {
+    emulator_finish();
     if (pointer)
         emulator_give(pointer);
     return cudaSuccess;
 }
 
+cudaError_t cudaHostAlloc(void **pointer, size_t bytes, unsigned flags) {
+    EMULATOR_CALL();
+    if (flags != cudaHostAllocDefault || !emulator_has_device())
+        return emulator_result(cudaErrorInvalidValue);
+    if (bytes > (size_t)1 << 40 || posix_memalign(pointer, 256, bytes) != 0)
+        return emulator_result(cudaErrorMemoryAllocation);
+    memset(*pointer, 0xFF, bytes);
+    host_allocations++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *pointer) {
+    emulator_finish();
+    host_allocations -= pointer != NULL;
+    free(pointer);
+    return cudaSuccess;
+}
+
+/* A copy, or memory that is set (from NULL). */
+typedef struct transfer {
+    void *to;
+    const void *from;
+    size_t to_pitch, from_pitch, width, height;
+    int byte;
+} transfer;
+
+static void do_transfer(void *data) {
+    const transfer *t = data;
+    for (size_t i = 0; i < t->height; i++)
+        if (t->from)
+            memcpy((char *)t->to + i * t->to_pitch, (const char *)t->from + i * t->from_pitch, t->width);
+        else
+            memset(t->to, t->byte, t->width);
+}
+
+static cudaError_t queue_transfer(transfer t, cudaStream_t stream) {
+    emulator_queue(stream, do_transfer, &t, sizeof t);
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
-    (void)stream;
-    BEGIN_WORK();
+    EMULATOR_WORK();
     const bool to_device = kind != cudaMemcpyDeviceToHost, from_device = kind != cudaMemcpyHostToDevice;
     if (bytes == 0)
         return cudaSuccess;
     if (emulator_has(to, bytes) != to_device || emulator_has(from, bytes) != from_device) {
         emulator_fault("a copy of %zu bytes past the end, or the wrong way", bytes);
-        return result(cudaErrorInvalidValue);
+        return emulator_result(cudaErrorInvalidValue);
     }
-    memcpy(to, from, bytes);
-    return cudaSuccess;
+    return queue_transfer((transfer){.to = to, .from = from, .width = bytes, .height = 1}, stream);
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
                               enum cudaMemcpyKind kind, cudaStream_t stream) {
-    (void)stream;
-    BEGIN_WORK();
+    EMULATOR_WORK();
     const bool empty = width == 0 || height == 0, device = kind == cudaMemcpyDeviceToDevice;
     if (!device || to_pitch < width || from_pitch < width ||
         (!empty && !emulator_has(to, (height - 1) * to_pitch + width)) ||
         (!empty && !emulator_has(from, (height - 1) * from_pitch + width))) {
         emulator_fault("a copy of %zu times %zu bytes past the end", height, width);
-        return result(cudaErrorInvalidValue);
+        return emulator_result(cudaErrorInvalidValue);
     }
-    for (size_t i = 0; i < height && width > 0; i++)
-        memcpy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
-    return cudaSuccess;
+    if (empty)
+        return cudaSuccess;
+    return queue_transfer((transfer){to, from, to_pitch, from_pitch, width, height, 0}, stream);
 }
 
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream) {
-    (void)stream;
-    BEGIN_WORK();
+    EMULATOR_WORK();
     if (!emulator_has(to, bytes)) {
         emulator_fault("sets %zu bytes past the end", bytes);
-        return result(cudaErrorInvalidValue);
+        return emulator_result(cudaErrorInvalidValue);
     }
-    memset(to, byte, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
-    BEGIN();
-    for (int s = 0; s < STREAMS && flags == cudaStreamNonBlocking && !no_device(); s++)
-        if (!streams[s]) {
-            streams[s] = 1;
-            *stream = (cudaStream_t)(void *)&streams[s];
-            return cudaSuccess;
-        }
-    return result(cudaErrorInvalidValue);
-}
-
-bool emulator_is_stream(const void *stream) {
-    const char *at = stream;
-    return !stream || (at >= streams && at < streams + STREAMS && *at);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    *(char *)(void *)stream = 0;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    (void)stream;
-    BEGIN_WORK();
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
-    BEGIN();
-    for (int e = 0; e < EVENTS && flags == cudaEventDisableTiming && !no_device(); e++)
-        if (!events[e]) {
-            events[e] = 1;
-            *event = (cudaEvent_t)(void *)&events[e];
-            return cudaSuccess;
-        }
-    return result(cudaErrorInvalidValue);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    *(char *)(void *)event = 0;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    BEGIN();
-    return *(char *)(void *)event && emulator_is_stream(stream) ? cudaSuccess : result(cudaErrorInvalidValue);
+    return queue_transfer((transfer){.to = to, .width = bytes, .height = 1, .byte = byte}, stream);
 }
 
 /* CUDA, too, leaves "not ready" behind as the last error. */
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-    not_ready = *(char *)(void *)event && emulator_is_busy();
-    if (not_ready)
-        return result(cudaErrorNotReady);
-    BEGIN();
-    return cudaSuccess;
+cudaError_t emulator_not_ready(void) {
+    not_ready = true;
+    return emulator_result(cudaErrorNotReady);
 }
 
 cudaError_t cudaGetLastError(void) {

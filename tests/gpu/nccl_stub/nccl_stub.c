@@ -188,6 +188,7 @@ static pb_nccl_result start(pb_nccl_comm comm) {
 
 static pb_nccl_result ask(pb_nccl_comm comm, wish w) {
     BEGIN(comm);
+    emulator_finish(); /* what was queued before it on its stream */
     if (!emulator_has(w.from ? w.from : w.to, w.bytes) || !emulator_has(w.to ? w.to : w.from, w.bytes))
         emulator_fault("an exchange of %zu bytes that are not device memory", w.bytes);
     if (!grouped)
