@@ -35,8 +35,8 @@ typedef struct pb_output {
 
 /* Where this process's temporary files are from now on: in `folder`, which must be on the file system of the outputs, instead
  * of beside them (NULL). writer: tells the processes that share the folder apart. Whoever takes the folder away, by one rename
- * of it, keeps everything unfinished in it from ever getting a final name: so an older run of a job is fenced off (io/state.h). Begin
- * and commit then fail with PB_E_NO. No output may be under construction. Errors: PB_E_INPUT when the name is too long. */
+ * of it, keeps everything unfinished in it from ever getting a final name: so an older run of a job is fenced off (io/state.h).
+ * Begin and commit then fail with PB_E_NO. No output may be under construction. Errors: PB_E_INPUT when the name is too long. */
 PB_CHECKED pb_status pb_output_room(const char *folder, int writer);
 
 /* Chooses the temporary name beside `path` (or in pb_output_room's folder), removes a stale one of this process and creates the

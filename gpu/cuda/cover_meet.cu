@@ -40,7 +40,8 @@ KERNEL(cover_meet, meet_arguments, PAIRS_THREADS, 2) {
     const packed_pair count = *a.count;
     for (packed_pair first = (packed_pair)blockIdx.x * PAIRS_SIDE; first < count; first += (packed_pair)gridDim.x * PAIRS_SIDE) {
         const unsigned points = count - first < PAIRS_SIDE ? (unsigned)(count - first) : PAIRS_SIDE;
-        pairs_distances(slabs, a.rows, a.list + first, points, a.centres, a.centre_count, a.dim, sums);
+        const pairs_rows left = {a.rows, a.list + first, points}, right = {a.centres, NULL, a.centre_count};
+        pairs_distances(slabs, left, right, a.dim, sums);
         for (int i = 0; i < PAIRS_EACH; i++) {
             const packed_pair least = least_of(sums[i], a.begin, a.centre_count);
             if (threadIdx.x % PAIRS_STEP == 0 && pairs_left(i) < points) {

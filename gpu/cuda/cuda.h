@@ -7,6 +7,7 @@
  *   features.c  patch features
  *   maps.c      maps of pixels
  *   points.c    points and what is done with them
+ *   search.c    their search, with or without a filter
  *   cover.h     covers
  *   peers.c     the exchange among GPUs; nccl.h: NCCL, found at run time
  *   kernels.h   what starts the kernels
@@ -47,8 +48,9 @@ typedef struct pb_cuda_state {
     int ordinal;
     int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
     cudaStream_t stream;
-    pb_cuda_room scratch; /* of patch features and maps */
-    size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it */
+    pb_cuda_room scratch; /* of patch features, maps and searches */
+    size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it, and the next */
+    size_t filter_least;  /* multiply-adds of a search from which on it is filtered */
     pb_cuda_ahead ahead;
     pb_cuda_queued queued;
     char name[400]; /* for messages: "cuda:0 (NVIDIA H100, GPU-3f2a91bc, node n17)" */
@@ -130,6 +132,18 @@ void pb_cuda_points_clear(pb_device *device, pb_points *points);
 pb_status pb_cuda_points_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best);
 pb_status pb_cuda_points_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
                                  size_t count, uint64_t *nearest);
+
+/* search.c: pb_device_nearest over points [n][dim] in device memory. Queues the work. */
+typedef struct pb_cuda_search {
+    const float *points;
+    size_t n;
+    int dim;
+    uint32_t first_index;
+    const float *queries;
+    size_t count;
+    uint64_t *nearest;
+} pb_cuda_search;
+pb_status pb_cuda_search_run(const pb_device *device, const pb_cuda_search *of);
 
 /* cover.c, but for select: cover_select.c */
 pb_status pb_cuda_cover_create(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover);

@@ -248,6 +248,7 @@ static pb_status begin(pb_device *device, int ordinal, const struct cudaDevicePr
     char library[LIBRARY_TEXT];
     state->ordinal = ordinal;
     state->scratch_most = (size_t)256 << 20;
+    state->filter_least = (size_t)1 << 30; /* 72 us of canonical distances on an H100 */
     state->blocks = properties->multiProcessorCount * BLOCKS_A_MULTIPROCESSOR;
     for (size_t b = 0; b < sizeof properties->uuid.bytes; b++)
         snprintf(device->identity + 2 * b, 3, "%02x", (unsigned char)properties->uuid.bytes[b]);

@@ -10,6 +10,7 @@
 #include "gpu/smoothing.h"
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,9 +58,60 @@ cudaError_t pb_cuda_points_write(cudaStream_t stream, const float *rows, size_t 
 cudaError_t pb_cuda_greedy_step(cudaStream_t stream, const float *points, size_t n, int dim, uint32_t first_index,
                                 const float *centre, float *distance2, uint64_t *best);
 
-/* nearest.cu: pb_device_nearest over points [n][dim]. */
+/* nearest.cu: pb_device_nearest over points [n][dim], for all queries, or for those *listed (read on the device, at most count)
+ * whose numbers stand in `list`; list NULL: all. */
 cudaError_t pb_cuda_nearest(cudaStream_t stream, int blocks, const float *points, size_t n, int dim, uint32_t first_index,
-                            const float *queries, size_t count, uint64_t *nearest);
+                            const float *queries, size_t count, const uint32_t *list, const uint64_t *listed, uint64_t *nearest);
+
+/* ---- a search with a filter (search.c; why it is exact: nearest_filter.cu) ---- */
+
+enum {
+    PB_CUDA_FILTER_SIDE = 128,  /* points of a tile */
+    PB_CUDA_FILTER_DEPTH = 32,  /* rows of halves are filled up to a multiple of it */
+    PB_CUDA_FILTER_SAMPLE = 8,  /* every so many tiles give the first bounds */
+    PB_CUDA_FILTER_ROOM = 64    /* candidates of a query */
+};
+
+/* Of a row of halves: what they are multiplied by, the squared norm of what that gives, and how far the true row is from it, at
+ * most (+infinity: nothing is known). */
+typedef struct pb_cuda_about {
+    float scale, norm2, radius;
+} pb_cuda_about;
+
+/* Rows in half precision. halves: [rows][pitch], aligned to 16 bytes. tiles: [tiles of rows][2], the bits of the largest radius
+ * and norm2 of each; NULL: not wanted. */
+typedef struct pb_cuda_halves {
+    uint16_t *halves;
+    pb_cuda_about *about;
+    uint64_t *tiles;
+} pb_cuda_halves;
+
+static inline int pb_cuda_halves_pitch(int dim) {
+    return (dim + PB_CUDA_FILTER_DEPTH - 1) / PB_CUDA_FILTER_DEPTH * PB_CUDA_FILTER_DEPTH;
+}
+
+/* nearest_halves.cu: rows [count][dim] in half precision. tiles must be 0 before. */
+cudaError_t pb_cuda_nearest_halves(cudaStream_t stream, const float *rows, size_t count, int dim, pb_cuda_halves halves);
+
+/* What is known of queries. */
+typedef struct pb_cuda_candidates {
+    uint64_t *most;         /* [count] bits of an upper bound of the least distance^2; before: UINT64_MAX */
+    uint64_t *counts;       /* [count] candidates found, also when there are more than PB_CUDA_FILTER_ROOM; before: 0 */
+    uint32_t *lists;        /* [count][PB_CUDA_FILTER_ROOM] places of points */
+    uint32_t *beyond;       /* [count] queries that have more, in no order */
+    uint64_t *beyond_count; /* one; before: 0 */
+} pb_cuda_candidates;
+
+/* nearest_filter.cu: adds the candidates among n points of dim values, the first of which has the place `first`, for queries that
+ * have `nearest` already. Every point whose canonical distance^2 is not above a query's least, over all points so met and
+ * `nearest`, is counted, and listed if there is room. bounds_only: lowers `most` by a sample of the points, and lists nothing. */
+cudaError_t pb_cuda_nearest_filter(cudaStream_t stream, int blocks, pb_cuda_halves points, size_t n, uint32_t first, int dim,
+                                   pb_cuda_halves queries, size_t count, const uint64_t *nearest, pb_cuda_candidates candidates,
+                                   bool bounds_only);
+
+/* nearest_decide.cu: measures the candidates among points [..][dim] into `nearest`, and lists queries that had too many. */
+cudaError_t pb_cuda_nearest_decide(cudaStream_t stream, const float *points, int dim, uint32_t first_index, const float *queries,
+                                   size_t count, pb_cuda_candidates candidates, uint64_t *nearest);
 
 /* ---- covers (gpu/cover.h) ----
  *

@@ -6,6 +6,7 @@
  *                                                 blocks a multiprocessor must hold, which limits registers
  *   LAUNCH(name, grid, threads, shared, stream, arguments)   shared: bytes, at most 48 KiB
  *   SHARED(type, name)                            `name` points to the block's shared memory, aligned to 16 bytes
+ *   warp_multiply(sums, rows, columns)            the tensor cores' product of a warp
  * Kernels and launches stand in one file; the launch functions of kernels.h are what the host knows.
  *
  * Bits (docs/ARCHITECTURE.md, invariant 1): compiled without contraction; a fused multiply-add is spelled fmaf.
@@ -26,6 +27,18 @@
     extern __shared__ __align__(16) unsigned char lanes_shared[];     \
     type *name = (type *)lanes_shared
 
+/* Adds the product of 16 x 16 and 16 x 8 halves to 16 x 8 floats, by all lanes of a warp. Products are exact; how sums are
+ * rounded is the hardware's (nearest_filter.cu). Lane L, with g = L / 4 and t = L % 4, has
+ *   rows     words of two halves: row g from column 2t on, row g + 8 likewise, then both from column 2t + 8 on
+ *   columns  column g from row 2t on, and from row 2t + 8 on
+ *   sums     row g at columns 2t and 2t + 1, then row g + 8  */
+DEVICE void warp_multiply(float sums[4], const unsigned rows[4], const unsigned columns[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(rows[0]), "r"(rows[1]), "r"(rows[2]), "r"(rows[3]), "r"(columns[0]), "r"(columns[1]));
+}
+
 /* A float rounded to half precision, as bits. */
 DEVICE unsigned short half_bits(float value) { return __half_as_ushort(__float2half_rn(value)); }
 
@@ -41,6 +54,7 @@ DEVICE float half_value(unsigned short bits) { return __half2float(__ushort_as_h
 #define LAUNCH(name, grid, threads, shared, stream, arguments) \
     emulator_launch(#name, name##_run, &(arguments), sizeof(arguments), (grid), (threads), (shared), (stream))
 #define SHARED(type, name) type *name = (type *)emulator_shared()
+#define warp_multiply(sums, rows, columns) emulator_multiply((sums), (rows), (columns), __LINE__)
 
 __extension__ typedef _Float16 half_float;
 

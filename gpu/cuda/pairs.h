@@ -38,14 +38,20 @@ DEVICE void pairs_clear(float sums[PAIRS_EACH][PAIRS_EACH]) {
             sums[i][j] = 0.0f;
 }
 
-/* Lays dimensions begin .. begin + depth - 1 of `count` rows into a slab; rows beyond are 0. Row i is rows + which[i] * dim, or
- * with which NULL rows + i * dim. */
-DEVICE void pairs_lay_rows(float *slab, const float *rows, const unsigned *which, unsigned count, int dim, int begin, int depth) {
+/* Rows of a tile: rows + i * dim, or with `which` rows + which[i] * dim, of `count` i. */
+typedef struct pairs_rows {
+    const float *rows;
+    const unsigned *which;
+    unsigned count;
+} pairs_rows;
+
+/* Lays dimensions begin .. begin + depth - 1 of rows into a slab; rows beyond are 0. */
+DEVICE void pairs_lay_rows(float *slab, const pairs_rows from, int dim, int begin, int depth) {
     for (unsigned at = threadIdx.x; at < PAIRS_SIDE * PAIRS_DEPTH; at += PAIRS_THREADS) {
         const unsigned row = at / PAIRS_DEPTH, k = at % PAIRS_DEPTH;
         float value = 0.0f;
-        if (row < count && (int)k < depth)
-            value = rows[(size_t)(which ? which[row] : row) * (size_t)dim + (size_t)begin + k];
+        if (row < from.count && (int)k < depth)
+            value = from.rows[(size_t)(from.which ? from.which[row] : row) * (size_t)dim + (size_t)begin + k];
         slab[k * PAIRS_PITCH + row] = value;
     }
 }
@@ -85,17 +91,16 @@ DEVICE void pairs_add(const float *left, const float *right, int depth, float su
             pairs_add_one(left + k * PAIRS_PITCH, right + k * PAIRS_PITCH, sums, distance);
 }
 
-/* Canonical distances^2 of `left_count` rows of dim values (see pairs_lay_rows) to `right_count` ones. slabs: PAIRS_SHARED
- * bytes. */
-DEVICE void pairs_distances(float *slabs, const float *left, const unsigned *which, unsigned left_count, const float *right,
-                            unsigned right_count, int dim, float sums[PAIRS_EACH][PAIRS_EACH]) {
+/* Canonical distances^2 between rows of dim values. slabs: PAIRS_SHARED bytes. */
+DEVICE void pairs_distances(float *slabs, const pairs_rows left, const pairs_rows right, int dim,
+                            float sums[PAIRS_EACH][PAIRS_EACH]) {
     float *left_slab = slabs, *right_slab = slabs + PAIRS_DEPTH * PAIRS_PITCH;
     pairs_clear(sums);
     for (int begin = 0; begin < dim; begin += PAIRS_DEPTH) {
         const int depth = dim - begin < PAIRS_DEPTH ? dim - begin : PAIRS_DEPTH;
         __syncthreads(); /* the slabs have been read */
-        pairs_lay_rows(left_slab, left, which, left_count, dim, begin, depth);
-        pairs_lay_rows(right_slab, right, NULL, right_count, dim, begin, depth);
+        pairs_lay_rows(left_slab, left, dim, begin, depth);
+        pairs_lay_rows(right_slab, right, dim, begin, depth);
         __syncthreads();
         pairs_add(left_slab, right_slab, depth, sums, true);
     }

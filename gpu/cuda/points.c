@@ -80,10 +80,7 @@ pb_status pb_cuda_points_step(pb_device *device, pb_points *points, uint32_t fir
 pb_status pb_cuda_points_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
                                  size_t count, uint64_t *nearest) {
     PB_ASSERT(points->count <= UINT32_MAX - first_index);
-    const pb_cuda_state *state = pb_cuda_state_of(device);
+    const pb_cuda_search search = {points->rows, points->count, points->dim, first_index, queries, count, nearest};
     PB_TRY(pb_cuda_enter(device));
-    return pb_cuda_check(device,
-                         pb_cuda_nearest(state->stream, state->blocks, points->rows, points->count, points->dim, first_index,
-                                         queries, count, nearest),
-                         "nearest");
+    return pb_cuda_search_run(device, &search);
 }

@@ -25,11 +25,12 @@ KERNEL(project, project_arguments, PAIRS_THREADS, 2) {
     const unsigned column = blockIdx.x % tiles * PAIRS_SIDE;
     const unsigned rows = a.n - row < PAIRS_SIDE ? (unsigned)(a.n - row) : PAIRS_SIDE;
     const unsigned columns = (unsigned)a.out_dim - column < PAIRS_SIDE ? (unsigned)a.out_dim - column : PAIRS_SIDE;
+    const pairs_rows from = {a.rows + row * (size_t)a.dim, NULL, rows};
     pairs_clear(sums);
     for (int begin = 0; begin < a.dim; begin += PAIRS_DEPTH) {
         const int depth = a.dim - begin < PAIRS_DEPTH ? a.dim - begin : PAIRS_DEPTH;
         __syncthreads(); /* the slabs have been read */
-        pairs_lay_rows(left, a.rows + row * (size_t)a.dim, NULL, rows, a.dim, begin, depth);
+        pairs_lay_rows(left, from, a.dim, begin, depth);
         pairs_lay_columns(right, a.matrix + column, columns, a.out_dim, begin, depth);
         __syncthreads();
         pairs_add(left, right, depth, sums, false);

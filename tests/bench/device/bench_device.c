@@ -7,8 +7,9 @@
  * median and 99th percentile of the repeats, each from the call until a value has come back to the host, which includes some ten
  * microseconds of that; the rate of its items; and the percentage of the ceiling that says more, "memory" or "arithmetic": the
  * least bytes that must move, input and output once, or the float operations of its definition, an FMA being one, over median
- * and ceiling. #wrong: values of the last timed output that are not the bits of the reference, the "cpu" device, or "cpu:plain"
- * for a cpu device; of a search for its first queries. "-": not supported by the device.
+ * and ceiling, which a search with a filter may exceed. #wrong: values of the last timed output that are not the bits of the
+ * reference, the "cpu" device, or "cpu:plain" for a cpu device; of a search for its first queries. "-": not supported by the
+ * device.
  * Data: Philox numbers in (-1, 1); the selection's points are in clusters, like features. The first run of each is not timed;
  * later ones find caches as the run before has left them.
  * Exit status: 0, 1 when a value was wrong, 64 wrong usage, 69 no such device, 74 a failure.

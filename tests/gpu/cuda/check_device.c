@@ -400,7 +400,7 @@ static const struct {
     size_t n, count;
     int dim;
 } QUICK_SIZES[] = {{1, 1, 1}, {70, 9, 3}, {130, 20, 33}},
-  FULL_SIZES[] = {{1, 1, 1}, {33, 7, 3}, {1000, 100, 31}, {4097, 128, 128}, {20000, 784, 152}, {3000, 300, 1024}};
+  FULL_SIZES[] = {{1, 1, 1}, {33, 7, 3}, {1000, 100, 31}, {4097, 128, 128}, {20000, 784, 152}, {4000, 300, 1024}};
 
 /* device and reference; what was found so far. */
 static bench sides[2];

@@ -20,10 +20,14 @@ typedef enum fault {
     FAULT_NONE_ATOMIC,
     FAULT_BARRIER_OF_SOME,
     FAULT_TWO_BARRIERS,
-    FAULT_LANE_MISSING
+    FAULT_LANE_MISSING,
+    FAULT_PRODUCT_OF_SOME
 } fault;
 
 /* Runs floats / FAULT_THREADS blocks over that many floats. */
 cudaError_t launch_fault(fault what, float *memory, size_t floats, unsigned threads);
+
+/* sums[16][8] += rows[16][16] times columns[8][16], of halves, by one warp. */
+cudaError_t launch_product(const unsigned short *rows, const unsigned short *columns, float *sums);
 
 #endif

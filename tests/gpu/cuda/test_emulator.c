@@ -41,7 +41,7 @@ Test(emulator, finds_each_fault_in_any_order) {
         {FAULT_BLOCKS_WRITE, "writes what another wrote in device memory"},
         {FAULT_BLOCKS_READ, "device memory"},          {FAULT_PLAIN_MEETS_ATOMIC, "device memory"},
         {FAULT_BARRIER_OF_SOME, "do not reach"},       {FAULT_TWO_BARRIERS, "do not reach"},
-        {FAULT_LANE_MISSING, "do not reach"},
+        {FAULT_LANE_MISSING, "do not reach"},          {FAULT_PRODUCT_OF_SOME, "do not reach"},
     };
     for (size_t o = 0; o < LENGTH(ORDERS); o++)
         for (size_t f = 0; f < LENGTH(FAULTS); f++) {
@@ -51,6 +51,59 @@ Test(emulator, finds_each_fault_in_any_order) {
                                emulator_first_fault());
         }
     assert_sound();
+}
+
+/* The product of halves on the emulated tensor core. */
+static void multiply(const float rows[16 * 16], const float columns[8 * 16], float sums[16 * 8]) {
+    __extension__ _Float16 row_halves[16 * 16], column_halves[8 * 16];
+    for (size_t i = 0; i < LENGTH(row_halves); i++)
+        row_halves[i] = (__typeof__(*row_halves))rows[i];
+    for (size_t i = 0; i < LENGTH(column_halves); i++)
+        column_halves[i] = (__typeof__(*column_halves))columns[i];
+    void *left = on_device(row_halves, sizeof row_halves), *right = on_device(column_halves, sizeof column_halves);
+    void *there = on_device(sums, 16 * 8 * sizeof *sums);
+    assert_cuda(launch_product(left, right, there));
+    off_device(sums, there, 16 * 8 * sizeof *sums);
+    assert_cuda(cudaFree(left));
+    assert_cuda(cudaFree(right));
+    assert_sound();
+}
+
+/* Whole numbers so small that nothing is lost, all of them different. */
+Test(emulator, multiplies_a_warps_halves) {
+    float rows[16 * 16], columns[8 * 16], sums[16 * 8];
+    for (int i = 0; i < 16 * 16; i++)
+        rows[i] = (float)(i * 37 % 211 - 100);
+    for (int i = 0; i < 8 * 16; i++)
+        columns[i] = (float)(i * 53 % 199 - 90);
+    for (int i = 0; i < 16 * 8; i++)
+        sums[i] = (float)(i * 1000);
+    multiply(rows, columns, sums);
+    for (int row = 0; row < 16; row++)
+        for (int column = 0; column < 8; column++) {
+            float sum = (float)((row * 8 + column) * 1000);
+            for (int k = 0; k < 16; k++)
+                sum += rows[row * 16 + k] * columns[column * 16 + k];
+            cr_assert(sums[row * 8 + column] == sum, "row %d column %d: %g, not %g", row, column,
+                      (double)sums[row * 8 + column], (double)sum);
+        }
+}
+
+/* Beside 2^24 the last bit kept is 2: sixteen ones are nothing, sixteen threes are twos, of either sign. */
+Test(emulator, multiplies_as_badly_as_is_allowed) {
+    float rows[16 * 16], columns[8 * 16], sums[16 * 8];
+    for (int i = 0; i < 16 * 16; i++)
+        rows[i] = i / 16 % 2 ? -1 : 1;
+    for (int i = 0; i < 8 * 16; i++)
+        columns[i] = i / 16 % 2 ? 3 : 1;
+    for (int i = 0; i < 16 * 8; i++)
+        sums[i] = 0x1p24f;
+    multiply(rows, columns, sums);
+    for (int row = 0; row < 16; row++)
+        for (int column = 0; column < 8; column++) {
+            const float expected = 0x1p24f + (column % 2 ? row % 2 ? -32.0f : 32.0f : 0.0f);
+            cr_assert(sums[row * 8 + column] == expected, "row %d column %d: %a", row, column, (double)sums[row * 8 + column]);
+        }
 }
 
 /* As on a device: a fault of a kernel is told by whatever is called next, for ever. */

@@ -22,6 +22,7 @@ extern struct emulator_index threadIdx, blockIdx, blockDim, gridDim;
 void emulator_barrier(int line);
 unsigned long long emulator_shuffle_xor(unsigned mask, unsigned long long value, int lanes, int line);
 unsigned emulator_ballot(unsigned mask, int predicate, int line);
+void emulator_multiply(float sums[4], const unsigned rows[4], const unsigned columns[2], int line);
 unsigned long long atomicMax(unsigned long long *cell, unsigned long long value);
 unsigned long long atomicMin(unsigned long long *cell, unsigned long long value);
 unsigned long long atomicAdd(unsigned long long *cell, unsigned long long value);
@@ -30,6 +31,12 @@ unsigned long long atomicAdd(unsigned long long *cell, unsigned long long value)
 #define __shfl_xor_sync(mask, value, lanes) emulator_shuffle_xor((mask), (value), (lanes), __LINE__)
 #define __ballot_sync(mask, predicate) emulator_ballot((mask), (predicate), __LINE__)
 #define __popc(bits) __builtin_popcount(bits)
+
+/* 16 bytes that move at once. */
+typedef struct uint4 {
+    _Alignas(16) unsigned x;
+    unsigned y, z, w;
+} uint4;
 
 static inline unsigned __float_as_uint(float value) {
     unsigned bits;

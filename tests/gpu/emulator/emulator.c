@@ -17,6 +17,7 @@ struct emulator_index threadIdx, blockIdx, blockDim, gridDim;
 emulator_now emulator_is;
 
 typedef enum state { READY, AT_BARRIER, AT_WARP, ENDED } state;
+typedef enum operation { SHUFFLE, BALLOT, MULTIPLY } operation; /* of a warp */
 
 /* Where a fiber, or the scheduler, goes on: gcc's own jumps, since swapcontext asks the system at every switch. */
 typedef void *place[5];
@@ -27,9 +28,10 @@ typedef struct fiber {
     state state;
     int line;                 /* of the source, at which it waits */
     unsigned mask;            /* of a warp operation */
-    bool ballot;
+    operation operation;
     int lanes;                /* of a shuffle: whose value it wants */
     unsigned long long value; /* what it gives, then what it gets */
+    emulator_fragment fragment; /* of a product */
 } fiber;
 
 static fiber fibers[THREADS_MOST];
@@ -108,7 +110,8 @@ void emulator_barrier(int line) { wait_at(AT_BARRIER, line); }
 static unsigned long long exchange(fiber give, int line) {
     fiber *me = &fibers[emulator_is.thread];
     me->mask = give.mask;
-    me->ballot = give.ballot;
+    me->operation = give.operation;
+    me->fragment = give.fragment;
     me->lanes = give.lanes;
     me->value = give.value;
     wait_at(AT_WARP, line);
@@ -120,7 +123,11 @@ unsigned long long emulator_shuffle_xor(unsigned mask, unsigned long long value,
 }
 
 unsigned emulator_ballot(unsigned mask, int predicate, int line) {
-    return (unsigned)exchange((fiber){.mask = mask, .value = predicate != 0, .ballot = true}, line);
+    return (unsigned)exchange((fiber){.mask = mask, .value = predicate != 0, .operation = BALLOT}, line);
+}
+
+void emulator_multiply(float sums[4], const unsigned rows[4], const unsigned columns[2], int line) {
+    exchange((fiber){.mask = UINT32_MAX, .operation = MULTIPLY, .fragment = {sums, rows, columns}}, line);
 }
 
 #define ATOMICALLY(name, condition)                                                          \
@@ -172,6 +179,14 @@ static APART void run_thread(unsigned t) {
         go_on(t);
 }
 
+/* Hands out what all lanes of a whole warp have multiplied. */
+static void multiply(const fiber *lanes) {
+    emulator_fragment fragments[WARP];
+    for (unsigned lane = 0; lane < WARP; lane++)
+        fragments[lane] = lanes[lane].fragment;
+    emulator_multiply_warp(fragments);
+}
+
 /* Lets the lanes of a warp that all wait at the same operation have its result. */
 static void finish_warp(unsigned first, unsigned threads) {
     const unsigned lanes = threads - first < WARP ? threads - first : WARP;
@@ -187,13 +202,17 @@ static void finish_warp(unsigned first, unsigned threads) {
     }
     for (unsigned lane = 0; lane < lanes; lane++) {
         const fiber *f = &fibers[first + lane];
+        if (f->state == AT_WARP && f->operation == MULTIPLY && lanes < WARP)
+            return; /* half a warp cannot */
         const unsigned here = lanes == WARP ? f->mask : f->mask & ((1u << lanes) - 1);
         if (f->state != AT_WARP || here != waiting || f->line != fibers[first + (unsigned)__builtin_ctz(waiting)].line)
             return; /* one is missing, or waits elsewhere */
     }
+    if (fibers[first + (unsigned)__builtin_ctz(waiting)].operation == MULTIPLY)
+        multiply(fibers + first);
     for (unsigned lane = 0; lane < lanes; lane++) {
         fiber *f = &fibers[first + lane];
-        f->value = f->ballot ? votes : values[(lane ^ (unsigned)f->lanes) % WARP];
+        f->value = f->operation == BALLOT ? votes : values[(lane ^ (unsigned)f->lanes) % WARP];
         f->state = READY;
     }
 }

@@ -1,4 +1,5 @@
-/* inside.h: what the files of the emulator share: emulator.c runs threads, memory.c watches memory, runtime.c is the API. */
+/* inside.h: what the files of the emulator share: emulator.c runs threads, memory.c watches memory, multiply.c is the tensor
+ * core, runtime.c is the API. */
 #ifndef PB_TESTS_EMULATOR_INSIDE_H
 #define PB_TESTS_EMULATOR_INSIDE_H
 
@@ -74,6 +75,14 @@ bool emulator_spoils_capture(void);
 
 /* Streams, events and graphs. */
 size_t emulator_open(void);
+/* What a lane has of a product (warp_multiply of gpu/cuda/lanes.h). */
+typedef struct emulator_fragment {
+    float *sums;
+    const unsigned *rows, *columns;
+} emulator_fragment;
+
+/* Multiplies what the 32 lanes of a warp have. */
+void emulator_multiply_warp(const emulator_fragment lanes[32]);
 
 /* Whether it is a stream that exists, or NULL: the one that always does. */
 bool emulator_is_stream(const void *stream);

@@ -8,10 +8,9 @@
  *                   by an error (nccl) or by never ending (hang)
  *   EMULATED_CALLS  a file; FILE.RANK gets a line "CUDA NCCL" when the process ends, how many calls of each there were
  */
-#include "gpu/device_table.h"
+#include "gpu/cuda/cuda.h"
 
 #include "base/memory.h"
-#include "cuda_runtime_api.h"
 #include "emulator.h"
 #include "gpu/cuda/cuda.h"
 #include "inside.h"
@@ -86,10 +85,13 @@ static pb_status run(pb_device *device, pb_compiled *compiled, const uint8_t *im
     return pb_cuda_check(device, cudaGetLastError(), "network");
 }
 
+/* Small searches are filtered too: jobs here have no large ones. */
 static pb_status open_device(pb_device *device, const char *which) {
     pb_device *cpu;
     PB_TRY(pb_device_open("cpu", device->threads, &cpu));
     pb_status status = emulated->open(device, which);
+    if (!pb_failed(&status))
+        pb_cuda_state_of(device)->filter_least = 0;
     snprintf(device->arithmetic, sizeof device->arithmetic, "%s", pb_device_arithmetic(cpu));
     pb_device_close(&cpu);
     return status;
