@@ -1,8 +1,9 @@
 /* fake_runtime.h, private to tests/gpu/cuda/: the calls of CUDA's runtime that networks make, on the CPU, and the kernels at both
- * ends of a network.
+ * ends of a network and of its layers on tokens.
  *
  * Device memory is memory of the process, exactly as long as asked for and full of 0xFF. Streams do everything at once, unless
- * work is captured: then it is done when the graph is launched. The fake cuDNN's work goes the same way.
+ * work is captured: then it is done when the graph is launched. The fake cuDNN's work goes the same way, and that of layers on
+ * tokens, which the plain twin does.
  */
 #ifndef PB_TESTS_GPU_CUDA_FAKE_RUNTIME_H
 #define PB_TESTS_GPU_CUDA_FAKE_RUNTIME_H
@@ -19,6 +20,7 @@ typedef struct fake_runtime {
     size_t room;            /* cudaMalloc refuses to go over it; 0: no limit */
     int launches, captures; /* of graphs */
     int events;             /* recorded */
+    int kernels;            /* of layers on tokens, queued */
 } fake_runtime;
 
 extern fake_runtime fake_cuda;
