@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* More than any of our layers wants (0.6 GiB: fp32, 64 images of 320 x 224), and little beside a GPU's memory. */
+/* What the layers of 64 images want at most (fp32, ViT-L, 448 x 448), and little beside a GPU's memory. Larger batches have plans
+ * that need less. */
 static const int64_t WORKSPACE_MAX = INT64_C(1) << 30;
 
 enum { KEY_TEXT = PB_GRAPH_TEXT + 8, NO_PLAN = -1 };
