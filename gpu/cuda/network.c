@@ -232,7 +232,6 @@ static pb_status plan_with_bias(pb_compiled *compiled, pb_plan_cache *cache, con
     const pb_element element = pb_precision_element(precision);
     cuda_layer *layer = &compiled->layers[l];
     const char *name = network->layers[l].name;
-    snprintf(layer->name, sizeof layer->name, "%s", name);
     PB_TRY(pb_graph_of_layer(network, l, precision, PB_ELEMENT_FLOAT, compiled->batch_max, &layer->graph));
     pb_status status = plan_graph(compiled, cache, name, layer);
     if (status.code != PB_E_UNSUPPORTED || element == PB_ELEMENT_FLOAT || pb_graph_find(&layer->graph, PB_GRAPH_BIAS) < 0)
@@ -251,11 +250,12 @@ static pb_status take_kernel(pb_compiled *compiled, const pb_layer *of, cuda_lay
     return pb_ok();
 }
 
-/* What a kernel must know, and where a graph's keys and values lie. */
-static void describe_tokens(const pb_compiled *compiled, const pb_network *network, int l, cuda_layer *layer) {
+/* What messages say, what a kernel must know, and where a graph's keys and values lie. */
+static void describe_layer(const pb_compiled *compiled, const pb_network *network, int l, cuda_layer *layer) {
     const pb_layer *of = &network->layers[l];
     const pb_layer_shape in = pb_network_shape(network, of->source);
     const bool begins = of->operation == PB_OPERATION_TOKENS;
+    snprintf(layer->name, sizeof layer->name, "%s", of->name);
     layer->operation = of->operation;
     layer->tokens = (pb_cuda_tokens){.images = (size_t)compiled->batch_max, .tokens = (int)pb_size_area(in.size) + begins,
                                      .channels = of->outputs, .element = pb_precision_element(compiled->place.precision)};
@@ -267,7 +267,7 @@ static void describe_tokens(const pb_compiled *compiled, const pb_network *netwo
 static pb_status plan_layer(pb_compiled *compiled, pb_plan_cache *cache, const pb_network *network, int l) {
     const pb_layer *of = &network->layers[l];
     cuda_layer *layer = &compiled->layers[l];
-    describe_tokens(compiled, network, l, layer);
+    describe_layer(compiled, network, l, layer);
     const bool attention = of->operation == PB_OPERATION_ATTENTION;
     if (!pb_graph_exists(network, l, compiled->place.precision) || (attention && compiled->attention_by_kernel))
         return take_kernel(compiled, of, layer);
@@ -332,8 +332,10 @@ static cudaError_t launch(const pb_compiled *compiled, const cuda_layer *layer) 
 
 static pb_status queue_layer(pb_compiled *compiled, const cuda_layer *layer) {
     char where[400];
-    if (layer->plan == NO_PLAN)
-        return check(compiled, launch(compiled, layer), layer->name);
+    if (layer->plan == NO_PLAN) {
+        snprintf(where, sizeof where, "layer %s", layer->name);
+        return check(compiled, launch(compiled, layer), where);
+    }
     pb_status status = pb_plan_run(&compiled->device, compiled->handle, &compiled->plans[layer->plan].plan, &layer->graph,
                                    layer->memory, compiled->workspace);
     if (!pb_failed(&status))

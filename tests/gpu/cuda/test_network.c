@@ -152,6 +152,25 @@ Test(cuda_network, dinov2_is_close_to_the_plain_twin) {
     pb_network_free(&network);
 }
 
+/* As that of a plan names its layer. */
+Test(cuda_network, a_kernels_failure_names_its_layer) {
+    pb_network network = test_transformer((pb_size){4, 4}, 16, 2);
+    const pb_cuda_place place = place_of(PB_PRECISION_FP32);
+    pb_compiled *compiled;
+    int named = 0;
+    strcpy(network.layers[2].name, "blocks.0.norm1");
+    fake_cuda.failure = cudaErrorLaunchFailure;
+    for (int call = 1; !named; call++) {
+        fake_cuda.calls = 0;
+        fake_cuda.fail_at = call;
+        pb_status status = pb_cuda_network_compile(&place, &network, 2, &compiled);
+        named += strstr(status.message, "cuda:0 (a fake): layer blocks.0.norm1: as asked for") != NULL;
+        cr_assert(pb_failed(&status), "no call failed with the layer's name");
+    }
+    fake_cuda.fail_at = 0;
+    pb_network_free(&network);
+}
+
 /* What our kernel has no registers for is refused by name, where cuDNN has no plan. */
 Test(cuda_network, wide_heads_without_a_plan_are_unsupported) {
     pb_network network = test_transformer((pb_size){4, 4}, 72, 1);
