@@ -17,6 +17,12 @@
  * Errors: PB_E_SYSTEM when memory is out. */
 PB_CHECKED pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, float *const *taps);
 
+/* One of its layers on one image. in, out: places of the layer's input and output; input: [places][inputs]; residual, output:
+ * [places][outputs], residual NULL for none. The layer need not be in a network; its source and residual are not looked at.
+ * Errors: PB_E_SYSTEM when memory is out. */
+PB_CHECKED pb_status pb_ref_layer(const pb_layer *layer, pb_size in, pb_size out, const float *input, const float *residual,
+                                  float *output);
+
 /* Twin of pb_device_patch_features. Arithmetic, all float:
  *   mean      s = +0; the patch * patch neighbours are added one by one, row by row, each from left to right, 0 for those
  *             outside; s * (1.0f / (patch * patch)). (From +0 on, adding a zero and leaving it out are the same bits.)

@@ -124,38 +124,47 @@ static void normalise(const pb_network *network, const uint8_t *image, float *ou
         output[i] = ((float)image[i] - network->mean[i % 3]) * network->scale[i % 3];
 }
 
-/* outputs[l + 1] is the output of layer l, outputs[0] the input; share: as many values as a layer has places. */
-static void run_layer(const pb_network *network, int l, float *const *outputs, double *share) {
-    const pb_layer *layer = &network->layers[l];
-    pb_size size = pb_network_shape(network, layer->source).size, out = pb_network_shape(network, l).size;
-    const float *input = outputs[layer->source + 1], *residual = layer->residual < 0 ? NULL : outputs[layer->residual + 1];
-    float *output = outputs[l + 1];
+/* Of one image, see pb_ref_layer. share: as many values as `in` has places, of attention. */
+static void run_layer(const pb_layer *layer, pb_size in, pb_size out, const float *input, const float *residual, double *share,
+                      float *output) {
     switch (layer->operation) {
     case PB_OPERATION_CONVOLUTION:
-        run_convolution(layer, size, input, out, residual, output);
+        run_convolution(layer, in, input, out, residual, output);
         break;
     case PB_OPERATION_MAX_POOL:
-        run_pool(layer, size, input, out, output);
+        run_pool(layer, in, input, out, output);
         break;
     case PB_OPERATION_TOKENS:
-        run_tokens(layer, pb_size_area(size), input, output);
+        run_tokens(layer, pb_size_area(in), input, output);
         break;
     case PB_OPERATION_LAYER_NORM:
-        run_layer_norm(layer, pb_size_area(size), input, output);
+        run_layer_norm(layer, pb_size_area(in), input, output);
         break;
     case PB_OPERATION_ATTENTION:
-        run_attention(layer, pb_size_area(size), input, share, output);
+        run_attention(layer, pb_size_area(in), input, share, output);
         break;
     case PB_OPERATION_PATCHES:
-        memcpy(output, input + layer->outputs, pb_layer_shape_values(pb_network_shape(network, l)) * sizeof *output);
+        memcpy(output, input + layer->outputs, pb_size_area(out) * (size_t)layer->outputs * sizeof *output);
         break;
     }
 }
 
+pb_status pb_ref_layer(const pb_layer *layer, pb_size in, pb_size out, const float *input, const float *residual, float *output) {
+    double *share;
+    PB_TRY(pb_allocate(&share, pb_size_area(in), sizeof *share, "shares of tokens"));
+    run_layer(layer, in, out, input, residual, share, output);
+    pb_release(&share);
+    return pb_ok();
+}
+
+/* outputs[l + 1] is the output of layer l, outputs[0] the input; share: as many values as a layer has places. */
 static void run_image(const pb_network *network, const uint8_t *image, float *const *outputs, double *share) {
     normalise(network, image, outputs[0]);
-    for (int l = 0; l < network->layer_count; l++)
-        run_layer(network, l, outputs, share);
+    for (int l = 0; l < network->layer_count; l++) {
+        const pb_layer *layer = &network->layers[l];
+        run_layer(layer, pb_network_shape(network, layer->source).size, pb_network_shape(network, l).size,
+                  outputs[layer->source + 1], layer->residual < 0 ? NULL : outputs[layer->residual + 1], share, outputs[l + 1]);
+    }
 }
 
 pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, float *const *taps) {

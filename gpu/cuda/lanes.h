@@ -1,7 +1,7 @@
 /* lanes.h: private to gpu/cuda/: how a kernel is written so that nvcc and, as C, the emulator of tests/gpu/emulator compile it.
  *
- * A kernel uses CUDA's own names: threadIdx.x, blockIdx.x, blockDim.x, gridDim.x, __syncthreads, __shfl_xor_sync (of 64 bits),
- * __ballot_sync, __popc, atomicMax, atomicMin and atomicAdd of packed pairs. What C and C++ say differently stands here:
+ * A kernel uses CUDA's own names: threadIdx.x, blockIdx.x, blockDim.x, gridDim.x, __syncthreads, __shfl_xor_sync (of 32 or 64
+ * bits), __ballot_sync, __popc, atomicMax, atomicMin and atomicAdd of packed pairs. What C and C++ say differently stands here:
  *   KERNEL(name, type, threads, blocks) { ... }   a kernel that gets `const type a`; threads a block at most, and how many such
  *                                                 blocks a multiprocessor must hold, which limits registers
  *   LAUNCH(name, grid, threads, shared, stream, arguments)   shared: bytes, at most 48 KiB
@@ -104,6 +104,18 @@ DEVICE packed_pair warp_most(packed_pair value) {
         const packed_pair other = __shfl_xor_sync(ALL_LANES, value, lanes);
         value = other > value ? other : value;
     }
+    return value;
+}
+
+/* `value` of the lane whose number differs by the bits of `lanes`. All lanes take part. */
+DEVICE float lane_value(float value, int lanes) {
+    return __uint_as_float((unsigned)__shfl_xor_sync(ALL_LANES, __float_as_uint(value), lanes));
+}
+
+/* The sum of a warp's lanes, in each of them the same bits: in pairs, and pairs of pairs. All lanes take part. */
+DEVICE float warp_sum(float value) {
+    for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
+        value += lane_value(value, lanes);
     return value;
 }
 

@@ -30,12 +30,6 @@ enum { HALVES_THREADS = 256, HALVES_ROWS = HALVES_THREADS / WARP, HALVES_EXPONEN
 #define LEAST_BITS 0x26800000u /* of 2^-50 */
 #define MOST_BITS 0x58800000u  /* of 2^50 */
 
-DEVICE float warp_sum(float value) {
-    for (int lanes = WARP / 2; lanes > 0; lanes /= 2)
-        value += __uint_as_float((unsigned)__shfl_xor_sync(ALL_LANES, (packed_pair)__float_as_uint(value), lanes));
-    return value;
-}
-
 /* The bits of the largest magnitude of a row. */
 DEVICE unsigned largest_bits(const float *row, int dim) {
     unsigned most = 0;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "gpu/cuda/network_cache.h"
 #include "gpu/cuda/network_edges.h"
+#include "gpu/cuda/network_kernels.h"
 #include "gpu/cuda/network_plan.h"
 #include "gpu/cuda/network_weights.h"
 #include "gpu/network_memory.h"
@@ -12,17 +13,23 @@
 #include <stdio.h>
 #include <string.h>
 
-/* More than any of our layers wants (0.6 GiB: fp32, 64 images of 320 x 224), and little beside a GPU's memory. */
+/* What the layers of 64 images want at most (fp32, ViT-L, 448 x 448), and little beside a GPU's memory. Larger batches have plans
+ * that need less. */
 static const int64_t WORKSPACE_MAX = INT64_C(1) << 30;
 
+enum { KEY_TEXT = PB_GRAPH_TEXT + 8, NO_PLAN = -1 };
+
+/* A layer is a graph with a plan, or a kernel of ours. */
 typedef struct cuda_layer {
-    char name[64]; /* the layer's, for messages */
-    pb_graph graph;
-    int plan;                      /* in pb_compiled.plans */
+    char name[64];                 /* for messages */
+    int plan;                      /* in pb_compiled.plans; NO_PLAN: a kernel */
+    pb_graph graph;                /* of a plan */
+    pb_operation operation;        /* of a kernel, and what else it must know */
+    pb_cuda_tokens tokens;
+    int heads;
+    float epsilon;
     void *memory[PB_GRAPH_ROLES];  /* weights and bias are the layer's own, the rest is borrowed */
 } cuda_layer;
-
-enum { KEY_TEXT = PB_GRAPH_TEXT + 8 };
 
 /* Layers with equal graphs share a plan. The key begins with the precision: fp32 and tf32 have the same graphs. */
 typedef struct cuda_plan {
@@ -37,6 +44,8 @@ struct pb_compiled {
     pb_plan_device device;
     int batch_max, layer_count, tap_count, plan_count, slot_count;
     float mean[3], scale[3];
+    float one;                         /* the scale of attention */
+    bool attention_by_kernel;          /* it had no plan: not looked for again in the next block */
     size_t pixels;                     /* of an image */
     size_t tap_values[PB_TAPS_MAX];    /* of an image */
     size_t bytes;                      /* of device memory so far */
@@ -97,6 +106,15 @@ static void *output_of(const pb_compiled *compiled, const pb_network *network, c
     return compiled->taps[tap];
 }
 
+/* Keys and values of a token lie behind its queries. */
+static void connect_heads(pb_compiled *compiled, cuda_layer *layer) {
+    const size_t each = pb_element_bytes(pb_precision_element(compiled->place.precision));
+    char *queries = layer->memory[PB_GRAPH_SOURCE];
+    layer->memory[PB_GRAPH_KEYS] = queries + (size_t)layer->tokens.channels * each;
+    layer->memory[PB_GRAPH_VALUES] = queries + 2 * (size_t)layer->tokens.channels * each;
+    layer->memory[PB_GRAPH_SCALE] = &compiled->one;
+}
+
 static void connect(pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory) {
     for (int l = 0; l < network->layer_count; l++) {
         void **at = compiled->layers[l].memory;
@@ -104,10 +122,21 @@ static void connect(pb_compiled *compiled, const pb_network *network, const pb_n
         at[PB_GRAPH_OUTPUT] = output_of(compiled, network, memory, l);
         if (network->layers[l].residual >= 0)
             at[PB_GRAPH_RESIDUAL] = output_of(compiled, network, memory, network->layers[l].residual);
+        if (network->layers[l].operation == PB_OPERATION_ATTENTION && compiled->layers[l].plan != NO_PLAN)
+            connect_heads(compiled, &compiled->layers[l]);
     }
 }
 
-/* Converts one of a layer's tensors in host memory and copies it to memory of its own. */
+/* Copies one of a layer's tensors from host memory to memory of its own. */
+static pb_status place_values(pb_compiled *compiled, cuda_layer *layer, pb_graph_role role, const void *host, size_t bytes) {
+    PB_TRY(allocate(compiled, bytes, "weights", &layer->memory[role]));
+    PB_TRY(check(compiled,
+                 cudaMemcpyAsync(layer->memory[role], host, bytes, cudaMemcpyHostToDevice, compiled->place.stream),
+                 "copying weights"));
+    return check(compiled, cudaStreamSynchronize(compiled->place.stream), "copying weights");
+}
+
+/* Likewise, as the layer's graph wants it. */
 static pb_status place_tensor(pb_compiled *compiled, const pb_layer *from, cuda_layer *layer, pb_graph_role role) {
     const size_t bytes = pb_graph_bytes(&layer->graph, role);
     void *host;
@@ -115,24 +144,34 @@ static pb_status place_tensor(pb_compiled *compiled, const pb_layer *from, cuda_
     pb_status status = role == PB_GRAPH_WEIGHTS ? pb_graph_weights(from, &layer->graph, host)
                                                 : pb_graph_bias(from, &layer->graph, host);
     if (!pb_failed(&status))
-        status = allocate(compiled, bytes, "weights", &layer->memory[role]);
-    if (!pb_failed(&status))
-        status =
-            check(compiled, cudaMemcpyAsync(layer->memory[role], host, bytes, cudaMemcpyHostToDevice, compiled->place.stream),
-                  "copying weights");
-    if (!pb_failed(&status))
-        status = check(compiled, cudaStreamSynchronize(compiled->place.stream), "copying weights");
+        status = place_values(compiled, layer, role, host, bytes);
     pb_release(&host);
     return status;
 }
 
-static pb_status place_weights(pb_compiled *compiled, const pb_network *network) {
-    for (int l = 0; l < network->layer_count; l++) {
-        if (network->layers[l].operation != PB_OPERATION_CONVOLUTION)
-            continue;
-        PB_TRY(place_tensor(compiled, &network->layers[l], &compiled->layers[l], PB_GRAPH_WEIGHTS));
-        PB_TRY(place_tensor(compiled, &network->layers[l], &compiled->layers[l], PB_GRAPH_BIAS));
+/* Kernels read floats. */
+static pb_status place_layer(pb_compiled *compiled, const pb_layer *from, cuda_layer *layer) {
+    const size_t row = (size_t)from->outputs * sizeof(float);
+    switch (from->operation) {
+    case PB_OPERATION_CONVOLUTION:
+        PB_TRY(place_tensor(compiled, from, layer, PB_GRAPH_WEIGHTS));
+        return place_tensor(compiled, from, layer, PB_GRAPH_BIAS);
+    case PB_OPERATION_TOKENS:
+        return place_values(compiled, layer, PB_GRAPH_WEIGHTS, from->weights, (size_t)layer->tokens.tokens * row);
+    case PB_OPERATION_LAYER_NORM:
+        PB_TRY(place_values(compiled, layer, PB_GRAPH_WEIGHTS, from->weights, row));
+        return place_values(compiled, layer, PB_GRAPH_BIAS, from->bias, row);
+    case PB_OPERATION_MAX_POOL:
+    case PB_OPERATION_ATTENTION:
+    case PB_OPERATION_PATCHES:
+        break;
     }
+    return pb_ok();
+}
+
+static pb_status place_weights(pb_compiled *compiled, const pb_network *network) {
+    for (int l = 0; l < network->layer_count; l++)
+        PB_TRY(place_layer(compiled, &network->layers[l], &compiled->layers[l]));
     return pb_ok();
 }
 
@@ -187,18 +226,56 @@ static pb_status plan_graph(pb_compiled *compiled, pb_plan_cache *cache, const c
 }
 
 /* A bias in float, or, where cuDNN has no plan for that (depthwise in bf16), in the type of the layer. */
-static pb_status plan_layer(pb_compiled *compiled, pb_plan_cache *cache, const pb_network *network, int l) {
+static pb_status plan_with_bias(pb_compiled *compiled, pb_plan_cache *cache, const pb_network *network, int l) {
     const pb_precision precision = compiled->place.precision;
     const pb_element element = pb_precision_element(precision);
     cuda_layer *layer = &compiled->layers[l];
     const char *name = network->layers[l].name;
-    snprintf(layer->name, sizeof layer->name, "%s", name);
     PB_TRY(pb_graph_of_layer(network, l, precision, PB_ELEMENT_FLOAT, compiled->batch_max, &layer->graph));
     pb_status status = plan_graph(compiled, cache, name, layer);
     if (status.code != PB_E_UNSUPPORTED || element == PB_ELEMENT_FLOAT || pb_graph_find(&layer->graph, PB_GRAPH_BIAS) < 0)
         return status;
     PB_TRY(pb_graph_of_layer(network, l, precision, element, compiled->batch_max, &layer->graph));
     return plan_graph(compiled, cache, name, layer);
+}
+
+/* Makes a layer a kernel of ours. */
+static pb_status take_kernel(pb_compiled *compiled, const pb_layer *of, cuda_layer *layer) {
+    layer->plan = NO_PLAN;
+    if (of->operation == PB_OPERATION_ATTENTION && of->outputs / of->groups > PB_CUDA_HEAD_MAX)
+        return pb_fail(PB_E_UNSUPPORTED, "layer %s: device %s has no attention for heads of %d channels in %s; %d at most",
+                       of->name, compiled->place.device, of->outputs / of->groups, pb_precision_name(compiled->place.precision),
+                       (int)PB_CUDA_HEAD_MAX);
+    return pb_ok();
+}
+
+/* What messages say, what a kernel must know, and where a graph's keys and values lie. */
+static void describe_layer(const pb_compiled *compiled, const pb_network *network, int l, cuda_layer *layer) {
+    const pb_layer *of = &network->layers[l];
+    const pb_layer_shape in = pb_network_shape(network, of->source);
+    const bool begins = of->operation == PB_OPERATION_TOKENS;
+    snprintf(layer->name, sizeof layer->name, "%s", of->name);
+    layer->operation = of->operation;
+    layer->tokens = (pb_cuda_tokens){.images = (size_t)compiled->batch_max, .tokens = (int)pb_size_area(in.size) + begins,
+                                     .channels = of->outputs, .element = pb_precision_element(compiled->place.precision)};
+    layer->heads = of->groups;
+    layer->epsilon = (float)of->epsilon;
+}
+
+/* A graph, or a kernel where there is none. Attention that might be a graph, but has no plan, is a slow kernel: that is said. */
+static pb_status plan_layer(pb_compiled *compiled, pb_plan_cache *cache, const pb_network *network, int l) {
+    const pb_layer *of = &network->layers[l];
+    cuda_layer *layer = &compiled->layers[l];
+    describe_layer(compiled, network, l, layer);
+    const bool attention = of->operation == PB_OPERATION_ATTENTION;
+    if (!pb_graph_exists(network, l, compiled->place.precision) || (attention && compiled->attention_by_kernel))
+        return take_kernel(compiled, of, layer);
+    pb_status status = plan_with_bias(compiled, cache, network, l);
+    if (status.code != PB_E_UNSUPPORTED || !attention)
+        return status;
+    compiled->attention_by_kernel = true;
+    pb_log(PB_LOG_WARN, "attention_without_plan", "device=\"%s\" why=\"%s\"", compiled->place.device, status.message);
+    return take_kernel(compiled, of, layer);
 }
 
 static pb_status plan_layers(pb_compiled *compiled, const pb_network *network, pb_plan_cache *cache) {
@@ -231,8 +308,33 @@ static pb_status plan_network(pb_compiled *compiled, const pb_network *network) 
 
 /* ---- running ---- */
 
+static cudaError_t launch(const pb_compiled *compiled, const cuda_layer *layer) {
+    const cudaStream_t stream = compiled->place.stream;
+    const void *in = layer->memory[PB_GRAPH_SOURCE];
+    void *out = layer->memory[PB_GRAPH_OUTPUT];
+    switch (layer->operation) {
+    case PB_OPERATION_TOKENS:
+        return pb_cuda_network_tokens(stream, layer->tokens, in, layer->memory[PB_GRAPH_WEIGHTS], out);
+    case PB_OPERATION_LAYER_NORM:
+        return pb_cuda_network_norm(stream, layer->tokens, in, layer->memory[PB_GRAPH_WEIGHTS], layer->memory[PB_GRAPH_BIAS],
+                                    layer->epsilon, out);
+    case PB_OPERATION_ATTENTION:
+        return pb_cuda_network_attention(stream, layer->tokens, layer->heads, in, out);
+    case PB_OPERATION_PATCHES:
+        return pb_cuda_network_patches(stream, layer->tokens, in, out);
+    case PB_OPERATION_CONVOLUTION:
+    case PB_OPERATION_MAX_POOL:
+        break;
+    }
+    return cudaErrorNotSupported;
+}
+
 static pb_status queue_layer(pb_compiled *compiled, const cuda_layer *layer) {
     char where[400];
+    if (layer->plan == NO_PLAN) {
+        snprintf(where, sizeof where, "layer %s", layer->name);
+        return check(compiled, launch(compiled, layer), where);
+    }
     pb_status status = pb_plan_run(&compiled->device, compiled->handle, &compiled->plans[layer->plan].plan, &layer->graph,
                                    layer->memory, compiled->workspace);
     if (!pb_failed(&status))
@@ -274,6 +376,7 @@ static pb_status begin(pb_compiled *compiled, const pb_network *network) {
     compiled->layer_count = network->layer_count;
     compiled->tap_count = network->tap_count;
     compiled->pixels = pb_size_area(network->size);
+    compiled->one = 1;
     memcpy(compiled->mean, network->mean, sizeof compiled->mean);
     memcpy(compiled->scale, network->scale, sizeof compiled->scale);
     PB_TRY(pb_cudnn_open(&compiled->cudnn));

@@ -6,6 +6,7 @@
  *   network_cudnn.c    the library
  *   network_plan.c     a graph's plan, for a device that need not be there
  *   network_cache.c    plans kept in a file
+ *   network_kernels.h  the kernels of layers that have no graph
  *   network.c          memory, plans and weights together; running
  *
  * Results of an image depend on the image, the device's model, the version of cuDNN and batch_max alone: plans are made for

@@ -23,7 +23,7 @@ static pb_status fetch_all(void *library, const char *name, pb_cudnn *cudnn) {
     if (cudnn->cudnnGetVersion() < PB_CUDNN_LEAST) {
         char version[PB_CUDNN_VERSION_TEXT];
         pb_cudnn_version_text(cudnn, version);
-        return pb_fail(PB_E_UNSUPPORTED, "%s is %s: 9.11.0 or later is needed", name, version);
+        return pb_fail(PB_E_UNSUPPORTED, "%s is %s: 9.13.1 or later is needed", name, version);
     }
     return pb_ok();
 }

@@ -31,7 +31,7 @@ typedef struct pb_cudnn {
 #undef PB_CUDNN_MEMBER
 } pb_cudnn;
 
-enum { PB_CUDNN_LEAST = 91100 }; /* 9.11.0: the first that makes plans of a device's description */
+enum { PB_CUDNN_LEAST = 91301 }; /* 9.13.1: the first with attention as one operation that NVIDIA's own front end uses */
 
 /* The library "libcudnn.so.9", opened at the first call that finds it and kept to the end of the process. Not thread safe at its
  * first call. Errors: PB_E_UNSUPPORTED when it cannot be opened, has not all functions, or is older than PB_CUDNN_LEAST;

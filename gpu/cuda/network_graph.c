@@ -8,18 +8,21 @@
 
 /* ---- building ---- */
 
+static int add(pb_graph *graph, pb_graph_tensor tensor) {
+    PB_ASSERT(graph->tensor_count < PB_GRAPH_TENSORS_MAX);
+    graph->tensors[graph->tensor_count] = tensor;
+    return graph->tensor_count++;
+}
+
 /* Adds a tensor whose channels lie together. */
 static int add_tensor(pb_graph *graph, pb_graph_role role, pb_element element, int64_t n, int64_t c, int64_t h, int64_t w) {
-    PB_ASSERT(graph->tensor_count < PB_GRAPH_TENSORS_MAX);
-    graph->tensors[graph->tensor_count] =
-        (pb_graph_tensor){.role = role, .element = element, .dims = {n, c, h, w}, .strides = {h * w * c, 1, w * c, c}};
-    return graph->tensor_count++;
+    return add(graph, (pb_graph_tensor){role, element, {n, c, h, w}, {h * w * c, 1, w * c, c}});
 }
 
 static pb_graph_operation *add_operation(pb_graph *graph, pb_graph_verb verb, int x, int other, int y) {
     PB_ASSERT(graph->operation_count < PB_GRAPH_OPERATIONS_MAX);
     pb_graph_operation *operation = &graph->operations[graph->operation_count++];
-    *operation = (pb_graph_operation){.verb = verb, .x = x, .other = other, .y = y, .upper = INFINITY};
+    *operation = (pb_graph_operation){.verb = verb, .x = x, .other = other, .values = -1, .scale = -1, .y = y, .upper = INFINITY};
     return operation;
 }
 
@@ -72,9 +75,10 @@ static void draw_convolution(draft *to, int source, int64_t inputs, pb_size size
     if (active) {
         const int sum = y;
         y = add_result(to);
-        pb_graph_operation *relu = add_operation(to->graph, PB_GRAPH_RELU, sum, -1, y);
+        const pb_graph_verb verb = layer->activation == PB_ACTIVATION_GELU ? PB_GRAPH_GELU : PB_GRAPH_RELU;
+        pb_graph_operation *activation = add_operation(to->graph, verb, sum, -1, y);
         if (layer->activation == PB_ACTIVATION_RELU6)
-            relu->upper = 6;
+            activation->upper = 6;
     }
 }
 
@@ -84,13 +88,46 @@ static void draw_pool(draft *to, int source, pb_size size) {
     set_window(add_operation(to->graph, PB_GRAPH_MAX_POOL, source, -1, y), to->layer, size);
 }
 
+/* A part of what attention reads: the heads of a token side by side, tokens `stride` apart. */
+static int add_heads(draft *to, pb_graph_role role, int64_t stride) {
+    const int64_t heads = to->layer->groups, depth = to->output.channels / heads, tokens = to->output.size.width;
+    return add(to->graph,
+               (pb_graph_tensor){role, to->element, {to->batch, heads, tokens, depth}, {tokens * stride, depth, stride, 1}});
+}
+
+/* The scale is 1: it is in the weights of the queries. It is said all the same, because what none means is not documented. */
+static void draw_attention(draft *to) {
+    const int64_t channels = to->output.channels;
+    const int queries = add_heads(to, PB_GRAPH_SOURCE, 3 * channels), keys = add_heads(to, PB_GRAPH_KEYS, 3 * channels);
+    const int values = add_heads(to, PB_GRAPH_VALUES, 3 * channels), y = add_heads(to, PB_GRAPH_OUTPUT, channels);
+    pb_graph_operation *attention = add_operation(to->graph, PB_GRAPH_ATTENTION, queries, keys, y);
+    attention->values = values;
+    attention->scale = add(to->graph, (pb_graph_tensor){PB_GRAPH_SCALE, PB_ELEMENT_FLOAT, {1, 1, 1, 1}, {1, 1, 1, 1}});
+}
+
+bool pb_graph_exists(const pb_network *network, int layer, pb_precision precision) {
+    const pb_layer *of = &network->layers[layer];
+    const size_t head = (size_t)(of->outputs / of->groups) * pb_element_bytes(pb_precision_element(precision));
+    switch (of->operation) {
+    case PB_OPERATION_CONVOLUTION:
+    case PB_OPERATION_MAX_POOL:
+        return true;
+    case PB_OPERATION_ATTENTION:
+        return precision != PB_PRECISION_FP32 && head % 16 == 0;
+    case PB_OPERATION_TOKENS:
+    case PB_OPERATION_LAYER_NORM:
+    case PB_OPERATION_PATCHES:
+        break;
+    }
+    return false;
+}
+
 /* Why a layer has no graph; NULL when it has one. */
-static const char *trouble_of(const pb_layer *layer) {
+static const char *trouble_of(const pb_network *network, int layer_index, pb_precision precision) {
+    const pb_layer *layer = &network->layers[layer_index];
     const bool pool = layer->operation == PB_OPERATION_MAX_POOL;
-    if (!pool && layer->operation != PB_OPERATION_CONVOLUTION)
-        return "neither a convolution nor max pooling";
-    if (layer->activation == PB_ACTIVATION_GELU)
-        return "GELU";
+    if (!pb_graph_exists(network, layer_index, precision))
+        return "a kernel of ours";
     if (pool && (layer->activation != PB_ACTIVATION_NONE || layer->residual >= 0))
         return "max pooling with an activation or a residual";
     if (layer->source < 0 && layer->groups > 1)
@@ -103,12 +140,16 @@ pb_status pb_graph_of_layer(const pb_network *network, int layer, pb_precision p
     PB_ASSERT(layer >= 0 && layer < network->layer_count && batch >= 1);
     *graph_out = (pb_graph){0};
     const pb_layer *of = &network->layers[layer];
-    const char *trouble = trouble_of(of);
+    const char *trouble = trouble_of(network, layer, precision);
     if (trouble)
         return pb_fail(PB_E_UNSUPPORTED, "layer %s: no graph for cuDNN: %s", of->name, trouble);
     const pb_size size = pb_network_shape(network, of->source).size;
     draft to = {.graph = graph_out, .layer = of, .output = pb_network_shape(network, layer), .batch = batch,
                 .element = pb_precision_element(precision)};
+    if (of->operation == PB_OPERATION_ATTENTION) {
+        draw_attention(&to);
+        return pb_ok();
+    }
     const int64_t inputs = of->source < 0 ? pb_precision_input_channels(precision) : of->inputs;
     const int source = add_tensor(graph_out, PB_GRAPH_SOURCE, to.element, batch, inputs, size.height, size.width);
     if (of->operation == PB_OPERATION_MAX_POOL)
@@ -140,10 +181,12 @@ static void put_numbers(writer *to, const int64_t *numbers, int count) {
 }
 
 static void put_operation(writer *to, const pb_graph_operation *operation) {
-    static const char *const VERBS[] = {"conv", "add", "relu", "maxpool"};
+    static const char *const VERBS[] = {"conv", "add", "relu", "gelu", "maxpool", "attention"};
     put(to, "%s(%d", VERBS[operation->verb], operation->x);
     if (operation->other >= 0)
         put(to, ",%d", operation->other);
+    if (operation->values >= 0)
+        put(to, ",%d,%d", operation->values, operation->scale);
     put(to, ")");
     if (operation->window[0]) {
         put(to, "w");
@@ -161,7 +204,7 @@ static void put_operation(writer *to, const pb_graph_operation *operation) {
 }
 
 void pb_graph_text(const pb_graph *graph, char text[PB_GRAPH_TEXT]) {
-    static const char ROLES[] = "vxwbry";
+    static const char ROLES[] = "vxwbrykus";
     static const char *const ELEMENTS[] = {
         [PB_ELEMENT_FLOAT] = "float", [PB_ELEMENT_HALF] = "half", [PB_ELEMENT_BFLOAT] = "bfloat"};
     writer to = {.text = text};

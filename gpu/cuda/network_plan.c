@@ -142,7 +142,7 @@ static pb_status make_tensor(const pb_cudnn *cudnn, pb_plan_objects *objects, co
     const pb_graph_tensor *tensor = &graph->tensors[index];
     const cudnnDataType_t type = type_of(tensor->element);
     const int64_t number = number_of(index), alignment = ALIGNMENT;
-    const bool is_virtual = tensor->role == PB_GRAPH_VIRTUAL;
+    const bool is_virtual = tensor->role == PB_GRAPH_VIRTUAL, is_number = tensor->role == PB_GRAPH_SCALE;
     const attribute attributes[] = {
         {CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &number},
         {CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type},
@@ -150,6 +150,7 @@ static pb_status make_tensor(const pb_cudnn *cudnn, pb_plan_objects *objects, co
         {CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, tensor->dims},
         {CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, tensor->strides},
         {CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual},
+        {CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, is_number ? &is_number : NULL},
     };
     return make(cudnn, objects, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "tensor", attributes, COUNT(attributes), tensor_out);
 }
@@ -183,11 +184,13 @@ static pb_status make_convolution(const pb_cudnn *cudnn, pb_plan_objects *object
                 COUNT(attributes), operation_out);
 }
 
-/* A sum, or ReLU with or without a clip. */
+/* A sum, GELU by erf (the approximation by tanh is another mode), or ReLU with or without a clip. */
 static pb_status make_pointwise(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
                                 const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
-    const bool sum = of->verb == PB_GRAPH_ADD, clip = !sum && isfinite(of->upper);
-    const cudnnPointwiseMode_t mode = sum ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD;
+    const bool sum = of->verb == PB_GRAPH_ADD, clip = isfinite(of->upper);
+    const cudnnPointwiseMode_t mode = sum                       ? CUDNN_POINTWISE_ADD
+                                      : of->verb == PB_GRAPH_GELU ? CUDNN_POINTWISE_GELU_FWD
+                                                                  : CUDNN_POINTWISE_RELU_FWD;
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
     const double lower = 0;
     cudnnBackendDescriptor_t pointwise;
@@ -237,6 +240,19 @@ static pb_status make_pool(const pb_cudnn *cudnn, pb_plan_objects *objects, cons
                 COUNT(attributes), operation_out);
 }
 
+static pb_status make_attention(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
+                                const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
+    const attribute attributes[] = {
+        {CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, OBJECT, 1, &tensors[of->x]},
+        {CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, OBJECT, 1, &tensors[of->other]},
+        {CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, OBJECT, 1, &tensors[of->values]},
+        {CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, OBJECT, 1, &tensors[of->scale]},
+        {CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, OBJECT, 1, &tensors[of->y]},
+    };
+    return make(cudnn, objects, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, "attention of tensors", attributes,
+                COUNT(attributes), operation_out);
+}
+
 static pb_status make_operation(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
                                 const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
     switch (of->verb) {
@@ -244,8 +260,11 @@ static pb_status make_operation(const pb_cudnn *cudnn, pb_plan_objects *objects,
         return make_convolution(cudnn, objects, of, tensors, operation_out);
     case PB_GRAPH_MAX_POOL:
         return make_pool(cudnn, objects, of, tensors, operation_out);
+    case PB_GRAPH_ATTENTION:
+        return make_attention(cudnn, objects, of, tensors, operation_out);
     case PB_GRAPH_ADD:
     case PB_GRAPH_RELU:
+    case PB_GRAPH_GELU:
         break;
     }
     return make_pointwise(cudnn, objects, of, tensors, operation_out);

@@ -56,7 +56,8 @@ PB_CHECKED pb_status pb_plan_to_text(const pb_plan_device *device, const pb_plan
 PB_CHECKED pb_status pb_plan_from_text(const pb_plan_device *device, const char *text, pb_plan *plan_out);
 
 /* Queues a run on the handle's stream. memory: of each role that the graph has, device memory as its tensors say, aligned to 16
- * bytes. workspace: of the plan's size at least. The device must be there. Errors: those of pb_cudnn_check. */
+ * bytes; of PB_GRAPH_SCALE host memory, which is free to go on return. workspace: of the plan's size at least. The device must be
+ * there. Errors: those of pb_cudnn_check. */
 PB_CHECKED pb_status pb_plan_run(const pb_plan_device *device, cudnnHandle_t handle, const pb_plan *plan, const pb_graph *graph,
                                  void *const memory[PB_GRAPH_ROLES], void *workspace);
 

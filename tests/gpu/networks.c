@@ -75,6 +75,24 @@ void test_add_layer(pb_network *network, pb_operation operation, int outputs, in
         layer->bias[o] = pb_random_symmetric(9, PB_STREAM_TEST, 2 * (uint32_t)l + 1, o);
 }
 
+pb_network test_transformer(pb_size size, int channels, int heads) {
+    const test_layer stem[] = {{channels, 2, 2, PB_ACTIVATION_NONE, -1, -1}};
+    pb_network network = test_network(size, stem, 1, 8);
+    test_add_layer(&network, PB_OPERATION_TOKENS, channels, 1);
+    test_add_layer(&network, PB_OPERATION_LAYER_NORM, channels, 1);
+    test_add_layer(&network, PB_OPERATION_CONVOLUTION, 3 * channels, 1);
+    test_add_layer(&network, PB_OPERATION_ATTENTION, channels, heads);
+    test_add_layer(&network, PB_OPERATION_CONVOLUTION, channels, 1);
+    network.layers[5].residual = 1;
+    test_add_layer(&network, PB_OPERATION_CONVOLUTION, channels, 1);
+    network.layers[6].activation = PB_ACTIVATION_GELU;
+    test_add_layer(&network, PB_OPERATION_PATCHES, channels, 1);
+    const float scale = 0.25f / sqrtf((float)(channels / heads));
+    for (int i = 0; i < channels * channels; i++)
+        network.layers[3].weights[i] *= scale;
+    return network;
+}
+
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream) {
     size_t count = (size_t)n * pb_size_area(network->size) * 3;
     uint8_t *images;

@@ -28,6 +28,10 @@ void test_make_pool(pb_network *network, int layer);
  * weights; groups as in pb_layer. */
 void test_add_layer(pb_network *network, pb_operation operation, int outputs, int groups);
 
+/* A transformer of one block: 2 x 2 pixels a patch, tokens, norm, queries to values, attention of `heads`, projection with the
+ * tokens added, a layer with GELU, patches; each a tap. The queries are small, so that no token takes all. */
+pb_network test_transformer(pb_size size, int channels, int heads);
+
 /* n random images for the network; free with pb_release. */
 uint8_t *test_images(const pb_network *network, int n, uint32_t substream);
 

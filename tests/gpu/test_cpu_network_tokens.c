@@ -6,13 +6,12 @@
 #include "base/memory.h"
 #include "gpu/ref.h"
 #include "networks.h"
+#include "token_bounds.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static const double U = 0x1p-24;
 
 /* The taps of n images, run in calls of at most batch_max, on so many threads. */
 static void run(const pb_network *network, int threads, int batch_max, const uint8_t *images, int n, float *const *taps) {
@@ -32,68 +31,6 @@ static void run(const pb_network *network, int threads, int batch_max, const uin
 }
 
 /* ---- one operation at a time ---- */
-
-/* y = (x - m) / s * w + b in float. The mean of C values is off by at most (C + 1) u of the mean size of x; the variance, of
- * squares of differences that are themselves off by that and one rounding, by (C + 4) u of itself and the square of the first;
- * root, division, product and sum add one rounding each. Sizes in which nothing cancels, and twice the sum for second orders. */
-static void check_layer_norm(const pb_layer *layer, size_t places, const float *x, const float *found) {
-    int channels = layer->outputs;
-    double m = channels + 8;
-    for (size_t p = 0; p < places; p++, x += channels, found += channels) {
-        double mean = 0, size = 0, v = 0;
-        for (int c = 0; c < channels; c++) {
-            mean += (double)x[c] / channels;
-            size += fabs((double)x[c]) / channels;
-        }
-        for (int c = 0; c < channels; c++)
-            v += ((double)x[c] - mean) * ((double)x[c] - mean) / channels;
-        double s = sqrt(v + layer->epsilon);
-        for (int c = 0; c < channels; c++) {
-            double scaled = ((double)x[c] - mean) / s * (double)layer->weights[c], expected = scaled + (double)layer->bias[c];
-            double weight = fabs((double)layer->weights[c]) / s;
-            double bound = 2 * m * U * (weight * (size + fabs((double)x[c])) + fabs(scaled) * (1 + size / s) + fabs(expected));
-            cr_assert(fabs((double)found[c] - expected) <= bound,
-                      "%d channels, place %zu, channel %d: %.9g, expected %.9g within %.3g", channels, p, c, (double)found[c],
-                      expected, bound);
-        }
-    }
-}
-
-/* Of one head: what token t attends to. A score of d products is off by gamma = d u of the sum of their sizes, so that each
- * exponential is off by twice the largest such e, and by 8 u that a vectorised one may be off by itself; the sum of T of them
- * and the products with values add 2 T u. */
-static void check_token(const pb_layer *layer, size_t tokens, const float *x, size_t t, size_t first, const float *found) {
-    size_t inputs = (size_t)layer->inputs, outputs = (size_t)layer->outputs, dim = outputs / (size_t)layer->groups;
-    double *scores, largest = -INFINITY, error = 0, sum = 0;
-    test_must(pb_allocate(&scores, tokens, sizeof *scores, "scores"));
-    for (size_t u = 0; u < tokens; u++) {
-        double size = 0;
-        for (size_t c = first; c < first + dim; c++) {
-            double product = (double)x[t * inputs + c] * (double)x[u * inputs + outputs + c];
-            scores[u] += product;
-            size += fabs(product);
-        }
-        largest = fmax(largest, scores[u]);
-        error = fmax(error, ((double)dim + 1) * U * size);
-    }
-    for (size_t u = 0; u < tokens; u++)
-        sum += exp(scores[u] - largest);
-    double relative = 1.01 * (2 * error + (2 * (double)tokens + 12) * U);
-    for (size_t c = first; c < first + dim; c++) {
-        double expected = 0, size = 0;
-        for (size_t u = 0; u < tokens; u++) {
-            double term = exp(scores[u] - largest) / sum * (double)x[u * inputs + 2 * outputs + c];
-            expected += term;
-            size += fabs(term);
-        }
-        double value = (double)found[t * outputs + c];
-        cr_assert(fabs(value - expected) <= relative * size,
-                  "%zu tokens, %d heads of %zu, token %zu, channel %zu: %.9g, expected %.9g"
-                  " within %.3g",
-                  tokens, layer->groups, dim, t, c, value, expected, relative * size);
-    }
-    pb_release(&scores);
-}
 
 /* Places of an image, channels, heads. The attention reads 1 + places tokens: 2, 16, 128 (one block of queries), 129 and 131 (two
  * blocks, which overlap), 257. */
@@ -122,12 +59,10 @@ Test(cpu_network_tokens, each_operation_is_within_its_bound) {
         cr_assert_arr_eq(taps[1], weights, (size_t)channels * sizeof(float));
         for (size_t i = 0; i < values; i++)
             cr_assert_eq(taps[1][(size_t)channels + i], taps[0][i] + weights[(size_t)channels + i]);
-        check_layer_norm(&network.layers[2], tokens, taps[1], taps[2]);
-        for (size_t t = 0; t < tokens; t++)
-            for (int first = 0; first < channels; first += channels / CASES[k].heads)
-                check_token(&network.layers[4], tokens, taps[3], t, (size_t)first, taps[4]);
+        check_layer_norm(&network.layers[2], tokens, taps[1], taps[2], 0, 0);
+        check_attention(&network.layers[4], tokens, taps[3], taps[4], 0, 0);
         cr_assert_arr_eq(taps[5], taps[4] + channels, values * sizeof(float));
-        check_layer_norm(&network.layers[6], places, taps[5], taps[6]);
+        check_layer_norm(&network.layers[6], places, taps[5], taps[6], 0, 0);
         test_taps_free(taps);
         pb_release(&image);
         pb_network_free(&network);

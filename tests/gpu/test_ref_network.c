@@ -285,6 +285,30 @@ Test(ref_network, attention) {
     pb_network_free(&network);
 }
 
+/* A network is its layers one after the other, and each of them alone gives the same bits. */
+Test(ref_network, layers_alone_are_those_of_a_network) {
+    pb_network network = test_transformer((pb_size){6, 4}, 12, 3);
+    uint8_t *image = test_images(&network, 1, 0);
+    float *taps[PB_TAPS_MAX], *alone[PB_TAPS_MAX];
+    test_taps_allocate(&network, 1, taps);
+    test_taps_allocate(&network, 1, alone);
+    test_must(pb_ref_run(&network, image, 1, taps));
+    for (int l = 1; l < network.layer_count; l++) {
+        const pb_layer *layer = &network.layers[l];
+        const pb_size in = pb_network_shape(&network, layer->source).size, out = pb_network_shape(&network, l).size;
+        test_must(
+            pb_ref_layer(layer, in, out, taps[layer->source], layer->residual < 0 ? NULL : taps[layer->residual], alone[l]));
+        cr_assert_arr_eq(alone[l], taps[l], test_tap_values(&network, l) * sizeof(float), "layer %d", l);
+    }
+    test_must(pb_fault_arm("base.allocate@0:1", 0));
+    pb_status status = pb_ref_layer(&network.layers[4], (pb_size){7, 1}, (pb_size){7, 1}, taps[3], NULL, alone[4]);
+    cr_assert_eq(status.code, PB_E_SYSTEM);
+    test_taps_free(alone);
+    test_taps_free(taps);
+    pb_release(&image);
+    pb_network_free(&network);
+}
+
 Test(ref_network, memory_that_is_refused_is_an_error) {
     const test_layer layers[] = {{4, 3, 2, PB_ACTIVATION_RELU, -1, -1}, {0, 3, 1, PB_ACTIVATION_RELU, 0, -1}};
     pb_network network = test_network(test_square(8), layers, 2, 1);

@@ -122,6 +122,8 @@ static int read_tensor(pb_graph *graph, int64_t numbers[PB_GRAPH_TENSORS_MAX], c
                       : type == CUDNN_DATA_HALF ? PB_ELEMENT_HALF
                                                 : PB_ELEMENT_BFLOAT;
     tensor->role = get_int(of, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN) ? PB_GRAPH_VIRTUAL : PB_GRAPH_ROLES;
+    if (find(of, CUDNN_ATTR_TENSOR_IS_BY_VALUE) && get_int(of, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN))
+        tensor->role = PB_GRAPH_SCALE;
     MUST(get_int(of, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64) == 16);
     memcpy(tensor->dims, get(of, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4), sizeof tensor->dims);
     memcpy(tensor->strides, get(of, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4), sizeof tensor->strides);
@@ -170,8 +172,10 @@ static void read_pointwise(pb_graph *graph, int64_t *numbers, const object *of, 
     const object *how = get_object(of, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
     const int64_t mode = get_int(how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE);
     MUST(get_int(how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE) == CUDNN_DATA_FLOAT);
-    MUST(mode == CUDNN_POINTWISE_ADD || mode == CUDNN_POINTWISE_RELU_FWD);
-    operation->verb = mode == CUDNN_POINTWISE_ADD ? PB_GRAPH_ADD : PB_GRAPH_RELU;
+    MUST(mode == CUDNN_POINTWISE_ADD || mode == CUDNN_POINTWISE_RELU_FWD || mode == CUDNN_POINTWISE_GELU_FWD);
+    operation->verb = mode == CUDNN_POINTWISE_ADD        ? PB_GRAPH_ADD
+                      : mode == CUDNN_POINTWISE_RELU_FWD ? PB_GRAPH_RELU
+                                                         : PB_GRAPH_GELU;
     operation->x = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_POINTWISE_XDESC));
     operation->y = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_POINTWISE_YDESC));
     if (mode == CUDNN_POINTWISE_ADD) {
@@ -185,6 +189,28 @@ static void read_pointwise(pb_graph *graph, int64_t *numbers, const object *of, 
     }
 }
 
+/* Queries, keys, values and result are [images][heads][tokens][channels] of one type, keys and values of one number of tokens;
+ * channels lie together. */
+static void read_attention(pb_graph *graph, int64_t *numbers, const object *of, pb_graph_operation *operation) {
+    operation->verb = PB_GRAPH_ATTENTION;
+    operation->x = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC));
+    operation->other = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC));
+    operation->values = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC));
+    operation->scale = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC));
+    operation->y = read_tensor(graph, numbers, get_object(of, CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC));
+    graph->tensors[operation->x].role = PB_GRAPH_SOURCE;
+    graph->tensors[operation->other].role = PB_GRAPH_KEYS;
+    graph->tensors[operation->values].role = PB_GRAPH_VALUES;
+    const pb_graph_tensor *queries = &graph->tensors[operation->x], *scale = &graph->tensors[operation->scale];
+    MUST(scale->role == PB_GRAPH_SCALE && scale->element == PB_ELEMENT_FLOAT);
+    const int others[] = {operation->other, operation->values, operation->y};
+    for (int o = 0; o < 3; o++) {
+        const pb_graph_tensor *other = &graph->tensors[others[o]];
+        MUST(other->element == queries->element && other->strides[3] == 1);
+        MUST(memcmp(other->dims, queries->dims, sizeof other->dims) == 0);
+    }
+}
+
 /* numbers: of the tensors, as the caller knows them. */
 static void read_graph(const object *of, pb_graph *graph, int64_t numbers[PB_GRAPH_TENSORS_MAX]) {
     const attribute *all = find(of, CUDNN_ATTR_OPERATIONGRAPH_OPS);
@@ -193,12 +219,14 @@ static void read_graph(const object *of, pb_graph *graph, int64_t numbers[PB_GRA
     for (int o = 0; o < graph->operation_count; o++) {
         const object *at = object_of(((cudnnBackendDescriptor_t *)all->values)[o]);
         pb_graph_operation *operation = &graph->operations[o];
-        *operation = (pb_graph_operation){.other = -1, .upper = INFINITY};
+        *operation = (pb_graph_operation){.other = -1, .values = -1, .scale = -1, .upper = INFINITY};
         MUST(at->finalized);
         if (at->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
             read_convolution(graph, numbers, at, operation);
         else if (at->type == CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR)
             read_pool(graph, numbers, at, operation);
+        else if (at->type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR)
+            read_attention(graph, numbers, at, operation);
         else
             read_pointwise(graph, numbers, at, operation);
     }
@@ -290,6 +318,8 @@ static cudnnStatus_t finalize_plan(object *plan) {
         if (engine->only_io_bias && graph.tensors[t].role == PB_GRAPH_BIAS &&
             graph.tensors[t].element != graph.tensors[0].element)
             return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
+    if (engine->no_attention && graph.operations[0].verb == PB_GRAPH_ATTENTION)
+        return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
     fake.plans_made += engine->refusal == CUDNN_STATUS_SUCCESS;
     return engine->refusal;
 }
@@ -401,9 +431,10 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* Work on a stream: a graph and its memory. */
+/* Work on a stream: a graph and its memory. A number is taken when it is queued. */
 typedef struct work {
     pb_graph graph;
+    float number;
     void *memory[PB_GRAPH_ROLES];
     char *workspace;
     int64_t workspace_bytes;
@@ -432,9 +463,14 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     for (int t = 0; t < found.graph.tensor_count; t++)
         for (int64_t i = 0; i < numbers->count; i++)
             if (((const int64_t *)numbers->values)[i] == found.numbers[t]) {
-                MUST(found.graph.tensors[t].role != PB_GRAPH_VIRTUAL && pointers[i] && (uintptr_t)pointers[i] % 16 == 0);
-                to->memory[found.graph.tensors[t].role] = pointers[i];
+                const pb_graph_role role = found.graph.tensors[t].role;
+                MUST(role != PB_GRAPH_VIRTUAL && pointers[i] && (role == PB_GRAPH_SCALE || (uintptr_t)pointers[i] % 16 == 0));
+                to->memory[role] = pointers[i];
             }
+    if (to->memory[PB_GRAPH_SCALE]) {
+        to->number = *(const float *)to->memory[PB_GRAPH_SCALE];
+        to->memory[PB_GRAPH_SCALE] = &to->number;
+    }
     fake.runs++;
     if (fake.queue)
         fake.queue(run_work, free, to);

@@ -18,6 +18,7 @@ typedef struct fake_engine {
     int64_t workspace;
     cudnnStatus_t refusal; /* of the plan; CUDNN_STATUS_SUCCESS: none */
     bool only_io_bias;     /* refuses graphs whose bias has not the type of the source */
+    bool no_attention;     /* refuses attention */
 } fake_engine;
 
 typedef struct fake_cudnn {

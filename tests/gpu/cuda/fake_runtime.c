@@ -1,7 +1,11 @@
 #include "fake_runtime.h"
 
+#include "base/memory.h"
 #include "fake_cudnn.h"
 #include "gpu/cuda/network_edges.h"
+#include "gpu/cuda/network_kernels.h"
+#include "gpu/ref.h"
+#include "networks.h"
 #include "simulator.h"
 
 #include <criterion/criterion.h>
@@ -203,4 +207,82 @@ cudaError_t pb_cuda_network_tap(cudaStream_t stream, const void *values, size_t 
     if (error == cudaSuccess)
         queue(run_tap, free, copy_of(&work, sizeof work));
     return error;
+}
+
+/* ---- the kernels of layers on tokens ---- */
+
+/* One of them, queued: the layer as the twin knows it, sizes of its input and output, and its memory. */
+typedef struct kernel {
+    pb_layer layer;
+    pb_size in_size, out_size;
+    size_t images;
+    pb_element element;
+    const void *in;
+    void *out;
+} kernel;
+
+static void run_kernel(void *of) {
+    const kernel *k = of;
+    const size_t in = pb_size_area(k->in_size) * (size_t)k->layer.inputs,
+                 out = pb_size_area(k->out_size) * (size_t)k->layer.outputs;
+    float *input, *output;
+    test_must(pb_allocate(&input, in, sizeof *input, "input"));
+    test_must(pb_allocate(&output, out, sizeof *output, "output"));
+    for (size_t n = 0; n < k->images; n++) {
+        for (size_t i = 0; i < in; i++)
+            input[i] = simulator_get(k->element, k->in, (int64_t)(n * in + i));
+        test_must(pb_ref_layer(&k->layer, k->in_size, k->out_size, input, NULL, output));
+        for (size_t i = 0; i < out; i++)
+            simulator_put(k->element, k->out, (int64_t)(n * out + i), output[i]);
+    }
+    pb_release(&output);
+    pb_release(&input);
+}
+
+static pb_size row_of(int tokens) { return (pb_size){.width = tokens, .height = 1}; }
+
+static cudaError_t queue_kernel(cudaStream_t stream, kernel made) {
+    cr_assert(stream == FAKE_STREAM);
+    cudaError_t error = answer();
+    if (error != cudaSuccess)
+        return error;
+    kernel *work = malloc(sizeof *work);
+    *work = made;
+    fake_cuda.kernels++;
+    queue(run_kernel, free, work);
+    return error;
+}
+
+cudaError_t pb_cuda_network_tokens(cudaStream_t stream, pb_cuda_tokens shape, const void *places, const float *weights,
+                                   void *out) {
+    float *table = (float *)(uintptr_t)weights;
+    const pb_layer layer = {
+        .operation = PB_OPERATION_TOKENS, .inputs = shape.channels, .outputs = shape.channels, .weights = table};
+    return queue_kernel(
+        stream, (kernel){layer, row_of(shape.tokens - 1), row_of(shape.tokens), shape.images, shape.element, places, out});
+}
+
+cudaError_t pb_cuda_network_patches(cudaStream_t stream, pb_cuda_tokens shape, const void *in, void *out) {
+    const pb_layer layer = {.operation = PB_OPERATION_PATCHES, .inputs = shape.channels, .outputs = shape.channels};
+    return queue_kernel(stream,
+                        (kernel){layer, row_of(shape.tokens), row_of(shape.tokens - 1), shape.images, shape.element, in, out});
+}
+
+cudaError_t pb_cuda_network_norm(cudaStream_t stream, pb_cuda_tokens shape, const void *in, const float *weights,
+                                 const float *bias, float epsilon, void *out) {
+    const pb_layer layer = {.operation = PB_OPERATION_LAYER_NORM,
+                            .inputs = shape.channels,
+                            .outputs = shape.channels,
+                            .epsilon = (double)epsilon,
+                            .weights = (float *)(uintptr_t)weights,
+                            .bias = (float *)(uintptr_t)bias};
+    return queue_kernel(stream,
+                        (kernel){layer, row_of(shape.tokens), row_of(shape.tokens), shape.images, shape.element, in, out});
+}
+
+cudaError_t pb_cuda_network_attention(cudaStream_t stream, pb_cuda_tokens shape, int heads, const void *in, void *out) {
+    const pb_layer layer = {
+        .operation = PB_OPERATION_ATTENTION, .inputs = 3 * shape.channels, .outputs = shape.channels, .groups = heads};
+    return queue_kernel(stream,
+                        (kernel){layer, row_of(shape.tokens), row_of(shape.tokens), shape.images, shape.element, in, out});
 }

@@ -1,8 +1,9 @@
 /* fake_runtime.h, private to tests/gpu/cuda/: the calls of CUDA's runtime that networks make, on the CPU, and the kernels at both
- * ends of a network.
+ * ends of a network and of its layers on tokens.
  *
  * Device memory is memory of the process, exactly as long as asked for and full of 0xFF. Streams do everything at once, unless
- * a test captures the work: then it is done when the graph is launched. The fake cuDNN's work goes the same way.
+ * work is captured: then it is done when the graph is launched. The fake cuDNN's work goes the same way, and that of layers on
+ * tokens, which the plain twin does.
  */
 #ifndef PB_TESTS_GPU_CUDA_FAKE_RUNTIME_H
 #define PB_TESTS_GPU_CUDA_FAKE_RUNTIME_H
@@ -17,6 +18,7 @@ typedef struct fake_runtime {
     int allocations;        /* alive */
     size_t bytes, most;     /* allocated now, and at most */
     size_t room;            /* cudaMalloc refuses to go over it; 0: no limit */
+    int kernels;            /* of layers on tokens, queued */
 } fake_runtime;
 
 extern fake_runtime fake_cuda;

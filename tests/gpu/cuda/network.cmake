@@ -53,7 +53,8 @@ target_link_libraries(test_plans PRIVATE pb_cuda_network pb_gpu pb_base PkgConfi
 add_dependencies(test_plans fake_driver)
 get_filename_component(cudnn_folder ${CUDNN_LIBRARY} DIRECTORY)
 foreach(case serve_all_gpus_of_a_model
-    fp32_square fp32_rectangle tf32_square tf32_rectangle fp16_square fp16_rectangle bf16_square bf16_rectangle)
+    fp32_square fp32_rectangle tf32_square tf32_rectangle fp16_square fp16_rectangle bf16_square bf16_rectangle
+    fp32_tokens tf32_tokens fp16_tokens bf16_tokens)
   add_test(NAME plans/${case} COMMAND test_plans --filter plans/${case})
   set_tests_properties(plans/${case} PROPERTIES LABELS plans
     ENVIRONMENT "LD_LIBRARY_PATH=$<TARGET_FILE_DIR:fake_driver>:${cudnn_folder}:$ENV{LD_LIBRARY_PATH}")

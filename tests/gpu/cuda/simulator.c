@@ -83,14 +83,53 @@ static double window_at(const machine *on, const pb_graph_operation *op, int64_t
     return value;
 }
 
+/* Attention: what each key's value counts for, in the order of the keys; of sum 1. */
+static void share_out(const machine *on, const pb_graph_operation *op, int64_t n, int64_t head, int64_t query, double *share) {
+    const pb_graph_tensor *keys = &on->graph->tensors[op->other];
+    const double scale = get(on, op->scale, 0, 0, 0, 0);
+    double most = -INFINITY, sum = 0;
+    for (int64_t k = 0; k < keys->dims[2]; k++) {
+        share[k] = 0;
+        for (int64_t d = 0; d < keys->dims[3]; d++)
+            share[k] += scale * get(on, op->x, n, head, query, d) * get(on, op->other, n, head, k, d);
+        most = fmax(most, share[k]);
+    }
+    for (int64_t k = 0; k < keys->dims[2]; k++)
+        sum += exp(share[k] - most);
+    for (int64_t k = 0; k < keys->dims[2]; k++)
+        share[k] = exp(share[k] - most) / sum;
+}
+
+static void run_attention(const machine *on, const pb_graph_operation *op) {
+    const pb_graph_tensor *y = &on->graph->tensors[op->y];
+    const int64_t keys = on->graph->tensors[op->other].dims[2];
+    double *share = malloc((size_t)keys * sizeof *share);
+    MUST(share);
+    for (int64_t n = 0; n < y->dims[0]; n++)
+        for (int64_t head = 0; head < y->dims[1]; head++)
+            for (int64_t query = 0; query < y->dims[2]; query++) {
+                share_out(on, op, n, head, query, share);
+                for (int64_t d = 0; d < y->dims[3]; d++) {
+                    double sum = 0;
+                    for (int64_t k = 0; k < keys; k++)
+                        sum += share[k] * get(on, op->values, n, head, k, d);
+                    simulator_put(y->element, on->memory[op->y], place(y, n, head, query, d), (float)sum);
+                }
+            }
+    free(share);
+}
+
 static double value_at(const machine *on, const pb_graph_operation *op, int64_t n, int64_t c, int64_t h, int64_t w) {
     switch (op->verb) {
     case PB_GRAPH_ADD:
         return get(on, op->x, n, c, h, w) + get(on, op->other, n, c, h, w);
     case PB_GRAPH_RELU:
         return fmin(fmax(get(on, op->x, n, c, h, w), 0), op->upper);
+    case PB_GRAPH_GELU:
+        return get(on, op->x, n, c, h, w) * erfc(-get(on, op->x, n, c, h, w) / sqrt(2)) / 2;
     case PB_GRAPH_CONVOLUTION:
     case PB_GRAPH_MAX_POOL:
+    case PB_GRAPH_ATTENTION:
         break;
     }
     return window_at(on, op, n, c, h, w);
@@ -109,6 +148,10 @@ static void check_shape(const machine *on, const pb_graph_operation *op) {
 
 static void run_operation(const machine *on, const pb_graph_operation *op) {
     const pb_graph_tensor *y = &on->graph->tensors[op->y];
+    if (op->verb == PB_GRAPH_ATTENTION) {
+        run_attention(on, op);
+        return;
+    }
     check_shape(on, op);
     for (int64_t n = 0; n < y->dims[0]; n++)
         for (int64_t h = 0; h < y->dims[2]; h++)

@@ -109,24 +109,105 @@ Test(cuda_network, efficientnet_is_close_to_the_plain_twin) {
     pb_network_free(&network);
 }
 
+/* ---- transformers ---- */
+
+static const fake_engine NO_ATTENTION = {.mode = CUDNN_HEUR_MODE_A, .no_attention = true};
+
+/* Tokens, norm and patches are kernels, attention too where it has no plan: in fp32 ever. The bounds are those of
+ * test_network_graph.c. */
+Test(cuda_network, transformers_are_those_of_the_plain_twin) {
+    for (int without = 0; without < 2; without++) {
+        pb_network network = test_transformer((pb_size){6, 10}, 32, 2);
+        const fake_engine *before = fake.engines;
+        fake.engines = without ? &NO_ATTENTION : before;
+        for (int p = PB_PRECISION_FP32; p <= PB_PRECISION_BF16; p++) {
+            static const double UNITS[] = {0x1p-23, 0x1p-23, 0x1p-11, 0x1p-8};
+            const bool by_kernel = p == PB_PRECISION_FP32 || without;
+            fake_cuda.kernels = fake.plans_made = 0;
+            check_taps(&network, (pb_precision)p, 16 * UNITS[p]);
+            cr_assert(fake_cuda.kernels == (by_kernel ? 8 : 6), "%d kernels", fake_cuda.kernels); /* twice: to load, to capture */
+            cr_assert(fake.plans_made == (by_kernel ? 4 : 5), "%d plans", fake.plans_made);
+        }
+        fake.engines = before;
+        pb_network_free(&network);
+    }
+}
+
+/* One block of DINOv2. */
+Test(cuda_network, dinov2_is_close_to_the_plain_twin) {
+    pb_network network;
+    float *found[PB_TAPS_MAX], *expected[PB_TAPS_MAX];
+    test_must(pb_network_random("dinov2_vits14", "0", (pb_size){42, 42}, 11, &network));
+    uint8_t *images = test_images(&network, 1, 0);
+    test_taps_allocate(&network, 1, found);
+    test_taps_allocate(&network, 1, expected);
+    test_must(pb_ref_run(&network, images, 1, expected));
+    run(&network, PB_PRECISION_FP32, 1, images, 1, found);
+    for (size_t i = 0; i < test_tap_values(&network, 0); i++)
+        cr_assert(fabs((double)found[0][i] - (double)expected[0][i]) <= 1e-5, "value %zu: %g, expected %g", i,
+                  (double)found[0][i], (double)expected[0][i]);
+    test_taps_free(expected);
+    test_taps_free(found);
+    pb_release(&images);
+    pb_network_free(&network);
+}
+
+/* As that of a plan names its layer. */
+Test(cuda_network, a_kernels_failure_names_its_layer) {
+    pb_network network = test_transformer((pb_size){4, 4}, 16, 2);
+    const pb_cuda_place place = place_of(PB_PRECISION_FP32);
+    pb_compiled *compiled;
+    int named = 0;
+    strcpy(network.layers[2].name, "blocks.0.norm1");
+    fake_cuda.failure = cudaErrorLaunchFailure;
+    for (int call = 1; !named; call++) {
+        fake_cuda.calls = 0;
+        fake_cuda.fail_at = call;
+        pb_status status = pb_cuda_network_compile(&place, &network, 2, &compiled);
+        named += strstr(status.message, "cuda:0 (a fake): layer blocks.0.norm1: as asked for") != NULL;
+        cr_assert(pb_failed(&status), "no call failed with the layer's name");
+    }
+    fake_cuda.fail_at = 0;
+    pb_network_free(&network);
+}
+
+/* What our kernel has no registers for is refused by name, where cuDNN has no plan. */
+Test(cuda_network, wide_heads_without_a_plan_are_unsupported) {
+    pb_network network = test_transformer((pb_size){4, 4}, 72, 1);
+    pb_compiled *compiled;
+    strcpy(network.layers[4].name, "blocks.0.attn");
+    for (int p = PB_PRECISION_FP32; p <= PB_PRECISION_FP16; p += PB_PRECISION_FP16) {
+        const pb_cuda_place place = place_of((pb_precision)p);
+        const fake_engine *before = fake.engines;
+        fake.engines = &NO_ATTENTION;
+        pb_status status = pb_cuda_network_compile(&place, &network, 2, &compiled);
+        fake.engines = before;
+        cr_assert(status.code == PB_E_UNSUPPORTED && !compiled);
+        cr_assert(strstr(status.message, "layer blocks.0.attn: ") && strstr(status.message, "heads of 72 channels")
+                      && strstr(status.message, "64 at most"), "%s", status.message);
+    }
+    check_taps(&network, PB_PRECISION_FP16, 16 * 0x1p-11);
+    pb_network_free(&network);
+}
+
+/* ---- an image and what stands beside it ---- */
+
 /* Also of what earlier runs left in memory. */
-Test(cuda_network, an_image_depends_on_itself_alone) {
+static void check_alone(const pb_network *network) {
     enum { MANY = 5 };
-    pb_network network = make_network();
-    keep_taps(&network, 2, 7);
-    uint8_t *images = test_images(&network, MANY, 0);
+    uint8_t *images = test_images(network, MANY, 0);
     const pb_cuda_place place = place_of(PB_PRECISION_FP16);
-    const size_t bytes = pb_size_area(network.size) * 3;
+    const size_t bytes = pb_size_area(network->size) * 3;
     float *together[PB_TAPS_MAX], *alone[PB_TAPS_MAX];
     pb_compiled *compiled;
-    test_taps_allocate(&network, MANY, together);
-    test_taps_allocate(&network, 1, alone);
-    test_must(pb_cuda_network_compile(&place, &network, MANY, &compiled));
+    test_taps_allocate(network, MANY, together);
+    test_taps_allocate(network, 1, alone);
+    test_must(pb_cuda_network_compile(&place, network, MANY, &compiled));
     test_must(pb_cuda_network_run(compiled, images, MANY, together));
     for (int i = MANY - 1; i >= 0; i--) {
         test_must(pb_cuda_network_run(compiled, images + (size_t)i * bytes, 1, alone));
-        for (int t = 0; t < 2; t++) {
-            const size_t values = test_tap_values(&network, t);
+        for (int t = 0; t < network->tap_count; t++) {
+            const size_t values = test_tap_values(network, t);
             cr_assert_arr_eq(alone[t], together[t] + (size_t)i * values, values * sizeof(float));
         }
     }
@@ -134,6 +215,14 @@ Test(cuda_network, an_image_depends_on_itself_alone) {
     test_taps_free(alone);
     test_taps_free(together);
     pb_release(&images);
+}
+
+Test(cuda_network, an_image_depends_on_itself_alone) {
+    pb_network network = make_network(), transformer = test_transformer((pb_size){4, 6}, 16, 2);
+    keep_taps(&network, 2, 7);
+    check_alone(&network);
+    check_alone(&transformer);
+    pb_network_free(&transformer);
     pb_network_free(&network);
 }
 
@@ -319,24 +408,22 @@ static pb_status compile_and_run(const pb_network *network, const uint8_t *image
 }
 
 /* Every call of cuDNN and CUDA in turn: either the failure is told, or the result is as it was; nothing is left. */
-static void check_failures(int *fail_at, int *calls, const char *library, int least) {
-    pb_network network = make_network();
-    uint8_t *images = test_images(&network, 1, 0);
+static void check_failures(const pb_network *network, int *fail_at, int *calls, const char *library, int least) {
+    uint8_t *images = test_images(network, 1, 0);
     float *taps[PB_TAPS_MAX], *expected[PB_TAPS_MAX];
     int failures = 0;
-    keep_taps(&network, 2, 7);
-    test_taps_allocate(&network, 1, taps);
-    test_taps_allocate(&network, 1, expected);
-    test_must(compile_and_run(&network, images, expected));
+    test_taps_allocate(network, 1, taps);
+    test_taps_allocate(network, 1, expected);
+    test_must(compile_and_run(network, images, expected));
     for (*fail_at = 1;; ++*fail_at) {
         *calls = 0;
-        memset(taps[1], 0, test_tap_values(&network, 1) * sizeof(float));
-        pb_status status = compile_and_run(&network, images, taps);
+        memset(taps[1], 0, test_tap_values(network, 1) * sizeof(float));
+        pb_status status = compile_and_run(network, images, taps);
         if (*calls < *fail_at)
             break;
         failures += pb_failed(&status);
         cr_assert(status.code == PB_OK || status.code == PB_E_SYSTEM, "%s, call %d: %s", library, *fail_at, status.message);
-        cr_assert(pb_failed(&status) || memcmp(taps[1], expected[1], test_tap_values(&network, 1) * sizeof(float)) == 0,
+        cr_assert(pb_failed(&status) || memcmp(taps[1], expected[1], test_tap_values(network, 1) * sizeof(float)) == 0,
                   "%s, call %d: no failure, and another result", library, *fail_at);
         end();
     }
@@ -345,18 +432,39 @@ static void check_failures(int *fail_at, int *calls, const char *library, int le
     test_taps_free(expected);
     test_taps_free(taps);
     pb_release(&images);
+}
+
+static void check_cuda_failures(const pb_network *network) {
+    fake_cuda.failure = cudaErrorLaunchFailure;
+    check_failures(network, &fake_cuda.fail_at, &fake_cuda.calls, "CUDA", 50);
+}
+
+static void check_cudnn_failures(const pb_network *network) {
+    fake.failure = CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+    check_failures(network, &fake.fail_at, &fake.calls, "cuDNN", 150);
+}
+
+/* Of a transformer once with a plan for its attention, and once without. */
+static void check_transformer_failures(void (*check)(const pb_network *)) {
+    pb_network network = test_transformer((pb_size){4, 2}, 16, 2);
+    keep_taps(&network, 4, 7);
+    check(&network);
+    fake.engines = &NO_ATTENTION;
+    check(&network);
     pb_network_free(&network);
 }
 
-Test(cuda_network, a_failing_call_of_cuda_leaves_nothing) {
-    fake_cuda.failure = cudaErrorLaunchFailure;
-    check_failures(&fake_cuda.fail_at, &fake_cuda.calls, "CUDA", 50);
+static void check_convolutional_failures(void (*check)(const pb_network *)) {
+    pb_network network = make_network();
+    keep_taps(&network, 2, 7);
+    check(&network);
+    pb_network_free(&network);
 }
 
-Test(cuda_network, a_failing_call_of_cudnn_leaves_nothing) {
-    fake.failure = CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
-    check_failures(&fake.fail_at, &fake.calls, "cuDNN", 300);
-}
+Test(cuda_network, a_failing_call_of_cuda_leaves_nothing) { check_convolutional_failures(check_cuda_failures); }
+Test(cuda_network, a_failing_call_of_cudnn_leaves_nothing) { check_convolutional_failures(check_cudnn_failures); }
+Test(cuda_network, a_transformers_failing_call_of_cuda_leaves_nothing) { check_transformer_failures(check_cuda_failures); }
+Test(cuda_network, a_transformers_failing_call_of_cudnn_leaves_nothing) { check_transformer_failures(check_cudnn_failures); }
 
 Test(cuda_network, more_images_than_compiled_for_are_our_defect, .signal = SIGABRT) {
     pb_network network = make_network();
@@ -381,6 +489,6 @@ Test(cuda_network, an_old_library_is_unsupported) {
     pb_status status = pb_cuda_network_library(text);
     cr_assert(status.code == PB_E_UNSUPPORTED && text[0] == '\0');
     status = pb_cuda_network_compile(&place, &network, 2, &compiled);
-    cr_assert(status.code == PB_E_UNSUPPORTED && !compiled && strstr(status.message, "9.11.0 or later"), "%s", status.message);
+    cr_assert(status.code == PB_E_UNSUPPORTED && !compiled && strstr(status.message, "9.13.1 or later"), "%s", status.message);
     pb_network_free(&network);
 }

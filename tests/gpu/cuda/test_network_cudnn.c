@@ -32,12 +32,12 @@ static void check_refused(const char *library, const char *why) {
 Test(network_cudnn, what_is_not_there_or_too_old_is_unsupported) {
     check_refused("libcudnn_not_there.so.9", "networks need cuDNN 9");
     check_refused("libm.so.6", "has no cudnnGetVersion");
-    fake.version = 91099;
-    check_refused("libcudnn.so.9", "is cuDNN 9.10.99: 9.11.0 or later");
+    fake.version = 91300;
+    check_refused("libcudnn.so.9", "is cuDNN 9.13.0: 9.13.1 or later");
     const pb_cudnn *cudnn;
     pb_status status = pb_cudnn_open(&cudnn);
     cr_assert(status.code == PB_E_UNSUPPORTED && !cudnn);
-    fake.version = 91100;
+    fake.version = 91301;
     test_must(pb_cudnn_open(&cudnn));
 }
 

@@ -1,6 +1,5 @@
 #include "gpu/cuda/network_graph.h"
 
-#include "backbones.h"
 #include "base/memory.h"
 #include "gpu/cuda/network_weights.h"
 #include "gpu/ref.h"
@@ -30,13 +29,46 @@ static void *allocate(size_t bytes) {
     return memory;
 }
 
+/* A layer that is a kernel, by the plain twin. */
+static void run_kernel(const pb_network *network, int l, pb_element element, int n, void *const *outputs) {
+    const pb_layer *layer = &network->layers[l];
+    const pb_layer_shape from = pb_network_shape(network, layer->source), to = pb_network_shape(network, l);
+    const size_t in = pb_layer_shape_values(from), out = pb_layer_shape_values(to);
+    float *input = allocate(in * sizeof *input), *output = allocate(out * sizeof *output);
+    for (int i = 0; i < n; i++) {
+        for (size_t v = 0; v < in; v++)
+            input[v] = simulator_get(element, outputs[layer->source + 1], (int64_t)((size_t)i * in + v));
+        test_must(pb_ref_layer(layer, from.size, to.size, input, NULL, output));
+        for (size_t v = 0; v < out; v++)
+            simulator_put(element, outputs[l + 1], (int64_t)((size_t)i * out + v), output[v]);
+    }
+    pb_release(&output);
+    pb_release(&input);
+}
+
+/* The parts of a token's queries, keys and values lie behind each other. */
+static void place_heads(const pb_layer *layer, pb_element element, float *one, void *memory[PB_GRAPH_ROLES]) {
+    const size_t bytes = (size_t)layer->outputs * pb_element_bytes(element);
+    memory[PB_GRAPH_KEYS] = (char *)memory[PB_GRAPH_SOURCE] + bytes;
+    memory[PB_GRAPH_VALUES] = (char *)memory[PB_GRAPH_SOURCE] + 2 * bytes;
+    memory[PB_GRAPH_SCALE] = one;
+}
+
 static void run_layer(const pb_network *network, int l, pb_precision precision, int n, void *const *outputs) {
     const pb_layer *layer = &network->layers[l];
+    const pb_element element = pb_precision_element(precision);
+    float one = 1;
     pb_graph graph;
+    if (!pb_graph_exists(network, l, precision)) {
+        run_kernel(network, l, element, n, outputs);
+        return;
+    }
     test_must(pb_graph_of_layer(network, l, precision, PB_ELEMENT_FLOAT, n, &graph));
     void *memory[PB_GRAPH_ROLES] = {[PB_GRAPH_SOURCE] = outputs[layer->source + 1], [PB_GRAPH_OUTPUT] = outputs[l + 1]};
     if (layer->residual >= 0)
         memory[PB_GRAPH_RESIDUAL] = outputs[layer->residual + 1];
+    if (layer->operation == PB_OPERATION_ATTENTION)
+        place_heads(layer, element, &one, memory);
     if (layer->operation == PB_OPERATION_CONVOLUTION) {
         memory[PB_GRAPH_WEIGHTS] = allocate(pb_graph_bytes(&graph, PB_GRAPH_WEIGHTS));
         memory[PB_GRAPH_BIAS] = allocate(pb_graph_bytes(&graph, PB_GRAPH_BIAS));
@@ -113,7 +145,7 @@ static void check_values(const pb_network *network, int t, const float *found, c
 /* Half and bfloat: input, weights and output of each layer are rounded, with relative errors up to u that behave as independent,
  * so that 4 layers add about sqrt(4 * 3) u / sqrt(3) to values of size about 1: 2 u. Root mean square within 16 u, since the
  * smallest taps have few values. A wrong place or order is off by about 1. */
-static void check_rounded(const pb_network *network, int t, double unit, const float *found, const float *expected,
+static void check_rounded(const pb_network *network, int t, double within, const float *found, const float *expected,
                           const char *what) {
     const size_t count = test_tap_values(network, t);
     double squares = 0, size = 0;
@@ -121,7 +153,7 @@ static void check_rounded(const pb_network *network, int t, double unit, const f
         squares += pow((double)found[i] - (double)expected[i], 2) / (double)count;
         size += pow((double)expected[i], 2) / (double)count;
     }
-    cr_assert(sqrt(squares) <= 16 * unit * fmax(sqrt(size), 1), "%s, %d x %d, layer %d: root mean square %g of values of %g",
+    cr_assert(sqrt(squares) <= within * fmax(sqrt(size), 1), "%s, %d x %d, layer %d: root mean square %g of values of %g",
               what, network->size.width, network->size.height, t, sqrt(squares), sqrt(size));
 }
 
@@ -132,14 +164,29 @@ static void check_close(const pb_network *network, pb_precision precision, const
     test_taps_allocate(network, 1, expected);
     test_taps_allocate(network, 1, bounds);
     test_must(pb_ref_run(network, images, 1, expected));
-    test_bounds(network, images, expected, bounds);
+    if (unit_of(precision) == 0)
+        test_bounds(network, images, expected, bounds);
     run(network, precision, images, 1, found);
     for (int t = 0; t < network->tap_count; t++)
         if (unit_of(precision) == 0)
             check_values(network, t, found[t], expected[t], bounds[t], what);
         else
-            check_rounded(network, t, unit_of(precision), found[t], expected[t], what);
+            check_rounded(network, t, 16 * unit_of(precision), found[t], expected[t], what);
     test_taps_free(bounds);
+    test_taps_free(expected);
+    test_taps_free(found);
+    pb_release(&images);
+}
+
+static void check_transformer(const pb_network *network, pb_precision precision, double within) {
+    uint8_t *images = test_images(network, 1, 0);
+    float *found[PB_TAPS_MAX], *expected[PB_TAPS_MAX];
+    test_taps_allocate(network, 1, found);
+    test_taps_allocate(network, 1, expected);
+    test_must(pb_ref_run(network, images, 1, expected));
+    run(network, precision, images, 1, found);
+    for (int t = 0; t < network->tap_count; t++)
+        check_rounded(network, t, within, found[t], expected[t], pb_precision_name(precision));
     test_taps_free(expected);
     test_taps_free(found);
     pb_release(&images);
@@ -163,6 +210,38 @@ Test(network_graph, each_kind_of_layer_is_what_the_network_says) {
             check_close(&network, PB_PRECISION_FP32, KINDS[k].what);
             pb_network_free(&network);
         }
+}
+
+/* How many layers of a network are graphs. */
+static int graphs_of(const pb_network *network, pb_precision precision) {
+    int count = 0;
+    for (int l = 0; l < network->layer_count; l++)
+        count += pb_graph_exists(network, l, precision);
+    return count;
+}
+
+/* Heads of 8 and of 16 channels. In fp32 attention is a kernel; tf32 says for float memory what its graph computes; what is
+ * computed in double and stored as float is within 8 roundings' size, a small part of 16 in half. */
+Test(network_graph, transformers_are_what_the_network_says) {
+    static const pb_size PATCHES[] = {{2, 2}, {6, 10}, {16, 8}};
+    for (size_t s = 0; s < sizeof PATCHES / sizeof *PATCHES; s++) {
+        pb_network network = test_transformer(PATCHES[s], 32, s % 2 ? 2 : 4);
+        cr_assert(graphs_of(&network, PB_PRECISION_FP32) == 4 && graphs_of(&network, PB_PRECISION_TF32) == 5 &&
+                  graphs_of(&network, PB_PRECISION_FP16) == 5);
+        check_transformer(&network, PB_PRECISION_FP32, 8 * 0x1p-24);
+        check_transformer(&network, PB_PRECISION_TF32, 8 * 0x1p-24);
+        check_transformer(&network, PB_PRECISION_FP16, 16 * 0x1p-11);
+        check_transformer(&network, PB_PRECISION_BF16, 16 * 0x1p-8);
+        pb_network_free(&network);
+    }
+}
+
+/* A head of 12 bytes is no whole number of 16: a kernel's. */
+Test(network_graph, narrow_heads_are_no_graph) {
+    pb_network network = test_transformer((pb_size){4, 4}, 12, 2);
+    cr_assert(!pb_graph_exists(&network, 4, PB_PRECISION_TF32) && !pb_graph_exists(&network, 4, PB_PRECISION_FP16));
+    check_transformer(&network, PB_PRECISION_BF16, 16 * 0x1p-8);
+    pb_network_free(&network);
 }
 
 /* Several images lie behind each other, and none sees another. */
@@ -218,27 +297,41 @@ Test(network_graph, text_shows_all_of_a_graph) {
     pb_network_free(&network);
 }
 
-/* Every layer of every backbone has a graph, whose text fits and says which layers are the same. */
+/* Heads side by side, tokens three times as far apart as their results, a scale that is no memory. */
+Test(network_graph, text_shows_attention) {
+    pb_network network = test_transformer((pb_size){4, 6}, 16, 2);
+    char text[PB_GRAPH_TEXT];
+    text_of(&network, 4, PB_PRECISION_FP16, PB_ELEMENT_FLOAT, 3, text);
+    cr_assert_str_eq(text, "attention(0,1,2,4)->3 x0:half[3,2,7,8/336,8,48,1] k1:half[3,2,7,8/336,8,48,1]"
+                           " u2:half[3,2,7,8/336,8,48,1] y3:half[3,2,7,8/112,8,16,1] s4:float[1,1,1,1/1,1,1,1]");
+    text_of(&network, 6, PB_PRECISION_FP16, PB_ELEMENT_FLOAT, 3, text);
+    cr_assert(strstr(text, " gelu(4)->5 x0:half[3,16,1,7/112,1,112,16]"), "%s", text);
+    pb_network_free(&network);
+}
+
+/* Every layer of every backbone that is no kernel has a graph, whose text fits and says which layers are the same. */
 Test(network_graph, backbones_have_graphs) {
     const char *const *names = pb_backbone_names();
     for (int b = 0; names[b]; b++) {
         const char *taps;
         int side;
         pb_network network;
-        if (!has_graphs(names[b]))
-            continue;
         test_must(pb_backbone_defaults(names[b], &taps, &side));
-        test_must(pb_network_outline(names[b], taps, (pb_size){side, side + 37}, &network));
+        const bool transformer = strncmp(names[b], "dinov2", 6) == 0;
+        test_must(pb_network_outline(names[b], taps, (pb_size){side, side + (transformer ? 42 : 37)}, &network));
         static char texts[PB_LAYERS_MAX][PB_GRAPH_TEXT];
         int distinct = 0;
         for (int l = 0; l < network.layer_count; l++) {
+            if (!pb_graph_exists(&network, l, PB_PRECISION_BF16))
+                continue;
             text_of(&network, l, PB_PRECISION_BF16, PB_ELEMENT_BFLOAT, 4096, texts[distinct]);
             int before = 0;
             while (strcmp(texts[before], texts[distinct]) != 0)
                 before++;
             distinct += before == distinct;
         }
-        cr_assert(distinct >= 10 && distinct < network.layer_count, "%s: %d of %d", names[b], distinct, network.layer_count);
+        cr_assert(distinct < network.layer_count && (transformer ? distinct == 6 : distinct >= 10), "%s: %d of %d", names[b],
+                  distinct, network.layer_count);
         pb_network_free(&network);
     }
 }
@@ -261,27 +354,6 @@ Test(network_graph, what_has_no_graph_is_unsupported) {
     network.layers[2].activation = RELU;
     check_refused(&network, 2, "max pooling with an activation");
     network.layers[2].operation = (pb_operation)99;
-    check_refused(&network, 2, "neither");
-    network.layers[1].activation = PB_ACTIVATION_GELU;
-    check_refused(&network, 1, "GELU");
+    check_refused(&network, 2, "a kernel of ours");
     pb_network_free(&network);
-}
-
-/* Their patch embedding is a convolution; what comes next is none. */
-Test(network_graph, transformers_are_unsupported) {
-    const char *const *names = pb_backbone_names();
-    int transformers = 0;
-    for (int b = 0; names[b]; b++) {
-        const char *taps;
-        int side;
-        pb_network network;
-        if (has_graphs(names[b]))
-            continue;
-        test_must(pb_backbone_defaults(names[b], &taps, &side));
-        test_must(pb_network_outline(names[b], taps, test_square(side), &network));
-        check_refused(&network, 1, "neither a convolution nor max pooling");
-        pb_network_free(&network);
-        transformers++;
-    }
-    cr_assert_gt(transformers, 0);
 }
