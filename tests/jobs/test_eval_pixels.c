@@ -16,7 +16,7 @@ static void check(const char *results, const char *sigma, const char *what) {
     says(what);
 }
 
-/* By definition, and the same bytes for any number of ranks and any kernels. */
+/* By definition, and the same bytes for any number of ranks, any kernels and a GPU. */
 Test(eval_pixels, figures_are_those_of_the_definition) {
     must(patchbank(3, "eval --results r --archive archive --json e.json"), 0);
     says("pixels     PRO");
@@ -30,6 +30,10 @@ Test(eval_pixels, figures_are_those_of_the_definition) {
     }
     must(patchbank(2, "eval --results r --archive archive --sigma 0 --json e.json"), 0);
     check("r", "0", "5 regions");
+    must(patchbank(1, "eval --results r --archive archive --sigma 0.5 --json e.json"), 0);
+    must(in_folder("PATCHBANK_CUDA_PLUGIN=%s %s eval --results r --archive archive --sigma 0.5 --device cuda:0 --json same.json",
+                   PB_EMULATED_PLUGIN, PB_PROGRAM), 0);
+    must(in_folder("cmp e.json same.json"), 0);
     must(patchbank(2, "eval --results r --json e.json"), 0);
     cr_assert(!strstr(said, "PRO"), "%s", said);
     must(in_folder("grep pixel e.json ; test $? = 1"), 0);
