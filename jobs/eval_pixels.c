@@ -8,10 +8,12 @@
 #include "jobs/provenance.h"
 #include "jobs/request.h"
 #include "jobs/setup.h"
+#include "jobs/share.h"
 #include "jobs/truth.h"
 #include "mpi/partition.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Maps that the device makes at once: enough to fill it, few enough bytes. */
@@ -57,17 +59,23 @@ static pb_status read_fit(const pb_results *results, const char *file, pb_fit *f
     return status;
 }
 
-static pb_status open_files(pb_eval_pixels *p, const char *file) {
-    const char *archive = p->job->options->archive, *scored;
-    PB_TRY(pb_attributes_need(&p->results->attributes, file, "archive_sha256", &scored));
-    PB_TRY(pb_archive_open(archive, &p->archive));
-    if (strcmp(scored, pb_archive_sha256(p->archive)) != 0)
-        return pb_fail(PB_E_INPUT, "%s: the results are not of this archive; give the one that was scored", archive);
-    for (uint64_t i = 0; i < p->results->images; i++)
-        if (p->results->archive_index[i] >= pb_archive_images(p->archive))
-            return pb_fail(PB_E_INPUT, "%s: image %ju is none of the archive's; the file is damaged", file, (uintmax_t)i);
+/* What this rank reads of the results. archive_sha256: of the archive that was scored; the results'. */
+static pb_status open_results(pb_eval_pixels *p, const char **archive_sha256) {
+    char file[PB_PATH_MAX];
+    PB_TRY(pb_path_join(p->job->options->results, "results.h5", file));
+    PB_TRY(pb_attributes_need(&p->results->attributes, file, "archive_sha256", archive_sha256));
     PB_TRY(read_fit(p->results, file, &p->fit));
     return pb_results_maps_open(file, p->results, &p->maps);
+}
+
+/* Collective. Ranks that read different files would not meet again. */
+static pb_status check_same(const pb_eval_pixels *p, const char *archive_sha256) {
+    const pb_results *results = p->results;
+    const size_t images = (size_t)results->images;
+    char text[160];
+    snprintf(text, sizeof text, "%zu images, %08x, %08x, archive %s", images,
+             pb_crc32c(results->score, images * sizeof *results->score), pb_crc32c(results->label, images), archive_sha256);
+    return pb_agree_equal(p->job->comm, text, p->job->options->results);
 }
 
 static pb_status allocate(pb_eval_pixels *p) {
@@ -82,22 +90,35 @@ static pb_status allocate(pb_eval_pixels *p) {
     return pb_device_alloc(p->device, p->block * area * sizeof(float), &p->device_scores, "maps of pixels");
 }
 
-static pb_status open_local(pb_eval_pixels *p) {
-    char file[PB_PATH_MAX];
-    PB_TRY(pb_path_join(p->job->options->results, "results.h5", file));
-    PB_TRY(open_files(p, file));
+/* What else this rank needs. */
+static pb_status prepare(pb_eval_pixels *p) {
+    for (uint64_t i = 0; i < p->results->images; i++)
+        if (p->results->archive_index[i] >= pb_archive_images(p->archive))
+            return pb_fail(PB_E_INPUT, "%s: image %ju is none of the archive's; results.h5 is damaged", p->job->options->results,
+                           (uintmax_t)i);
     PB_TRY(pb_setup_device(p->job, pb_setup_threads(p->job), &p->device));
     pb_smoothing_gaussian(p->job->options->sigma, &p->smoothing);
     return allocate(p);
 }
 
+/* Collective. The archive is opened as it was when it was scored: images that were added since are none of the results'. */
+static pb_status open_all(pb_eval_pixels *p) {
+    pb_comm *comm = p->job->comm;
+    const char *archive_sha256 = NULL;
+    pb_status status = pb_agree(comm, open_results(p, &archive_sha256));
+    if (!pb_failed(&status))
+        status = check_same(p, archive_sha256);
+    if (!pb_failed(&status))
+        status = pb_archive_open_for_all(comm, p->job->options->archive, archive_sha256, PB_SHARDS_THERE, &p->archive);
+    return pb_failed(&status) ? status : pb_agree(comm, prepare(p));
+}
+
 pb_status pb_eval_pixels_open(const pb_job *job, const pb_results *results, pb_eval_pixels **pixels_out) {
-    pb_status status = pb_allocate(pixels_out, 1, sizeof **pixels_out, "pixels");
+    pb_status status = pb_agree(job->comm, pb_allocate(pixels_out, 1, sizeof **pixels_out, "pixels"));
     if (!pb_failed(&status)) {
         **pixels_out = (pb_eval_pixels){.job = job, .results = results};
-        status = open_local(*pixels_out);
+        status = open_all(*pixels_out);
     }
-    status = pb_agree(job->comm, status);
     if (pb_failed(&status))
         pb_eval_pixels_close(pixels_out);
     return status;

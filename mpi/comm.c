@@ -130,8 +130,10 @@ uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what) {
     return value;
 }
 
+/* In small pieces: a reduction makes buffers as large as what it reduces, and small ones are used again. */
 void pb_comm_sum_array_u64(pb_comm *comm, uint64_t *values, size_t count, const char *what) {
-    const size_t most = PIECE_BYTES / sizeof *values > 0 ? PIECE_BYTES / sizeof *values : 1;
+    const size_t piece = PIECE_BYTES < (1 << 20) ? PIECE_BYTES : 1 << 20;
+    const size_t most = piece / sizeof *values > 0 ? piece / sizeof *values : 1;
     pb_comm_enter(comm, what, count * sizeof *values);
     for (size_t done = 0; done < count; done += most)
         MPI_Allreduce(MPI_IN_PLACE, values + done, (int)(count - done < most ? count - done : most), MPI_UINT64_T, MPI_SUM,

@@ -452,6 +452,7 @@ static const pb_case CASES[] = {
     {"pixels-plain", pixels_plain},
     {"pixels-ties", pixels_ties},
     {"pixels-limit", pixels_limit},
+    {"pixels-regions", pixels_regions},
     {"pixels-one-kind", pixels_one_kind},
     {"pixels-no-memory", pixels_no_memory},
     {"fails-nccl", fails_nccl},

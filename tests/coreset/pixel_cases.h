@@ -157,6 +157,18 @@ static void pixels_limit(pb_comm *comm) {
     HOLDS(fabs(auroc - 0.5) < 1e-12 && fabs(pro - 0.15) < 1e-12);
 }
 
+/* More than their shares could be summed of. */
+static void pixels_regions(pb_comm *comm) {
+    static const float SCORE = 1;
+    pb_pixels *pixels;
+    bool again;
+    must_pixels(pb_pixels_create(comm, &pixels));
+    pb_pixels_add(pixels, &SCORE, NULL, 1, pb_comm_rank(comm) == 0 ? PB_PIXELS_REGIONS_MAX + 1 : 0);
+    pb_status status = pb_pixels_next(pixels, &again);
+    HOLDS(status.code == PB_E_UNSUPPORTED && strstr(status.message, "16777217 regions") && !again);
+    pb_pixels_free(&pixels);
+}
+
 static void pixels_one_kind(pb_comm *comm) {
     for (int defective = 0; defective < 2; defective++) {
         static const float SCORES[2] = {1, 2};

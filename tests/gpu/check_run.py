@@ -23,8 +23,8 @@ RUN = os.path.join(SOURCES, "tests/gpu/run.sh")
 COMPARE = os.path.join(SOURCES, "tests/gpu/compare.py")
 BENCH = os.path.join(BUILD, "tests/bench/bench_device")
 CHECK = os.path.join(BUILD, "tests/gpu/cuda/check_device")
-OPERATIONS = ["copy", "patch_features", "patchcore_features", "unit_rows", "project", "points_write", "greedy_step", "search",
-              "selection"]
+OPERATIONS = ["copy", "patch_features", "patchcore_features", "unit_rows", "project", "smooth_maps", "points_write",
+              "greedy_step", "search", "selection"]
 
 
 def run(*command, **environment):

@@ -16,7 +16,7 @@ static void check(const char *results, const char *sigma, const char *what) {
     says(what);
 }
 
-/* By definition, and the same bytes for any number of ranks and any kernels. */
+/* By definition, and the same bytes for any number of ranks, any kernels and a GPU. */
 Test(eval_pixels, figures_are_those_of_the_definition) {
     must(patchbank(3, "eval --results r --archive archive --json e.json"), 0);
     says("pixels     PRO");
@@ -28,11 +28,23 @@ Test(eval_pixels, figures_are_those_of_the_definition) {
                        ranks == 2 ? "cpu:plain" : "cpu"), 0);
         must(in_folder("cmp e.json same.json"), 0);
     }
-    must(patchbank(2, "eval --results r --archive archive --sigma 0 --json e.json"), 0);
-    check("r", "0", "5 regions");
+    must(patchbank(1, "eval --results r --archive archive --sigma 0.5 --json e.json"), 0);
+    check("r", "0.5", "5 regions");
+    must(in_folder("PATCHBANK_CUDA_PLUGIN=%s %s eval --results r --archive archive --sigma 0.5 --device cuda:0 --json same.json",
+                   PB_EMULATED_PLUGIN, PB_PROGRAM), 0);
+    must(in_folder("cmp e.json same.json"), 0);
     must(patchbank(2, "eval --results r --json e.json"), 0);
     cr_assert(!strstr(said, "PRO"), "%s", said);
     must(in_folder("grep pixel e.json ; test $? = 1"), 0);
+}
+
+/* What was added to the archive after it was scored does not concern it. */
+Test(eval_pixels, the_archive_is_taken_as_it_was_scored) {
+    must(patchbank(1, "eval --results r --archive archive --json e.json"), 0);
+    must(in_folder("(head -1 masked.csv ; sed -n 's:^images/16:./images/16:p' masked.csv) > more.csv"), 0);
+    must(patchbank(1, "pack --list more.csv --archive archive --append"), 0);
+    must(patchbank(1, "eval --results r --archive archive --json same.json"), 0);
+    must(in_folder("cmp e.json same.json"), 0);
 }
 
 /* An image that cannot be read has no map; a class whose defects have no masks keeps its other figures. */
@@ -59,7 +71,7 @@ Test(eval_pixels, what_has_no_pixels_is_left_out) {
 Test(eval_pixels, what_cannot_be_evaluated) {
     must(patchbank(2, "pack --list list.csv --archive other"), 0);
     must(patchbank(2, "eval --results r --archive other"), 65);
-    says_once("other: the results are not of this archive");
+    says_once("other: neither is nor was an archive with the manifest");
     must(patchbank(2, SCORE "--archive other --results o"), 0);
     must(patchbank(2, "eval --results o --archive other"), 65);
     says_once("o: pixel AUROC needs both kinds: 0 defective");

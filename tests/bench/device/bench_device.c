@@ -89,6 +89,13 @@ static pb_status run_project(const row *r, side *s) {
     return pb_device_project(s->device, s->in[0], r->n, r->dim, s->in[1], (int)(r->out / r->n), s->out);
 }
 
+/* Maps of 28 x 28 places to squares of r->dim pixels. */
+static pb_status run_smooth(const row *r, side *s) {
+    pb_smoothing how;
+    pb_smoothing_gaussian(r->dim / 56.0, &how); /* 4 at 224 pixels */
+    return pb_device_smooth_maps(s->device, &how, s->in[0], (int)r->n, (pb_size){28, 28}, (pb_size){r->dim, r->dim}, s->out);
+}
+
 /* Points are read back at the end so that there is something to compare. */
 static pb_status run_write(const row *r, side *s) {
     int64_t not_finite;
@@ -316,6 +323,16 @@ static void measure_rows(pb_device *device, pb_device *reference) {
     measure(&r, device, reference);
 }
 
+static void measure_maps(pb_device *device, pb_device *reference) {
+    const size_t images = sized(32, 2), pixels = sized(224, 56);
+    row r = row_of("smooth_maps", "images/s", run_smooth, (double)images, images * 28 * 28, 0, images * pixels * pixels);
+    r.n = images;
+    r.dim = (int)pixels;
+    r.bytes = 4.0 * sizeof(float) * (double)(images * pixels * pixels); /* of two passes */
+    snprintf(r.what, sizeof r.what, "%zu x 28x28 to %zux%zu", images, pixels, pixels);
+    measure(&r, device, reference);
+}
+
 static void measure_points(pb_device *device, pb_device *reference) {
     const size_t n = sized(1000000, 500), dim = 128;
     row r = row_of("points_write", "rows/s", run_write, (double)n, n * dim, 0, dim);
@@ -381,6 +398,7 @@ static void measure_all(const char *name, pb_device *device, pb_device *referenc
     measure_copy(device, reference);
     measure_features(device, reference);
     measure_rows(device, reference);
+    measure_maps(device, reference);
     measure_points(device, reference);
     measure_search(device, reference);
     measure_selection(device, reference);
