@@ -1,7 +1,8 @@
-/* rows_file.h: rows of numbers on disk, each few of them under a key: what a stopped training goes on from. Format: docs/FORMATS.md.
+/* rows_file.h: rows of numbers on disk, each few of them under a key: what a stopped training goes on from. Format:
+ * docs/FORMATS.md.
  *
- * Written piece by piece, so that what is saved need not be in memory twice; read in pieces, too. The attributes say what the rows
- * are of, and the reader compares. Not collective.
+ * Written piece by piece, so that what is saved need not be in memory twice; read in pieces, too. The attributes say what the
+ * rows are of, and the reader compares. Not collective.
  */
 #ifndef PB_IO_ROWS_FILE_H
 #define PB_IO_ROWS_FILE_H
