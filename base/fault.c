@@ -31,8 +31,9 @@ pb_status pb_fault_arm(const char *specification, int rank) {
     int for_rank = rank, hit = 1, end = 0;
     int fields = sscanf(specification, "%63[a-z0-9._-]%n@%9d%n:%9d%n", name, &end, &for_rank, &end, &hit, &end);
     if (fields < 1 || signal_of(specification + end) < 0 || for_rank < 0 || hit < 1)
-        return pb_fail(PB_E_USAGE, "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT, and !kill, !stop, !usr1 or "
-                       "!term after it", specification);
+        return pb_fail(PB_E_USAGE,
+                       "PATCHBANK_FAULT=%s: expected NAME, NAME@RANK or NAME@RANK:HIT, and !kill, !stop, !usr1 or !term after it",
+                       specification);
     if (for_rank != rank)
         return pb_ok();
     strcpy(armed_name, name);

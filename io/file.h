@@ -33,16 +33,17 @@ typedef struct pb_output {
     char temporary[PB_PATH_MAX]; /* the name to write to; "" when there is none */
 } pb_output;
 
-/* Where this process's temporary files are from now on: in `folder`, which must be on the file system of the outputs, instead
- * of beside them (NULL). writer: tells the processes that share the folder apart. Whoever takes the folder away, by one rename
- * of it, keeps everything unfinished in it from ever getting a final name: so an older run of a job is fenced off (io/state.h).
- * Begin and commit then fail with PB_E_NO. No output may be under construction. Errors: PB_E_INPUT when the name is too long. */
+/* Where this process's temporary files are from now on: in `folder`, which must be on the file system of the outputs, instead of
+ * beside them (NULL). writer: tells the processes that share the folder apart. Whoever takes the folder away, by one rename of
+ * it, keeps everything unfinished in it from ever getting a final name: that is how an older run of a job is fenced off
+ * (io/state.h). Begin and commit then fail with PB_E_NO. No output may be under construction. Errors: PB_E_INPUT when the name is
+ * too long. */
 PB_CHECKED pb_status pb_output_room(const char *folder, int writer);
 
 /* Chooses the temporary name beside `path` (or in pb_output_room's folder), removes a stale one of this process and creates the
  * file, empty: what cannot be written is found before the work and not after it. Open it by a call that truncates, not by one
- * that insists on a new file. The folder must exist. Errors: PB_E_INPUT when it is missing, not writable, the name too long, or
- * a folder stands under it. */
+ * that insists on a new file. The folder must exist. Errors: PB_E_INPUT when the folder is missing, not writable, the name too
+ * long, or a folder stands under it. */
 PB_CHECKED pb_status pb_output_begin(pb_output *output, const char *path);
 
 /* Flushes the closed temporary file to the disk, renames it, and flushes its folder. On error it is removed; an older file

@@ -78,8 +78,9 @@ static pb_status refused(const char *folder, run mine, run other) {
     char name[96], generation[PB_GENERATION_TEXT];
     run_name(other, name);
     pb_generation_text(mine.generation, generation);
-    return pb_fail(PB_E_NO, "%s: refused: this run of generation %s meets %s, which is newer; is that dead, remove it",
-                   folder, generation, name);
+    return pb_fail(PB_E_NO,
+                   "%s: refused: this run of generation %s meets %s, which is newer; if that run is not alive, remove it", folder,
+                   generation, name);
 }
 
 /* A claim that is being made. */

@@ -2,8 +2,10 @@
 #include "io/archive.h"
 #include "io/bank_file.h"
 #include "jobs/bank_choice.h"
+#include "jobs/census.h"
 #include "jobs/figures.h"
 #include "jobs/job.h"
+#include "jobs/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,53 +15,51 @@ static void print_attributes(const pb_attributes *attributes) {
         printf("  %-32s %s\n", attributes->names[i], attributes->values[i]);
 }
 
-/* Images of an archive by split and label, as counted from its records. */
-typedef struct census {
-    uint64_t by_split_label[2][3]; /* [split][label + 1] */
-    uint64_t masks, bytes;
-    int width_least, width_most, height_least, height_most;
-} census;
-
-static void count_record(const pb_record *record, census *all) {
-    all->by_split_label[record->split][record->label + 1]++;
-    all->masks += record->mask_length > 0;
-    all->bytes += record->length;
-    if (all->width_least == 0 || record->width < all->width_least)
-        all->width_least = record->width;
-    if (all->height_least == 0 || record->height < all->height_least)
-        all->height_least = record->height;
-    if (record->width > all->width_most)
-        all->width_most = record->width;
-    if (record->height > all->height_most)
-        all->height_most = record->height;
+static void print_archive(const char *folder, const pb_archive *archive, const pb_census *census) {
+    size_t editions = pb_archive_editions(archive);
+    printf("archive %s\n  %" PRIu64 " images in %zu shards, manifest sha256 %s\n", folder, pb_archive_images(archive),
+           pb_archive_shards(archive), pb_archive_sha256(archive));
+    for (size_t i = 0; editions > 1 && i < editions; i++) {
+        const pb_edition *edition = pb_archive_edition(archive, i);
+        printf("  edition %zu: %" PRIu64 " images in %zu shards, from %s, manifest sha256 %s\n", i + 1, edition->images,
+               edition->shards, edition->source, edition->sha256);
+    }
+    pb_census_print(census, stdout);
 }
 
-static void print_census(const census *all) {
-    static const char *const SPLITS[] = {"train", "test"};
-    printf("  %-10s %10s %10s %10s\n", "split", "normal", "defective", "unlabelled");
-    for (int split = 0; split < 2; split++)
-        printf("  %-10s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n", SPLITS[split], all->by_split_label[split][1],
-               all->by_split_label[split][2], all->by_split_label[split][0]);
-    printf("  width %d to %d, height %d to %d pixels; %" PRIu64 " masks; %.1f MB of encoded images\n", all->width_least,
-           all->width_most, all->height_least, all->height_most, all->masks, (double)all->bytes / 1e6);
+static json_t *editions_to_json(const pb_archive *archive) {
+    json_t *editions = json_array();
+    for (size_t i = 0; i < pb_archive_editions(archive); i++) {
+        const pb_edition *edition = pb_archive_edition(archive, i);
+        json_t *one = json_pack("{s:s, s:I, s:I, s:s}", "source", edition->source, "images", (json_int_t)edition->images,
+                                "shards", (json_int_t)edition->shards, "sha256", edition->sha256);
+        if (json_array_append_new(editions, one) != 0) {
+            json_decref(editions);
+            return NULL;
+        }
+    }
+    return editions;
 }
 
-static pb_status describe_archive(const char *folder) {
+static pb_status write_archive(const pb_archive *archive, const pb_census *census, const char *file) {
+    json_t *answer = json_pack("{s:I, s:I, s:s, s:o, s:o}", "images", (json_int_t)pb_archive_images(archive), "shards",
+                               (json_int_t)pb_archive_shards(archive), "sha256", pb_archive_sha256(archive), "editions",
+                               editions_to_json(archive), "census", pb_census_to_json(census));
+    pb_status status = answer ? pb_json_write(answer, file) : pb_fail(PB_E_SYSTEM, "out of memory for the figures as JSON");
+    json_decref(answer);
+    return status;
+}
+
+static pb_status describe_archive(const char *folder, const char *json) {
     pb_archive *archive;
+    pb_census census = {0};
     PB_TRY(pb_archive_open(folder, &archive));
-    census all = {0};
-    pb_status status = pb_ok();
-    for (uint64_t i = 0; i < pb_archive_images(archive) && !pb_failed(&status); i++) {
-        pb_record record;
-        status = pb_archive_record(archive, i, &record);
-        if (!pb_failed(&status))
-            count_record(&record, &all);
-    }
-    if (!pb_failed(&status)) {
-        printf("archive %s\n  %" PRIu64 " images in %zu shards, manifest sha256 %s\n", folder, pb_archive_images(archive),
-               pb_archive_shards(archive), pb_archive_sha256(archive));
-        print_census(&all);
-    }
+    pb_status status = pb_census_take(archive, &census);
+    if (!pb_failed(&status) && !pb_json_only(json))
+        print_archive(folder, archive, &census);
+    if (!pb_failed(&status) && json)
+        status = write_archive(archive, &census, json);
+    pb_census_free(&census);
     pb_archive_close(&archive);
     return status;
 }
@@ -92,7 +92,9 @@ static pb_status describe(const pb_job *job) {
     int given = !!options->archive + !!options->bank + !!options->results;
     if (given != 1)
         return pb_fail(PB_E_USAGE, "give one of --archive FOLDER, --bank FILE, --results FOLDER");
-    return options->archive ? describe_archive(options->archive)
+    if (options->json && !options->archive)
+        return pb_fail(PB_E_USAGE, "--json is of --archive: what a bank or results say of themselves is text");
+    return options->archive ? describe_archive(options->archive, options->json)
            : options->bank  ? describe_bank(job)
                             : describe_results(options->results);
 }

@@ -64,6 +64,7 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_pack.c", "bad images and folders are seen in a job",
      ("jobs/rejects.c", "jobs/share.c", "jobs/new_archive.c")),
     ("tests/jobs/test_merge.c", "parts are seen when they are merged", ("jobs/list_part.c",)),
+    ("tests/jobs/test_info.c", "what is counted is seen where it is shown", ("jobs/census.c",)),
     ("tests/jobs/test_train.c", "parts of a job are seen in its bank",
      ("jobs/collect.c", "jobs/provenance.c", "jobs/selection.c", "jobs/setup.c", "jobs/weights.c",
       "jobs/train_banks.c", "jobs/train_extract.c", "jobs/train_select.c", "jobs/train_two_round.c")),
