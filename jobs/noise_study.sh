@@ -2,10 +2,10 @@
 # noise_study.sh DATA FOLDER [TRAIN OPTION ...]: image AUROC when some "normal" training cells are defective, with and without
 # `train --denoise`, on the demo's solar cells (docs/ABLATIONS.md).
 #
-# DATA is the folder of jobs/demo.sh (jobs/fetch.sh fills one too): elpv_dataset-*.whl and efficientnet-lite0.safetensors. Makes for
-# each share of defective cells a list of its own (elpv_list.py --contaminate: test cells are always the same) and an archive, and
-# for each way of denoising a bank, results and eval.json. Started again it goes on with the first setting that is not done. Further words
-# are options of `patchbank train`, for every setting. Writes FOLDER/noise.csv and prints it as a table.
+# DATA is the folder of jobs/demo.sh (jobs/fetch.sh fills one too): elpv_dataset-*.whl and efficientnet-lite0.safetensors. Makes
+# for each share of defective cells a list of its own (elpv_list.py --contaminate: test cells are always the same) and an archive,
+# and for each way of denoising a bank, results and eval.json. Started again it goes on with the first setting that is not done.
+# Further words are options of `patchbank train`, for every setting. Writes FOLDER/noise.csv and prints it as a table.
 #
 #   TYPE=mono|poly     kind of cells, default mono          RANKS=N            default 2
 #   SHARES="LIST"      default "0 0.05 0.10 0.20"           DENOISE="LIST"     default "none nearest lof"
