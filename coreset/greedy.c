@@ -33,6 +33,9 @@ typedef struct selection {
     uint64_t *first, *count; /* [ranks] the ranks' points */
     share *shares;           /* [ranks] */
     size_t *sizes;           /* [ranks] bytes of a message */
+    size_t picks;            /* wanted, with those of coreset */
+    float before;            /* radius by the given centres; NaN: not known */
+    uint64_t least;          /* nothing below this key needs a pick */
     uint64_t floor;          /* of the present round */
     float level;             /* no bound's distance^2 is above it, up to date or not */
     double drop;             /* the next floor is level * (1 - drop) */
@@ -238,11 +241,18 @@ static size_t my_place(const selection *s) {
     return place;
 }
 
+/* The radius that what has been picked so far turned out to have. */
+static void note_radius(selection *s, float radius) {
+    if (s->coreset->count > 0)
+        s->coreset->radius[s->coreset->count - 1] = radius;
+    else
+        s->before = radius;
+}
+
 /* The radius of a pick is the distance at which the following one is picked. */
 static void note_picks(selection *s, size_t made) {
     for (size_t i = 0; i < made; i++) {
-        if (s->coreset->count > 0)
-            s->coreset->radius[s->coreset->count - 1] = sqrtf(s->distance2[i]);
+        note_radius(s, sqrtf(s->distance2[i]));
         pb_coreset_add(s->coreset, s->picked[i], NAN);
     }
 }
@@ -257,16 +267,26 @@ static pb_status pick(selection *s, size_t total, size_t most, size_t *made) {
 
 /* --- the schedule ------------------------------------------------------------------------------------------------- */
 
-static uint64_t floor_key(float distance2) {
-    uint64_t key = (uint64_t)pb_float_bits(distance2) << 32; /* the least key with this distance */
-    return key > LEAST_FLOOR ? key : LEAST_FLOOR;
+/* The least key with this distance. */
+static uint64_t least_key(float distance2) { return (uint64_t)pb_float_bits(distance2) << 32; }
+
+/* The least key whose distance is above `enough`. Squares and roots are rounded, so the edge is looked for. */
+static uint64_t key_above(float enough) {
+    float distance2 = enough * enough;
+    if (!(distance2 < FLT_MAX)) /* nothing is */
+        return UINT64_MAX;
+    while (distance2 > 0 && sqrtf(distance2) > enough)
+        distance2 = nextafterf(distance2, 0);
+    while (!(sqrtf(distance2) > enough))
+        distance2 = nextafterf(distance2, INFINITY);
+    return least_key(distance2);
 }
 
 static void lower_floor(selection *s) {
     float lower = (float)((double)s->level * (1 - s->drop));
     if (!(lower < s->level))
         lower = nextafterf(s->level, 0);
-    s->floor = floor_key(lower);
+    s->floor = least_key(lower) > s->least ? least_key(lower) : s->least;
 }
 
 /* Steers the next drop towards the aim; a factor of at most two at a time. */
@@ -288,7 +308,7 @@ static void steer(selection *s, float level_before, size_t made, bool capped) {
 /* Collective. Gathers `total` candidates, which the shares describe, and picks among them. Nobody may pick before all have
  * agreed: what came from a rank whose device failed is no candidate, its centre not even one that exists. */
 static pb_status gather_and_pick(selection *s, uint64_t total, size_t *made) {
-    size_t wanted = s->input->picks - s->coreset->count;
+    size_t wanted = s->picks - s->coreset->count;
     pb_status status = pb_agree(s->comm, gather_candidates(s));
     if (!pb_failed(&status))
         status = pick(s, (size_t)total, wanted, made);
@@ -297,7 +317,7 @@ static pb_status gather_and_pick(selection *s, uint64_t total, size_t *made) {
     return pb_agree(s->comm, status);
 }
 
-/* Collective. One round; *done when no point is left with a distance above 0. */
+/* Collective. One round; *done when no point is left that needs a pick. */
 static pb_status round_of(selection *s, bool *done) {
     size_t mine = 0, made = 0;
     uint64_t largest = 0, total, most;
@@ -310,7 +330,7 @@ static pb_status round_of(selection *s, bool *done) {
         return status;
     s->cost.rounds++;
     if (total == 0) { /* the floor was too high: straight to the largest bound there is, and farther next time */
-        *done = most < LEAST_FLOOR;
+        *done = most < s->least;
         s->level = pb_packed_distance2(most);
         s->drop = 2 * s->drop > DROP_MOST ? DROP_MOST : 2 * s->drop;
         return status;
@@ -340,11 +360,11 @@ static pb_status run_rounds(selection *s) {
     if (!pb_failed(&status) && isinf(s->level)) /* the same on every rank */
         return pb_coreset_overflow();
     s->drop = FIRST_DROP;
-    done = most < LEAST_FLOOR;
+    done = most < s->least;
     size_t picks = s->coreset->count;
     if (picks > 1 && s->coreset->radius && s->coreset->radius[picks - 2] > 0) /* goes on where it was interrupted */
         s->level = s->coreset->radius[picks - 2] * s->coreset->radius[picks - 2];
-    while (!pb_failed(&status) && !done && (s->coreset->count < s->input->picks || s->next == 0)) {
+    while (!pb_failed(&status) && !done && (s->coreset->count < s->picks || s->next == 0)) {
         size_t before = s->coreset->count;
         s->next = 0;
         status = round_of(s, &done);
@@ -356,35 +376,52 @@ static pb_status run_rounds(selection *s) {
 
 static selection begin(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset) {
     selection s = {.devices = devices, .comm = pb_device_comm_host(devices), .device = pb_device_comm_device(devices),
-                   .input = input, .coreset = coreset};
+                   .input = input, .coreset = coreset, .picks = input->picks, .before = NAN, .least = LEAST_FLOOR};
     PB_ASSERT(input->total > 0 && input->total < UINT32_MAX && input->candidates_most >= ranks_of(&s));
     return s;
-}
-
-pb_status pb_greedy_select(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset, pb_greedy_cost *cost) {
-    PB_ASSERT(input->start < input->total && input->picks >= 1 && input->picks <= input->total);
-    PB_ASSERT(coreset->room >= input->picks && coreset->count <= input->picks);
-    selection s = begin(devices, input, coreset);
-    pb_status status = meet(&s);
-    if (coreset->count == 0)
-        pb_coreset_add(coreset, input->start, NAN);
-    if (!pb_failed(&status))
-        status = add_centres(&s, coreset->picked, coreset->count);
-    if (!pb_failed(&status))
-        status = run_rounds(&s);
-    if (!pb_failed(&status))
-        coreset->radius[coreset->count - 1] = sqrtf(pb_packed_distance2(s.next));
-    if (cost)
-        *cost = s.cost;
-    release(&s);
-    return status;
 }
 
 /* Collective. The radius by the centres that the covers have: one more pick is asked for and not made. */
 static pb_status measure_radius(selection *s, float *radius) {
     s->next = 0;
+    s->least = LEAST_FLOOR;
+    s->picks = s->coreset->count;
     pb_status status = run_rounds(s);
     *radius = sqrtf(pb_packed_distance2(s->next));
+    return status;
+}
+
+/* Collective. Makes what is given the first centres of every rank's cover. */
+static pb_status add_given(selection *s) {
+    const pb_greedy_input *input = s->input;
+    return pb_agree(s->comm, pb_device_cover_add(s->device, input->cover, input->given, input->given_count));
+}
+
+pb_status pb_greedy_select(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset, float *given_radius,
+                           pb_greedy_cost *cost) {
+    PB_ASSERT(input->start < input->total && input->picks >= 1 && input->picks <= input->total && input->enough >= 0);
+    PB_ASSERT(coreset->room >= input->picks && coreset->count <= input->picks);
+    selection s = begin(devices, input, coreset);
+    s.least = key_above(input->enough);
+    pb_status status = meet(&s);
+    if (coreset->count == 0 && input->given_count == 0)
+        pb_coreset_add(coreset, input->start, NAN);
+    if (!pb_failed(&status) && input->given_count > 0)
+        status = add_given(&s);
+    if (!pb_failed(&status))
+        status = add_centres(&s, coreset->picked, coreset->count);
+    if (!pb_failed(&status))
+        status = run_rounds(&s);
+    float radius = sqrtf(pb_packed_distance2(s.next));
+    if (!pb_failed(&status) && s.next == 0 && s.least > LEAST_FLOOR) /* what was enough is no pick's distance */
+        status = measure_radius(&s, &radius);
+    if (!pb_failed(&status))
+        note_radius(&s, radius);
+    if (given_radius)
+        *given_radius = s.before;
+    if (cost)
+        *cost = s.cost;
+    release(&s);
     return status;
 }
 
@@ -398,7 +435,7 @@ pb_status pb_greedy_radii(pb_device_comm *devices, const pb_greedy_input *input,
     for (size_t i = 0; i < count && !pb_failed(&status); i++) {
         PB_ASSERT(prefixes[i] > centres.count && prefixes[i] <= coreset->count);
         status = add_centres(&s, coreset->picked + centres.count, prefixes[i] - centres.count);
-        asked.picks = centres.count = centres.room = prefixes[i]; /* nothing is left to pick */
+        centres.count = centres.room = prefixes[i];
         if (!pb_failed(&status))
             status = measure_radius(&s, &radii[i]);
     }

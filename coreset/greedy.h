@@ -2,6 +2,7 @@
  *
  * Starting from a given patch, again and again the patch farthest from all picked ones (T. F. Gonzalez, "Clustering to minimize
  * the maximum intercluster distance", TCS 38, 1985: the covering radius is at most twice the optimum; PatchCore, algorithm 1).
+ * Or going on from centres that are no points: the rows of an older bank.
  *
  * The textbook loop (coreset/greedy_step.h) looks at every point for every pick. Here a round lowers a floor; each rank brings up
  * to date only its points whose bounds reach the floor (gpu/cover.h); those that still do are the candidates, and nothing else
@@ -31,8 +32,12 @@ typedef struct pb_greedy_input {
     uint64_t first;  /* global index of the first; the ranks' ranges follow each other in rank order */
     uint64_t total;  /* over all ranks, < 2^32 - 1 */
     int dim;
-    uint64_t start;          /* global index of the first pick */
-    size_t picks;            /* how many to make, 1 .. total */
+    uint64_t start;          /* global index of the first pick; not looked at where centres are given */
+    const float *given; /* [given_count][dim] host memory, finite: centres before the first pick, which is then the point that
+                         * is farthest from them; may be NULL */
+    size_t given_count;
+    float enough;            /* no more picks once every point is within this distance of a centre; 0: picks go on */
+    size_t picks;            /* how many to make at most, 1 .. total */
     size_t candidates_most;  /* candidates that are gathered in one round, >= number of ranks; bounds the memory of a round to
                               * about candidates_most * (dim + 20) * 4 bytes on every rank */
     pb_greedy_report report; /* may be NULL */
@@ -48,16 +53,18 @@ typedef struct pb_greedy_cost {
 /* Collective over comm. Selects up to input->picks points. All members but cover, count, first and context must be equal on all
  * ranks. coreset: owned by the caller, with room for input->picks. If it holds picks on entry (the first ones of an interrupted
  * selection from the same points; equal on all ranks), selection goes on after them. On return it holds all picks and all radii,
- * on every rank alike, the same bits as the textbook loop for any number of ranks, device, threads and interruptions. Selection
- * ends early, with fewer than input->picks, once the radius is 0: every point then equals a picked one, and a repeated row would
- * change no score. cost may be NULL. Errors, the same on every rank: those of the device; pb_coreset_overflow. Cost: four
- * collectives a round: what each rank has, the candidates, and before and after the picks an agreement. */
+ * on every rank alike, the same bits as the textbook loop for any number of ranks, device, threads and interruptions; a radius
+ * is that of given centres and picks together. Selection ends early, with fewer than input->picks, perhaps none where centres are
+ * given, once the radius is at most input->enough; at 0 every point equals a centre, and a repeated row would change no score.
+ * given_radius: the radius by the given centres alone (NaN: none are, or there were picks on entry); may be NULL, as cost.
+ * Errors, the same on every rank: those of the device; pb_coreset_overflow. Cost: four collectives a round: what each rank has,
+ * the candidates, and before and after the picks an agreement. */
 PB_CHECKED pb_status pb_greedy_select(pb_device_comm *devices, const pb_greedy_input *input, pb_coreset *coreset,
-                                      pb_greedy_cost *cost);
+                                      float *given_radius, pb_greedy_cost *cost);
 
 /* Collective over comm. The covering radii of prefixes of a coreset that was not made by pb_greedy_select: radii[i], exact, on
  * every rank, of all points by the first prefixes[i] picks; `count` prefixes, rising. input->cover as above, without centres;
- * picks, start and report are not looked at. Errors, agreed: those of the device. */
+ * picks, start, given, enough and report are not looked at. Errors, agreed: those of the device. */
 PB_CHECKED pb_status pb_greedy_radii(pb_device_comm *devices, const pb_greedy_input *input, const pb_coreset *coreset,
                                      const size_t *prefixes, size_t count, float *radii);
 

@@ -17,6 +17,7 @@ static pb_status allocate_arrays(pb_bank *bank) {
     PB_TRY(pb_allocate(&bank->paths, bank->rows, sizeof *bank->paths, "bank paths"));
     PB_TRY(pb_allocate(&bank->features, bank->rows, (size_t)bank->dim * sizeof *bank->features, "bank features"));
     PB_TRY(pb_allocate(&bank->image, bank->rows, sizeof *bank->image, "bank images"));
+    PB_TRY(pb_allocate(&bank->archive, bank->rows, sizeof *bank->archive, "bank archives"));
     PB_TRY(pb_allocate(&bank->patch_row, bank->rows, sizeof *bank->patch_row, "bank patches"));
     PB_TRY(pb_allocate(&bank->patch_column, bank->rows, sizeof *bank->patch_column, "bank patches"));
     return pb_allocate(&bank->covering_radius, bank->rows, sizeof *bank->covering_radius, "bank radii");
@@ -37,6 +38,7 @@ void pb_bank_free(pb_bank *bank) {
     pb_release(&bank->paths);
     pb_release(&bank->features);
     pb_release(&bank->image);
+    pb_release(&bank->archive);
     pb_release(&bank->patch_row);
     pb_release(&bank->patch_column);
     pb_release(&bank->covering_radius);
@@ -55,9 +57,39 @@ pb_status pb_bank_set_path(pb_bank *bank, size_t row, const char *path) {
     return pb_ok();
 }
 
+/* --- archives --------------------------------------------------------------------------------------------------- */
+
+static const char *archives_of(const pb_attributes *attributes) {
+    const char *list = pb_attributes_get(attributes, "archive_sha256");
+    return list ? list : "";
+}
+
+size_t pb_bank_archives(const pb_attributes *attributes) {
+    size_t count = 1;
+    for (const char *at = archives_of(attributes); (at = strchr(at, ',')); at++)
+        count++;
+    return count;
+}
+
+int64_t pb_bank_archive_number(const pb_attributes *attributes, const char *sha256) {
+    int64_t number = 0;
+    const char *at = archives_of(attributes);
+    while (strcspn(at, ",") != strlen(sha256) || strncmp(at, sha256, strlen(sha256)) != 0) {
+        at = strchr(at, ',');
+        if (!at)
+            return -1;
+        at++;
+        number++;
+    }
+    return number;
+}
+
 /* --- columns ---------------------------------------------------------------------------------------------------- */
 
-enum { FEATURES, IMAGE, PATCH_ROW, PATCH_COLUMN, COVERING_RADIUS, COLUMNS };
+/* ARCHIVE is there only where there are several. */
+enum { FEATURES, IMAGE, PATCH_ROW, PATCH_COLUMN, COVERING_RADIUS, ARCHIVE, COLUMNS };
+
+static int columns_of(const pb_bank *bank) { return pb_bank_archives(&bank->attributes) > 1 ? COLUMNS : ARCHIVE; }
 
 static void describe(uint64_t rows, int dim, pb_h5_column columns[COLUMNS]) {
     columns[FEATURES] = pb_h5_matrix("features", PB_H5_F32, rows, (uint64_t)dim);
@@ -65,6 +97,7 @@ static void describe(uint64_t rows, int dim, pb_h5_column columns[COLUMNS]) {
     columns[PATCH_ROW] = pb_h5_vector("patch_row", PB_H5_U32, rows);
     columns[PATCH_COLUMN] = pb_h5_vector("patch_column", PB_H5_U32, rows);
     columns[COVERING_RADIUS] = pb_h5_vector("covering_radius", PB_H5_F32, rows);
+    columns[ARCHIVE] = pb_h5_vector("archive", PB_H5_U32, rows);
 }
 
 static void locate(const pb_bank *bank, void *arrays[COLUMNS]) {
@@ -73,6 +106,7 @@ static void locate(const pb_bank *bank, void *arrays[COLUMNS]) {
     arrays[PATCH_ROW] = bank->patch_row;
     arrays[PATCH_COLUMN] = bank->patch_column;
     arrays[COVERING_RADIUS] = bank->covering_radius;
+    arrays[ARCHIVE] = bank->archive;
 }
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
@@ -83,7 +117,7 @@ static pb_status write_all(const pb_h5 *h5, const pb_bank *bank) {
     describe(bank->rows, bank->dim, columns);
     locate(bank, arrays);
     PB_TRY(pb_h5_write_header(h5, BANK_FORMAT, BANK_VERSION, &bank->attributes));
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < columns_of(bank); i++)
         PB_TRY(pb_h5_write(h5, &columns[i], arrays[i]));
     return pb_h5_write_strings(h5, "path", bank->paths, bank->rows);
 }
@@ -114,13 +148,23 @@ static pb_status check_finite(const char *name, const char *what, uint64_t first
     return pb_ok();
 }
 
+static pb_status check_archives(const char *name, uint64_t first, const pb_bank *bank) {
+    const size_t archives = pb_bank_archives(&bank->attributes);
+    for (size_t i = 0; i < bank->rows; i++)
+        if (bank->archive[i] >= archives)
+            return pb_fail(PB_E_INPUT, "%s: bank row %ju is from archive %u, but archive_sha256 lists %zu", name,
+                           (uintmax_t)(first + i), bank->archive[i], archives);
+    return pb_ok();
+}
+
 static pb_status read_rows(const pb_h5 *h5, uint64_t total, uint64_t first, pb_bank *bank) {
     pb_h5_column columns[COLUMNS];
     void *arrays[COLUMNS];
     describe(total, bank->dim, columns);
     locate(bank, arrays);
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < columns_of(bank); i++)
         PB_TRY(pb_h5_read_items(h5, &columns[i], PB_H5_CHECKED, first, bank->rows, arrays[i]));
+    PB_TRY(check_archives(h5->name, first, bank));
     PB_TRY(check_finite(h5->name, "a feature", first, bank->features, bank->rows, (size_t)bank->dim));
     return check_finite(h5->name, "the covering radius", first, bank->covering_radius, bank->rows, 1);
 }

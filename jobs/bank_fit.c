@@ -1,5 +1,6 @@
 #include "jobs/bank_fit.h"
 
+#include "base/memory.h"
 #include "jobs/provenance.h"
 #include "mpi/partition.h"
 
@@ -57,5 +58,40 @@ pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which whic
     status = pb_agree(job->comm, check(job, bank, setup));
     if (pb_failed(&status))
         pb_setup_close(setup);
+    return status;
+}
+
+pb_status pb_bank_fit_projection(const pb_bank *bank, const char *file, pb_device *device, pb_projection **projection_out) {
+    uint64_t seed, projection;
+    *projection_out = NULL;
+    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.seed", 0, UINT64_MAX, &seed));
+    PB_TRY(pb_attributes_get_u64(&bank->attributes, file, "option.projection", 0, 65536, &projection));
+    return pb_projection_create(device, seed, bank->dim, (int)projection, projection_out);
+}
+
+/* Rows that are on the device at a time: a large bank need not fit there whole. */
+enum { ROWS_AT_ONCE = 16384 };
+
+static pb_status project_some(pb_device *device, pb_projection *projection, float *on_device, const float *rows, size_t count,
+                              int dim, float *to) {
+    const float *projected;
+    PB_TRY(pb_device_upload(device, on_device, rows, count * (size_t)dim * sizeof *rows));
+    PB_TRY(pb_projection_apply(projection, on_device, count, &projected));
+    return pb_device_download(device, to, projected, count * (size_t)pb_projection_dim(projection) * sizeof *to);
+}
+
+pb_status pb_bank_fit_project(pb_device *device, pb_projection *projection, const float *rows, size_t count, int dim,
+                              float **projected) {
+    const size_t in = (size_t)dim, out = (size_t)pb_projection_dim(projection),
+                 most = count < ROWS_AT_ONCE ? count : ROWS_AT_ONCE;
+    float *on_device = NULL;
+    PB_TRY(pb_allocate(projected, count * out, sizeof **projected, "projected bank rows"));
+    pb_status status = pb_device_alloc(device, most * in * sizeof *rows, &on_device, "bank rows");
+    for (size_t done = 0; done < count && !pb_failed(&status); done += most)
+        status = project_some(device, projection, on_device, rows + done * in, count - done < most ? count - done : most, dim,
+                              *projected + done * out);
+    pb_device_release(device, &on_device);
+    if (pb_failed(&status))
+        pb_release(projected);
     return status;
 }

@@ -1,8 +1,9 @@
-/* bank_fit.h: private to jobs/: features made the way a bank's were, and the proof that they are. What score and verify begin
- * with. */
+/* bank_fit.h: private to jobs/: features made the way a bank's were, and the proof that they are. What score, verify
+ * and update begin with. */
 #ifndef PB_JOBS_BANK_FIT_H
 #define PB_JOBS_BANK_FIT_H
 
+#include "coreset/projection.h"
 #include "io/bank_file.h"
 #include "io/hash.h"
 #include "jobs/bank_choice.h"
@@ -20,5 +21,15 @@ PB_CHECKED pb_status pb_bank_fit_read(const pb_bank_choice *choice, bool whole, 
  */
 PB_CHECKED pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, const char *archive_sha256,
                                       pb_setup *setup);
+
+/* Makes the projection that the bank's selection looked through: its attributes say which. Not collective. Errors: PB_E_INPUT
+ * when they do not; the device's. */
+PB_CHECKED pb_status pb_bank_fit_projection(const pb_bank *bank, const char *file, pb_device *device,
+                                            pb_projection **projection_out);
+
+/* Projects `count` rows of a bank: host memory, *projected owned by the caller (pb_release). A bank's rows are the features that
+ * selection projected, bit for bit, and the projection is canonical, so these are the bits that selection saw. Not collective. */
+PB_CHECKED pb_status pb_bank_fit_project(pb_device *device, pb_projection *projection, const float *rows, size_t count, int dim,
+                                         float **projected);
 
 #endif

@@ -23,7 +23,8 @@ static pb_status describe_bank(const char *bank, pb_bank_version *version) {
     const char *radius = pb_attributes_get(&head.attributes, "covering_radius");
     version->covering_radius = radius ? pb_option_number(radius) : (double)NAN;
     pb_status status = pb_attributes_need(&head.attributes, bank, "archive_sha256", &archive);
-    snprintf(version->archive_sha256, sizeof version->archive_sha256, "%s", archive);
+    const char *newest = strrchr(archive, ','); /* of an updated bank */
+    snprintf(version->archive_sha256, sizeof version->archive_sha256, "%s", newest ? newest + 1 : archive);
     pb_bank_free(&head);
     return status;
 }

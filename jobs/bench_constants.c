@@ -197,7 +197,7 @@ static pb_status select_once(meter *m, size_t images, double ratio, selected *to
                                  .dim = pb_projection_dim(m->projection),
                                  .picks = picks,
                                  .candidates_most = (size_t)m->job->options->candidates};
-        status = pb_greedy_select(m->alone, &input, &m->coreset, &took->cost);
+        status = pb_greedy_select(m->alone, &input, &m->coreset, NULL, &took->cost);
     }
     took->seconds = pb_clock_seconds() - begun;
     took->processor_s = pb_usage_now().processor_s - used;

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Write patchbank's image list for the ELPV solar cell demo, with the standard library alone.
 
-Usage:  elpv_list.py SOURCE --type mono|poly --output LIST.csv [--extract DIR]
+Usage:  elpv_list.py SOURCE --type mono|poly --output LIST.csv [--extract DIR] [--contaminate SHARE]
 
 SOURCE     the folder that holds ELPV's `labels.csv` and `images/`, or the elpv-dataset wheel (.whl).
 --type     kind of cell; an experiment uses one kind.
 --extract  folder into which the listed images, and no others, are copied; required for a wheel.
+--contaminate  for studies of noise: share of the training images, 0 to 1, in whose places defective cells stand instead.
 --output   LIST.csv: RFC 4180 (lines end in CR LF), header `path,split,label,class,group`.
 
 `labels.csv` has lines "path probability type"; probability 0 is functional, 1 is defective, others are unclear
@@ -13,6 +14,8 @@ and not used. Cells lie in the order of their modules, so both halves of the spl
 else it would tell modules apart instead of defects. Of the n functional cells of the type, in file order, take
 positions floor(i*n/500) for i = 0..499: train if i mod 5 < 3 (300), else test (200). Of the m defective ones take
 positions floor(i*m/200), i = 0..199, for test (200). Rows come in that order: train, functional test, defective test.
+A contaminated list has the same rows but for c = floor(SHARE*300) training rows, at positions floor(i*300/c): of the u defective
+cells of the type that no list tests, those at positions floor(i*u/c). They keep their label, 1. Test rows stay what they were.
 
 Columns: `path` is relative to LIST.csv's folder if the image lies in it or below, else absolute; `label` is 0
 functional, 1 defective; `class` is the type; `group` is the file number of the cell, for near-pair statistics (two
@@ -130,7 +133,16 @@ def spread(items, count):
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def choose(cells, cell_type):
+def contaminate(train, unused, share):
+    """The training part with defective cells in some places."""
+    count = int(share * len(train))
+    if count > len(unused):
+        raise BadInput(f"{count} defective cells are needed to contaminate, {len(unused)} are not tested")
+    places = dict(zip(spread(range(len(train)), count), spread(unused, count)))
+    return [Choice(places[i], "train", 1) if i in places else choice for i, choice in enumerate(train)]
+
+
+def choose(cells, cell_type, share):
     """The split that the module docstring defines, as a list of Choice."""
     functional = [cell.path for cell in cells if cell.type == cell_type and cell.probability == 0.0]
     defective = [cell.path for cell in cells if cell.type == cell_type and cell.probability == 1.0]
@@ -140,7 +152,10 @@ def choose(cells, cell_type):
     good = spread(functional, FUNCTIONAL_COUNT)
     train = [Choice(path, "train", 0) for i, path in enumerate(good) if i % 5 < 3]
     test = [Choice(path, "test", 0) for i, path in enumerate(good) if i % 5 >= 3]
-    return train + test + [Choice(path, "test", 1) for path in spread(defective, DEFECTIVE_COUNT)]
+    bad = spread(defective, DEFECTIVE_COUNT)
+    tested = set(bad)
+    train = contaminate(train, [path for path in defective if path not in tested], share)
+    return train + test + [Choice(path, "test", 1) for path in bad]
 
 
 def file_number(path):
@@ -211,7 +226,11 @@ def parse_arguments(argv=None):
     parser.add_argument("--type", choices=TYPES, required=True, help="kind of cell")
     parser.add_argument("--extract", metavar="DIR", help="copy the listed images there; required for a wheel")
     parser.add_argument("--output", metavar="LIST.csv", required=True, help="list to write; replaced when complete")
+    parser.add_argument("--contaminate", metavar="SHARE", type=float, default=0.0, help="share of the training images that are "
+                        "replaced by defective ones, default 0")
     arguments = parser.parse_args(argv)
+    if not 0 <= arguments.contaminate <= 1:
+        parser.error(f"--contaminate {arguments.contaminate}: must be from 0 to 1")
     if arguments.source.endswith(".whl") and not arguments.extract:
         parser.error("a wheel needs --extract")
     return arguments
@@ -220,7 +239,7 @@ def parse_arguments(argv=None):
 def make_list(arguments):
     is_wheel = arguments.source.endswith(".whl")
     source = WheelSource(arguments.source) if is_wheel else FolderSource(arguments.source)
-    choices = choose(read_labels(source), arguments.type)
+    choices = choose(read_labels(source), arguments.type, arguments.contaminate)
     if arguments.extract:
         extract(source, choices, arguments.extract)
     else:

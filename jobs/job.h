@@ -18,6 +18,7 @@
     X(info, "info", "describe an archive, a memory bank or results")                                                  \
     X(verify, "verify", "check every byte of an archive, or with --bank that a bank is what it says: 0 sound, 1 not") \
     X(train, "train", "extract patch features of the training images and select the memory bank")                     \
+    X(update, "update", "bring a memory bank up to date: add rows for new images, forget those of others")              \
     X(score, "score", "score images by the distance of their patches to the memory bank")                             \
     X(eval, "eval", "image AUROC of scores against labels, beside the brightness floor; with masks pixel AUROC and PRO") \
     X(bank_list, "bank list", "the versions of a bank in a bank store")                                               \
@@ -47,7 +48,7 @@ enum {
 };
 
 /* The jobs that can be stopped and go on later (jobs/run_state.h). */
-enum { PB_JOBS_KEEPING_STATE = PB_JOB_train | PB_JOB_score };
+enum { PB_JOBS_KEEPING_STATE = PB_JOB_train | PB_JOB_update | PB_JOB_score };
 
 typedef struct pb_summary pb_summary;
 

@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void training_free(pb_training *t) {
+void pb_train_free(pb_training *t) {
     if (t->setup.device) {
         pb_device_points_free(t->setup.device, &t->points);
         pb_device_cover_free(t->setup.device, &t->cover);
     }
     pb_projection_free(&t->projection);
     pb_setup_close(&t->setup);
+    pb_release(&t->host_rows);
     pb_release(&t->images);
     pb_rejects_free(&t->rejects);
     pb_coreset_free(&t->coreset);
@@ -83,7 +84,8 @@ static pb_status describe_making(pb_training *t) {
 static pb_status describe_amount(pb_training *t) {
     PB_TRY(pb_attributes_set_u64(&t->attributes, "training_images", t->total_images));
     PB_TRY(pb_attributes_set_u64(&t->attributes, "training_patches", t->total_patches));
-    return pb_attributes_set_u64(&t->attributes, "training_images_defective", t->defective);
+    PB_TRY(pb_attributes_set_u64(&t->attributes, "training_images_defective", t->defective));
+    return pb_attributes_set_u64(&t->attributes, "left_out_patches", t->left_out);
 }
 
 /* On rank 0. A night's work must not end at a folder that cannot be written: that is found out first. */
@@ -100,21 +102,14 @@ static pb_status check_outputs(const pb_training *t) {
     return pb_ok();
 }
 
-/* The limit is known before a single image is read. */
-static pb_status check_size(const pb_training *t) {
-    uint64_t patches = t->setup.selection.total * pb_training_patches(t);
-    if (patches >= UINT32_MAX)
-        return pb_fail(PB_E_UNSUPPORTED, "%llu training patches; this build selects from fewer than 2^32 - 1",
-                       (unsigned long long)patches);
-    return pb_ok();
-}
-
 /* Collective. */
 static pb_status open_all(pb_training *t) {
     const pb_job_options *options = t->job->options;
     bool two_round = strcmp(options->coreset, "two-round") == 0;
     pb_request request = {0};
     pb_status status = parse_ratios(t);
+    if (!pb_failed(&status))
+        status = pb_train_denoise_check(t);
     if (!pb_failed(&status))
         status = pb_provenance(t->job, &t->attributes);
     if (!pb_failed(&status))
@@ -127,7 +122,7 @@ static pb_status open_all(pb_training *t) {
     if (!pb_failed(&status))
         status = pb_setup_open(t->job, &request, PB_WHICH_TRAIN, two_round ? (int)options->parts : 0, &t->setup);
     if (!pb_failed(&status))
-        status = check_size(t); /* the same on every rank */
+        status = pb_train_check_size(t); /* the same on every rank */
     if (pb_failed(&status))
         return status;
     status = pb_allocate(&t->images, t->setup.selection.count, sizeof *t->images, "image indices");
@@ -182,11 +177,8 @@ static pb_status write_banks(pb_training *t) {
     return status;
 }
 
-/* Collective. BANK.rejected.csv, before the bank, so that none is without it. Not plain rejected.csv: a folder may hold many
- * banks, or be the archive's. */
-static pb_status list_rejected(pb_training *t) {
+pb_status pb_train_list_rejected(const pb_training *t, const char *bank) {
     char path[PB_PATH_MAX];
-    const char *bank = t->job->options->bank;
     int length = snprintf(path, sizeof path, "%s.rejected.csv", bank);
     if (length >= PB_PATH_MAX)
         return pb_fail(PB_E_INPUT, "%s: the name is too long", bank); /* the same on every rank */
@@ -202,10 +194,10 @@ pb_status pb_job_train(const pb_job *job) {
     if (!pb_failed(&status))
         status = select_patches(&t);
     if (!pb_failed(&status))
-        status = list_rejected(&t);
+        status = pb_train_list_rejected(&t, job->options->bank);
     if (!pb_failed(&status))
         status = write_banks(&t);
     pb_run_end(&t.run, &status);
-    training_free(&t);
+    pb_train_free(&t);
     return status;
 }

@@ -1,13 +1,15 @@
 /* train.h: private to jobs/: the state of a training, shared by its steps: train.c (the job), train_extract.c, train_select.c,
- * train_two_round.c, train_banks.c, and what a stopped one leaves: train_patches.c, train_checkpoint.c. */
+ * train_two_round.c, train_banks.c, and what a stopped one leaves: train_patches.c, train_checkpoint.c. An update
+ * (jobs/update.h) takes the same steps with its new images. */
 #ifndef PB_JOBS_TRAIN_H
 #define PB_JOBS_TRAIN_H
 
 #include "base/progress.h"
 #include "coreset/coreset.h"
+#include "coreset/greedy.h"
 #include "coreset/projection.h"
-#include "gpu/cover.h"
 #include "io/attributes.h"
+#include "io/bank_file.h"
 #include "io/rows_file.h"
 #include "jobs/run_state.h"
 #include "jobs/setup.h"
@@ -25,6 +27,9 @@ typedef struct pb_training {
     pb_projection *projection;
     pb_cover *cover;   /* projected patches of this rank's images: for every way of selecting but greedy-step */
     pb_points *points; /* likewise, for greedy-step */
+    float
+        *host_rows; /* [patches of selection.count images][selection dims] projected patches until they are denoised; else NULL */
+    const float *first_centre; /* [selection dims] of centres that are given, NULL: there are none; borrowed */
     pb_rejects rejects;
     uint64_t *images; /* [image_count] this rank's images that were good, archive indices */
     size_t image_count;
@@ -33,6 +38,8 @@ typedef struct pb_training {
     pb_rows **saved;     /* [saved_count] files of an earlier run that hold patches of this rank's images */
     size_t saved_count;
     bool finished_saved; /* the state has the finished selection */
+    uint64_t start;           /* global patch that is picked first, where no centres are given */
+    uint64_t left_out;        /* patches left out as noise, over all ranks */
     uint64_t defective;       /* of them, labelled so: somebody's mistake */
     uint64_t total_images, total_patches, first_patch; /* over all ranks; this rank's first global patch */
     double ratios[PB_RATIOS_MAX];                      /* [ratio_count] falling */
@@ -59,7 +66,20 @@ static inline size_t pb_training_candidates(const pb_training *t) {
  * patch `first` of the sink. *not_finite: the least bad row's place, or -1. Not collective. */
 typedef pb_status (*pb_patch_sink)(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite);
 
+/* --- train.c --- */
+
+/* Not collective. Frees all that a training has and leaves it unusable. */
+void pb_train_free(pb_training *t);
+
+/* Collective. Writes BANK.rejected.csv; before the bank, so that none is without it. Not plain rejected.csv: a folder may hold
+ * many banks, or be the archive's. Errors, agreed. */
+PB_CHECKED pb_status pb_train_list_rejected(const pb_training *t, const char *bank);
+
 /* --- train_extract.c --- */
+
+/* Whether this build can select from so many patches. Known before a single image is read, and the same on every rank; not
+ * collective. Errors: PB_E_UNSUPPORTED. */
+PB_CHECKED pb_status pb_train_check_size(const pb_training *t);
 
 /* Collective. Extracts and projects images begin .. end - 1 of this rank's selection into the sink, starting at its patch 0, or
  * takes what an earlier run saved of them; appends the good ones to t->images. Ranks go batch by batch and agree after each, so
@@ -77,7 +97,27 @@ PB_CHECKED pb_status pb_train_extract(pb_training *t);
  * `seconds` of this rank. */
 PB_CHECKED pb_status pb_train_count(pb_training *t, double seconds);
 
+/* --- train_denoise.c --- */
+
+/* Whether --denoise asks for it. The same on every rank. */
+bool pb_train_denoises(const pb_training *t);
+
+/* Whether it goes with the way of selecting. Errors: PB_E_USAGE, the same on every rank. */
+PB_CHECKED pb_status pb_train_denoise_check(const pb_training *t);
+
+/* A pb_patch_sink into t->host_rows. */
+PB_CHECKED pb_status pb_train_denoise_keep(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite);
+
+/* Collective. Of all patches in t->host_rows the --denoise-share most unusual ones become copies of the first centre, which is
+ * t->first_centre or, t->start being set to it, the first patch that stays. Errors, agreed: PB_E_SYSTEM; pb_coreset_overflow.
+ * Memory beside the rows: a float a patch, and the patches of one place of all images. Cost: each pair of images at each place.
+ */
+PB_CHECKED pb_status pb_train_denoise(pb_training *t);
+
 /* --- train_select.c --- */
+
+/* What a greedy selection of at most `picks` patches of t->cover begins with. Not collective. */
+pb_greedy_input pb_train_greedy_input(const pb_training *t, size_t picks);
 
 /* Collective. Fills t->coreset and t->radius_kind from cover or points; every way but two-round. */
 PB_CHECKED pb_status pb_train_select(pb_training *t);
@@ -100,7 +140,7 @@ size_t pb_train_patches_find(const pb_training *t, size_t position, size_t most,
 /* Says that a file turned out to be damaged, and closes it. */
 void pb_train_patches_forget(pb_training *t, pb_rows *rows, const pb_status *why);
 
-/* Saves the patches of the images from t->images_saved on, out of the cover. Errors: pb_run_tolerate's. */
+/* Saves the patches of the images from t->images_saved on, out of the cover or t->host_rows. Errors: pb_run_tolerate's. */
 PB_CHECKED pb_status pb_train_patches_save(pb_training *t);
 
 /* --- train_checkpoint.c --- */
@@ -123,6 +163,10 @@ PB_CHECKED pb_status pb_train_finished(pb_training *t);
 
 /* Not collective. The file of the bank of `ratio`: --bank itself, or one of several beside it. path: PB_PATH_MAX bytes. */
 PB_CHECKED pb_status pb_train_bank_path(const pb_training *t, double ratio, char *path);
+
+/* Collective. Fills the bank on rank 0 from t->coreset, without attributes; radii that are not known are -1. It is empty
+ * elsewhere. Errors, agreed: pb_collect_bank's. */
+PB_CHECKED pb_status pb_train_collect(pb_training *t, pb_bank *bank);
 
 /* Collective. Writes a bank for each ratio. */
 PB_CHECKED pb_status pb_train_write_banks(pb_training *t);

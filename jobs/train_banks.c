@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/bank_file.h"
 #include "io/file.h"
 #include "jobs/collect.h"
 #include "jobs/provenance.h"
@@ -55,19 +54,13 @@ static pb_status write_prefix(const pb_training *t, const pb_bank *bank, double 
 }
 
 static pb_status write_all(const pb_training *t, pb_bank *bank) {
-    for (size_t i = 0; i < bank->rows; i++)
-        if (isnan(bank->covering_radius[i]))
-            bank->covering_radius[i] = -1; /* not known: docs/FORMATS.md */
     for (size_t i = 0; i < t->ratio_count; i++)
         PB_TRY(write_prefix(t, bank, t->ratios[i]));
     return pb_ok();
 }
 
-pb_status pb_train_write_banks(pb_training *t) {
-    pb_comm *comm = t->job->comm;
-    double begun = pb_clock_seconds();
-    pb_bank bank = {0};
-    pb_collect_input input = {.comm = comm,
+pb_status pb_train_collect(pb_training *t, pb_bank *bank) {
+    pb_collect_input input = {.comm = t->job->comm,
                               .device = t->setup.device,
                               .archive = t->setup.archive,
                               .pipeline = t->setup.pipeline,
@@ -80,10 +73,21 @@ pb_status pb_train_write_banks(pb_training *t) {
                               .run = &t->run,
                               .attributes = &t->attributes};
     pb_summary_step(t->job, "collect", "images");
-    pb_status status = pb_collect_bank(&input, &bank);
+    pb_status status = pb_collect_bank(&input, bank);
     if (!pb_failed(&status) || status.code == PB_E_REQUEUE) /* else they may be of the pass before */
         pb_summary_stages(t->job, pb_pipeline_stages(t->setup.pipeline));
     pb_summary_step(t->job, "write", "rows");
+    for (size_t i = 0; i < bank->rows; i++)
+        if (isnan(bank->covering_radius[i]))
+            bank->covering_radius[i] = -1; /* not known: docs/FORMATS.md */
+    return status;
+}
+
+pb_status pb_train_write_banks(pb_training *t) {
+    pb_comm *comm = t->job->comm;
+    double begun = pb_clock_seconds();
+    pb_bank bank = {0};
+    pb_status status = pb_train_collect(t, &bank);
     if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
         status = write_all(t, &bank);
     pb_summary_done(t->job, bank.rows);

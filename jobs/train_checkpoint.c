@@ -8,6 +8,7 @@
 #include "io/selection_file.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -177,16 +178,23 @@ static size_t picks_of(const pb_training *t, const pb_selection_state *state) {
     return !all ? 0 : state->picks < wanted ? state->picks : wanted;
 }
 
+/* On rank 0: how many patches were left out of it; an older state does not say. */
+static uint64_t left_out_of(const pb_selection_state *state) {
+    const char *text = pb_attributes_get(&state->attributes, "left_out_patches");
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
 pb_status pb_train_resume_finished(pb_training *t, bool *done) {
     pb_comm *comm = t->job->comm;
     pb_selection_state state = {0};
     pb_status status = pb_agree(comm, pb_comm_rank(comm) == 0 ? read_state(t, &state) : pb_ok());
-    uint64_t sizes[2] = {picks_of(t, &state), state.images};
+    uint64_t sizes[3] = {picks_of(t, &state), state.images, left_out_of(&state)};
     *done = false;
     if (!pb_failed(&status))
         pb_comm_broadcast(comm, sizes, sizeof sizes, 0, "a finished selection");
     if (!pb_failed(&status) && sizes[0] > 0) {
         status = take_finished(t, &state, (size_t)sizes[0], (size_t)sizes[1]);
+        t->left_out = sizes[2];
         *done = t->finished_saved = !pb_failed(&status);
     }
     pb_selection_state_free(&state);

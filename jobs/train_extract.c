@@ -8,6 +8,14 @@
 
 #include <string.h>
 
+pb_status pb_train_check_size(const pb_training *t) {
+    uint64_t patches = t->setup.selection.total * pb_training_patches(t);
+    if (patches >= UINT32_MAX)
+        return pb_fail(PB_E_UNSUPPORTED, "%llu training patches; this build selects from fewer than 2^32 - 1",
+                       (unsigned long long)patches);
+    return pb_ok();
+}
+
 static pb_status name_patch(pb_training *t, const pb_batch *batch, size_t patch) {
     size_t columns = (size_t)pb_pipeline_grid(t->setup.pipeline).width, inside = patch % pb_training_patches(t);
     pb_record record;
@@ -163,11 +171,60 @@ static pb_status into_points(pb_training *t, size_t first, size_t count, const f
     return pb_device_points_write(t->setup.device, t->points, first, count, rows, not_finite);
 }
 
-static pb_status create_sink(pb_training *t, bool step) {
+/* Where selection finds the patches. */
+static pb_status create_room(pb_training *t, bool step) {
     size_t capacity = t->setup.selection.count * pb_training_patches(t);
     int dim = pb_projection_dim(t->projection);
     return step ? pb_device_points_create(t->setup.device, capacity, dim, &t->points)
                 : pb_device_cover_create(t->setup.device, capacity, dim, 0, &t->cover);
+}
+
+/* Patches that are compared with each other first wait in host memory. */
+static pb_status create_sink(pb_training *t, bool step) {
+    if (!pb_train_denoises(t))
+        return create_room(t, step);
+    size_t capacity = t->setup.selection.count * pb_training_patches(t);
+    return pb_allocate(&t->host_rows, capacity, (size_t)pb_projection_dim(t->projection) * sizeof *t->host_rows,
+                       "projected patches to be denoised");
+}
+
+/* Moves `count` rows, as many as a batch of images has at most, from host memory to the sink. */
+static pb_status move_batch(pb_training *t, size_t first, size_t count, float *on_device, pb_patch_sink sink) {
+    const size_t dim = (size_t)pb_projection_dim(t->projection);
+    int64_t not_finite;
+    PB_TRY(pb_device_upload(t->setup.device, on_device, t->host_rows + first * dim, count * dim * sizeof *on_device));
+    return sink(t, first, count, on_device, &not_finite); /* they were finite when they came */
+}
+
+static pb_status move_rows(pb_training *t, pb_patch_sink sink) {
+    const size_t patches = pb_training_patches(t), rows = t->image_count * patches;
+    const size_t most = pb_pipeline_batch_max(t->setup.pipeline) * patches;
+    float *on_device = NULL;
+    pb_status status = pb_device_alloc(t->setup.device, most * (size_t)pb_projection_dim(t->projection) * sizeof *on_device,
+                                       &on_device, "projected patches");
+    for (size_t done = 0; done < rows && !pb_failed(&status); done += most)
+        status = move_batch(t, done, rows - done < most ? rows - done : most, on_device, sink);
+    pb_device_release(t->setup.device, &on_device);
+    return status;
+}
+
+/* Collective. What was extracted can only be saved before some of it is overwritten: when a part is saved already, so that this
+ * job is a long one, and when it is asked to stop. */
+static pb_status denoise(pb_training *t, bool step) {
+    pb_status status = t->images_saved > 0 || pb_run_due(&t->run) ? pb_train_patches_save(t) : pb_ok();
+    status = pb_agree(t->job->comm, status);
+    if (!pb_failed(&status))
+        status = pb_train_denoise(t);
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, pb_train_patches_save(t)); /* the reason to stop stays */
+    if (pb_failed(&status))
+        return status;
+    t->images_saved = t->image_count;
+    status = create_room(t, step);
+    if (!pb_failed(&status))
+        status = move_rows(t, step ? into_points : into_cover);
+    pb_release(&t->host_rows);
+    return pb_agree(t->job->comm, status);
 }
 
 /* Collective. Defective images in the training split make the bank blind to their defects; that is said, once. */
@@ -206,10 +263,16 @@ pb_status pb_train_extract(pb_training *t) {
     pb_progress_begin(&progress, "extract", selection->total, "images", pb_comm_rank(comm) == 0);
     pb_status status = pb_agree(comm, create_sink(t, step));
     if (!pb_failed(&status))
-        status = pb_train_extract_range(t, 0, selection->count, step ? into_points : into_cover, &progress);
+        status = pb_train_extract_range(t, 0, selection->count,
+                                        pb_train_denoises(t) ? pb_train_denoise_keep
+                                        : step               ? into_points
+                                                             : into_cover,
+                                        &progress);
     double seconds = pb_progress_end(&progress);
     if (!pb_failed(&status))
         status = pb_train_count(t, seconds);
+    if (!pb_failed(&status) && pb_train_denoises(t))
+        status = denoise(t, step);
     if (!pb_failed(&status) && t->cover)
         pb_device_cover_place(t->setup.device, t->cover, (uint32_t)t->first_patch);
     return status;

@@ -113,13 +113,19 @@ void pb_train_patches_forget(pb_training *t, pb_rows *rows, const pb_status *why
 
 /* --- saving ----------------------------------------------------------------------------------------------------- */
 
-/* Appends the patches of this rank's images first .. end - 1 of t->images, piece by piece through `rows`. */
+/* Appends the patches of this rank's images first .. end - 1 of t->images, piece by piece, out of the cover through `rows`. */
 static pb_status append(const pb_training *t, size_t first, size_t end, size_t piece, float *rows, pb_rows_writer *writer) {
     size_t patches = pb_training_patches(t);
     for (size_t at = first; at < end; at += piece) {
         size_t count = end - at < piece ? end - at : piece;
-        PB_TRY(pb_device_cover_read(t->setup.device, t->cover, (at - t->cover_begin) * patches, count * patches, rows));
-        PB_TRY(pb_rows_append(writer, t->images + at, count, rows));
+        size_t place = (at - t->cover_begin) * patches;
+        if (t->host_rows)
+            PB_TRY(
+                pb_rows_append(writer, t->images + at, count, t->host_rows + place * (size_t)pb_projection_dim(t->projection)));
+        else {
+            PB_TRY(pb_device_cover_read(t->setup.device, t->cover, place, count * patches, rows));
+            PB_TRY(pb_rows_append(writer, t->images + at, count, rows));
+        }
     }
     return pb_ok();
 }
@@ -147,7 +153,7 @@ static pb_status write_file(const pb_training *t, size_t first, size_t end) {
 
 pb_status pb_train_patches_save(pb_training *t) {
     size_t end = t->image_count, first = t->images_saved;
-    if (!t->cover || first >= end)
+    if ((!t->cover && !t->host_rows) || first >= end)
         return pb_ok();
     double begun = pb_clock_seconds();
     pb_status status = write_file(t, first, end);

@@ -3,7 +3,6 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/stop.h"
-#include "coreset/greedy.h"
 #include "coreset/greedy_step.h"
 #include "jobs/summary.h"
 
@@ -40,14 +39,14 @@ static pb_status report_round(void *context, const pb_coreset *so_far) {
     return status;
 }
 
-static pb_greedy_input greedy_input(const pb_training *t, size_t picks) {
+pb_greedy_input pb_train_greedy_input(const pb_training *t, size_t picks) {
     size_t ranks = (size_t)pb_comm_size(t->job->comm), candidates = pb_training_candidates(t);
     return (pb_greedy_input){.cover = t->cover,
                              .count = t->image_count * pb_training_patches(t),
                              .first = t->first_patch,
                              .total = t->total_patches,
                              .dim = pb_projection_dim(t->projection),
-                             .start = 0,
+                             .start = t->start,
                              .picks = picks,
                              .candidates_most = candidates > ranks ? candidates : ranks};
 }
@@ -62,13 +61,13 @@ static pb_status save_all(pb_training *t) {
 
 /* Collective. */
 static pb_status select_greedy(pb_training *t, watch *w) {
-    pb_greedy_input input = greedy_input(t, pb_training_picks(t));
+    pb_greedy_input input = pb_train_greedy_input(t, pb_training_picks(t));
     pb_greedy_cost cost = {0};
     input.report = report_round;
     input.context = w;
     pb_status status = pb_train_resume(t);
     if (!pb_failed(&status))
-        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, &cost);
+        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL, &cost);
     if (status.code == PB_E_REQUEUE)
         pb_keep_first(&status, save_all(t)); /* the reason to stop stays */
     if (!pb_failed(&status))
@@ -85,7 +84,7 @@ static pb_status select_greedy_step(pb_training *t, watch *w) {
                                   .first = t->first_patch,
                                   .total = t->total_patches,
                                   .dim = pb_projection_dim(t->projection),
-                                  .start = 0,
+                                  .start = t->start,
                                   .picks = pb_training_picks(t),
                                   .report = report_step,
                                   .context = w};
@@ -106,7 +105,7 @@ static pb_status select_random(pb_training *t) {
     pb_status status = pb_coreset_random((uint64_t)t->job->options->seed, t->total_patches, prefixes[count - 1], &t->coreset);
     status = pb_agree(comm, status);
     if (!pb_failed(&status)) {
-        pb_greedy_input input = greedy_input(t, prefixes[count - 1]);
+        pb_greedy_input input = pb_train_greedy_input(t, prefixes[count - 1]);
         status = pb_greedy_radii(t->setup.devices, &input, &t->coreset, prefixes, count, radii);
     }
     for (size_t i = 0; i < count && !pb_failed(&status); i++)

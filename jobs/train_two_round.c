@@ -167,7 +167,7 @@ static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p
         return pb_ok();
     PB_TRY(pb_coreset_allocate(&coreset, picks));
     pb_greedy_input input = input_of(t, count, 0, count, picks, 1);
-    pb_status status = pb_greedy_select(self, &input, &coreset, NULL);
+    pb_status status = pb_greedy_select(self, &input, &coreset, NULL, NULL);
     if (!pb_failed(&status))
         status = keep_picks(t, &coreset, p->images_before * pb_training_patches(t), all);
     if (!pb_failed(&status))
@@ -289,7 +289,7 @@ static pb_status second_round(pb_training *t, const kept *all) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status)) {
         pb_greedy_input input = input_of(t, all->count, first, total, picks, ranks);
-        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL);
+        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL, NULL);
     }
     if (!pb_failed(&status))
         status = name_picks(t, all, sizes, total);

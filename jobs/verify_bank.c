@@ -5,11 +5,13 @@
 #include "base/progress.h"
 #include "coreset/projection.h"
 #include "coreset/search.h"
+#include "jobs/bank_archives.h"
 #include "jobs/bank_fit.h"
 #include "jobs/provenance.h"
 #include "mpi/partition.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +25,15 @@ typedef struct verification {
     pb_projection *projection;
     pb_search *search; /* over projected rows */
     pb_rejects rejects;
-    size_t *by_image;  /* [rows] bank rows in order of image */
+    bool whole;        /* all archives of the bank are editions of this one */
+    uint64_t left_out; /* patches of training images that the bank's radius is not about */
+    size_t rows_here, *by_image; /* [rows_here] bank rows of this archive's editions, in order of image */
     float *distance;   /* [batch * patches] */
     uint32_t *nearest; /* likewise */
     float *row;        /* [dim] */
     uint64_t patches, rows_found, rows_wrong;
-    float radius;
+    uint64_t outside;       /* patches farther from all rows than the radius in the bank */
+    float inside, farthest; /* largest distance that is not above it, and of all */
 } verification;
 
 static void verification_free(verification *v) {
@@ -52,41 +57,37 @@ static int by_image(const void *left, const void *right, void *context) {
 static pb_status sort_rows(verification *v) {
     PB_TRY(pb_allocate(&v->by_image, v->bank.rows, sizeof *v->by_image, "order of bank rows"));
     for (size_t i = 0; i < v->bank.rows; i++)
-        v->by_image[i] = i;
-    qsort_r(v->by_image, v->bank.rows, sizeof *v->by_image, by_image, &v->bank);
+        if (pb_bank_is_of(&v->bank.attributes, v->setup.archive, v->bank.archive[i]))
+            v->by_image[v->rows_here++] = i;
+    qsort_r(v->by_image, v->rows_here, sizeof *v->by_image, by_image, &v->bank);
     return pb_ok();
 }
 
 static pb_status allocate(verification *v) {
     size_t queries = pb_pipeline_batch_max(v->setup.pipeline) * pb_pipeline_patches(v->setup.pipeline);
-    uint64_t seed, projection;
     const char *file = v->job->options->bank;
     PB_TRY(pb_allocate(&v->distance, queries, sizeof *v->distance, "patch distances"));
     PB_TRY(pb_allocate(&v->nearest, queries, sizeof *v->nearest, "nearest rows"));
     PB_TRY(pb_allocate(&v->row, (size_t)v->bank.dim, sizeof *v->row, "a bank row"));
-    PB_TRY(sort_rows(v));
-    PB_TRY(pb_attributes_get_u64(&v->bank.attributes, file, "option.seed", 0, UINT64_MAX, &seed));
-    PB_TRY(pb_attributes_get_u64(&v->bank.attributes, file, "option.projection", 0, 65536, &projection));
-    return pb_projection_create(v->setup.device, seed, v->bank.dim, (int)projection, &v->projection);
+    return pb_bank_fit_projection(&v->bank, file, v->setup.device, &v->projection);
 }
 
 /* This rank's shard of the bank, projected, in host memory. */
 static pb_status project_shard(verification *v, float **shard) {
     pb_range mine = pb_partition(v->bank.rows, pb_comm_size(v->job->comm), pb_comm_rank(v->job->comm));
-    size_t rows = pb_range_size(mine), in = (size_t)v->bank.dim, out = (size_t)pb_projection_dim(v->projection);
-    pb_device *device = v->setup.device;
-    float *device_rows = NULL;
-    const float *projected;
-    PB_TRY(pb_allocate(shard, rows * out, sizeof **shard, "projected bank rows"));
-    pb_status status = pb_device_alloc(device, rows * in * sizeof(float), &device_rows, "bank rows");
-    if (!pb_failed(&status))
-        status = pb_device_upload(device, device_rows, v->bank.features + mine.first * in, rows * in * sizeof(float));
-    if (!pb_failed(&status))
-        status = pb_projection_apply(v->projection, device_rows, rows, &projected);
-    if (!pb_failed(&status))
-        status = pb_device_download(device, *shard, projected, rows * out * sizeof(float));
-    pb_device_release(device, &device_rows);
-    return status;
+    return pb_bank_fit_project(v->setup.device, v->projection, v->bank.features + mine.first * (size_t)v->bank.dim,
+                               pb_range_size(mine), v->bank.dim, shard);
+}
+
+/* The rows that this archive has, and what the bank's radius is not about. */
+static pb_status read_scope(verification *v) {
+    const pb_attributes *attributes = &v->bank.attributes;
+    const char *file = v->job->options->bank;
+    int64_t newest;
+    v->whole = pb_bank_editions(attributes, v->setup.archive, &newest) == pb_bank_archives(attributes);
+    if (pb_attributes_get(attributes, "left_out_patches"))
+        PB_TRY(pb_attributes_get_u64(attributes, file, "left_out_patches", 0, UINT64_MAX, &v->left_out));
+    return sort_rows(v);
 }
 
 /* Collective. */
@@ -94,15 +95,18 @@ static pb_status open_all(verification *v) {
     pb_comm *comm = v->job->comm;
     uint64_t rows;
     char sha256[PB_SHA256_TEXT];
-    const char *archive_sha256, *file = v->job->options->bank;
+    char archive_sha256[PB_SHA256_TEXT];
+    const char *file = v->job->options->bank;
     float *shard = NULL;
     if (!v->job->options->weights) /* the same on every rank */
         return pb_fail(PB_E_USAGE, "--weights FILE is missing: a bank is verified with them");
     pb_status status = pb_bank_fit_read(v->choice, true, &v->bank, &rows, sha256);
     if (!pb_failed(&status))
-        status = pb_agree(comm, pb_attributes_need(&v->bank.attributes, file, "archive_sha256", &archive_sha256));
+        status = pb_bank_newest_edition(comm, v->job->options->archive, &v->bank.attributes, file, archive_sha256);
     if (!pb_failed(&status)) /* a certificate is about the images that the bank was made from, not about what came since */
-        status = pb_prefix(pb_bank_fit_open(v->job, &v->bank, PB_WHICH_TRAIN, archive_sha256, &v->setup), file);
+        status = pb_bank_fit_open(v->job, &v->bank, PB_WHICH_TRAIN, archive_sha256, &v->setup);
+    if (!pb_failed(&status))
+        status = pb_agree(comm, read_scope(v));
     if (pb_failed(&status))
         return status;
     status = allocate(v);
@@ -117,7 +121,7 @@ static pb_status open_all(verification *v) {
 
 /* The first place in by_image whose image is not below `image`. */
 static size_t first_row_of(const verification *v, uint64_t image) {
-    size_t low = 0, high = v->bank.rows;
+    size_t low = 0, high = v->rows_here;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (v->bank.image[v->by_image[middle]] < image)
@@ -132,7 +136,7 @@ static size_t first_row_of(const verification *v, uint64_t image) {
 static pb_status trace_image(verification *v, const pb_batch *batch, size_t i) {
     size_t dim = (size_t)v->bank.dim;
     pb_size grid = pb_pipeline_grid(v->setup.pipeline);
-    for (size_t at = first_row_of(v, batch->index[i]); at < v->bank.rows; at++) {
+    for (size_t at = first_row_of(v, batch->index[i]); at < v->rows_here; at++) {
         size_t row = v->by_image[at];
         if (v->bank.image[row] != batch->index[i])
             break;
@@ -159,6 +163,16 @@ static pb_status prepare(verification *v, pb_batch *batch, const float **project
     return pb_projection_apply(v->projection, batch->features, batch->count * pb_pipeline_patches(v->setup.pipeline), projected);
 }
 
+static void compare_distances(verification *v, size_t queries) {
+    const float radius = v->bank.covering_radius[v->bank.rows - 1];
+    for (size_t i = 0; i < queries; i++) {
+        bool is_inside = v->distance[i] <= radius;
+        v->outside += !is_inside;
+        v->inside = is_inside ? fmaxf(v->inside, v->distance[i]) : v->inside;
+        v->farthest = fmaxf(v->farthest, v->distance[i]);
+    }
+}
+
 /* Collective: every rank takes part in every round, also one that has no batch left. */
 static pb_status verify_round(verification *v, bool has_batch) {
     pb_batch batch = {0};
@@ -168,8 +182,8 @@ static pb_status verify_round(verification *v, bool has_batch) {
     status = pb_agree(v->job->comm, status);
     if (!pb_failed(&status))
         status = pb_search_nearest(v->search, projected, queries, v->distance, v->nearest);
-    for (size_t i = 0; i < queries && !pb_failed(&status); i++)
-        v->radius = v->distance[i] > v->radius ? v->distance[i] : v->radius;
+    if (!pb_failed(&status))
+        compare_distances(v, queries);
     v->patches += queries;
     return status;
 }
@@ -197,24 +211,40 @@ static pb_status verify_all(verification *v) {
     pb_stages_log(comm, "verify", pb_pipeline_stages(pipeline));
     v->patches = pb_comm_sum_u64(comm, v->patches, "patches");
     v->rows_found = pb_comm_sum_u64(comm, v->rows_found, "rows found");
-    v->rows_wrong = pb_comm_sum_u64(comm, v->rows_wrong, "rows that differ") + v->bank.rows - v->rows_found;
-    v->radius = (float)pb_comm_max_real(comm, (double)v->radius, "covering radius"); /* a float: exact in a double */
+    v->rows_wrong = pb_comm_sum_u64(comm, v->rows_wrong, "rows that differ") + v->rows_here - v->rows_found;
+    v->outside = pb_comm_sum_u64(comm, v->outside, "patches outside");
+    v->inside = (float)pb_comm_max_real(comm, (double)v->inside, "covering radius"); /* a float: exact in a double */
+    v->farthest = (float)pb_comm_max_real(comm, (double)v->farthest, "farthest patch");
     return status;
 }
 
-/* The same on every rank; printed on rank 0. */
+/* The patch that decides an exact radius may be in another archive, and what was left out may lie anywhere. */
+static bool radius_fits(const verification *v, bool exact) {
+    float stored = v->bank.covering_radius[v->bank.rows - 1];
+    bool decided_here = exact && v->whole;
+    return v->outside <= v->left_out && (!decided_here || v->inside >= stored);
+}
+
+/* On rank 0. */
+static void print_verdict(const verification *v, bool exact, bool sound) {
+    printf("%s: %zu rows", v->job->options->bank, v->bank.rows);
+    if (!v->whole)
+        printf(", %zu from this archive", v->rows_here);
+    printf(", %" PRIu64 " not as extracted; covering radius of %" PRIu64 " patches: recomputed %.9g, in the bank %s%.9g",
+           v->rows_wrong, v->patches, (double)(v->left_out > 0 ? v->inside : v->farthest), exact ? "" : "at most ",
+           (double)v->bank.covering_radius[v->bank.rows - 1]);
+    if (v->left_out > 0)
+        printf(", which is not about %" PRIu64 " that were left out; %" PRIu64 " lie outside", v->left_out, v->outside);
+    printf(": %s\n", sound ? "sound" : "DIFFERENT");
+}
+
+/* The same on every rank. */
 static pb_status judge(const verification *v) {
     const char *file = v->job->options->bank, *kind;
-    float stored = v->bank.covering_radius[v->bank.rows - 1];
     PB_TRY(pb_attributes_need(&v->bank.attributes, file, "covering_radius_kind", &kind));
-    bool exact = strcmp(kind, "exact") == 0;
-    bool fits = exact ? v->radius >= stored && v->radius <= stored : v->radius <= stored;
-    bool sound = fits && v->rows_wrong == 0;
+    bool exact = strcmp(kind, "exact") == 0, sound = radius_fits(v, exact) && v->rows_wrong == 0;
     if (pb_comm_rank(v->job->comm) == 0)
-        printf("%s: %zu rows, %" PRIu64 " not as extracted; covering radius of %" PRIu64 " patches: recomputed %.9g, in the bank "
-               "%s%.9g: %s\n",
-               file, v->bank.rows, v->rows_wrong, v->patches, (double)v->radius, exact ? "" : "at most ", (double)stored,
-               sound ? "sound" : "DIFFERENT");
+        print_verdict(v, exact, sound);
     return sound ? pb_ok() : pb_fail(PB_E_NO, "%s: is not what it says", file);
 }
 

@@ -78,6 +78,8 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_bank.c", "a bank of a store is read as its current version", ("jobs/bank_choice.c",)),
     ("tests/jobs/test_plan.c", "what is measured is seen in plans that come true", ("jobs/bench_constants.c",)),
     ("tests/jobs/test_verify.c", "the certificate of a bank", ("jobs/verify_bank.c",)),
+    ("tests/jobs/test_update.c", "parts of a job are seen in its bank",
+     ("jobs/bank_archives.c", "jobs/forget.c", "jobs/update_bank.c", "jobs/update_forget.c")),
 )
 
 

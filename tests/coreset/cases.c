@@ -176,7 +176,7 @@ static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, 
         input.report = interrupt;
         input.context = stop;
     }
-    pb_status status = pb_greedy_select(o.devices, &input, &coreset, NULL);
+    pb_status status = pb_greedy_select(o.devices, &input, &coreset, NULL, NULL);
     if (!input.report || status.code != PB_E_REQUEUE)
         must(status);
     else
@@ -341,6 +341,72 @@ static void greedy_radii(pb_comm *comm) {
     pb_coreset_free(&sample);
 }
 
+/* The textbook loop from centres that are no points. *before: the radius by them alone. */
+static size_t plain_given(size_t n, int dim, const float *given, size_t given_count, size_t picks, float enough, float *before) {
+    static float distance2[N_MOST];
+    uint64_t best = 0;
+    size_t made = 0;
+    for (size_t i = 0; i < n; i++)
+        distance2[i] = INFINITY;
+    for (size_t i = 0; i < given_count; i++)
+        best = pb_ref_greedy_step(all, n, dim, given + i * (size_t)dim, distance2);
+    *before = sqrtf(pb_packed_distance2(best));
+    while (made < picks && sqrtf(pb_packed_distance2(best)) > enough) {
+        expected[made] = pb_farthest_index(best);
+        best = pb_ref_greedy_step(all, n, dim, all + expected[made] * (size_t)dim, distance2);
+        expected_radius[made++] = sqrtf(pb_packed_distance2(best));
+    }
+    return made;
+}
+
+/* Collective. From `given_count` rows behind the n points, against the plain loop. */
+static void compare_given(pb_comm *comm, size_t n, int dim, size_t given_count, size_t picks, float enough) {
+    const float *given = all + n * (size_t)dim;
+    pb_range mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
+    float wanted_before, before;
+    opened o;
+    size_t wanted = plain_given(n, dim, given, given_count, picks, enough, &wanted_before);
+    open_devices(comm, &o);
+    pb_cover *cover = open_cover(comm, &o, n, dim);
+    pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
+    pb_greedy_input input = {.cover = cover,
+                             .count = pb_range_size(mine),
+                             .first = mine.first,
+                             .total = n,
+                             .dim = dim,
+                             .given = given,
+                             .given_count = given_count,
+                             .enough = enough,
+                             .picks = picks,
+                             .candidates_most = 100};
+    must(pb_greedy_select(o.devices, &input, &coreset, &before, NULL));
+    same_as_expected(coreset.count, wanted);
+    HOLDS(before == wanted_before);
+    pb_device_cover_free(o.device, &cover);
+    close_devices(&o);
+}
+
+/* Goes on from given rows until a radius is reached, exactly: an `enough` that a pick's distance has makes no pick of it, one
+ * that is a bit less does. */
+static void greedy_given(pb_comm *comm) {
+    const size_t n = cuda ? 120 : 900;
+    enum { DIM = 12 };
+    fill(13, N_MOST * DIM);
+    compare_given(comm, n, DIM, 40, n, 1.5f);
+    compare_given(comm, n, DIM, 1, 30, 0);
+    HOLDS(expected_radius[29] > 0);
+    const float edge = expected_radius[9]; /* at which the eleventh is picked */
+    compare_given(comm, n, DIM, 1, n, edge);
+    HOLDS(radius[9] == edge);
+    compare_given(comm, n, DIM, 1, n, nextafterf(edge, 0));
+    HOLDS(radius[10] < edge);
+    compare_given(comm, n, DIM, 40, n, 100); /* nothing to do: the radius is measured all the same */
+    memcpy(all + n * DIM, all, 50 * DIM * sizeof *all);
+    compare_given(comm, 50, DIM, 3, 50, 0);
+    memcpy(all + 50 * DIM, all, 50 * DIM * sizeof *all);
+    compare_given(comm, 50, DIM, 50, 50, 0); /* every point is given */
+}
+
 /* Rounds, not picks, cost messages: four a round and a few at the ends. */
 static void greedy_messages(pb_comm *comm) {
     enum { N = 2000, DIM = 8, PICKS = 600 };
@@ -433,6 +499,8 @@ static void search_not_finite(pb_comm *comm) {
     close_search(&open);
 }
 
+#include "outlier_cases.h"
+
 static const pb_case CASES[] = {
     {"greedy-plain", greedy_plain},
     {"greedy-double", greedy_double},
@@ -443,8 +511,13 @@ static const pb_case CASES[] = {
     {"greedy-scales", greedy_scales},
     {"greedy-resume", greedy_resume},
     {"greedy-radii", greedy_radii},
+    {"greedy-given", greedy_given},
     {"greedy-messages", greedy_messages},
     {"greedy-all", greedy_all},
+    {"outlier-line", outlier_line},
+    {"outlier-plain", outlier_plain},
+    {"outlier-few", outlier_few},
+    {"outlier-limit", outlier_limit},
     {"search-plain", search_plain},
     {"search-few", search_few},
     {"search-uneven", search_uneven},

@@ -55,7 +55,7 @@ static pb_status select_twice(const small_job *job) {
     pb_greedy_input rounds = {.cover = job->cover, .count = count, .first = job->mine.first, .total = FAIL_N, .dim = FAIL_DIM,
                               .start = 1, .picks = FAIL_PICKS, .candidates_most = FAIL_N};
     PB_TRY(pb_greedy_step_select(job->devices, &steps, &first));
-    PB_TRY(pb_greedy_select(job->devices, &rounds, &second, NULL));
+    PB_TRY(pb_greedy_select(job->devices, &rounds, &second, NULL, NULL));
     HOLDS(memcmp(picks[0], picks[1], sizeof picks[0]) == 0 && memcmp(radii[0], radii[1], sizeof radii[0]) == 0);
     return pb_ok();
 }

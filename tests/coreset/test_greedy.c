@@ -13,6 +13,7 @@ Test(greedy, floors_that_cut_through_ties) { passes_at_all_sizes(PB_CASES, "gree
 Test(greedy, tiny_and_huge_numbers) { passes_at_all_sizes(PB_CASES, "greedy-scales"); }
 Test(greedy, goes_on_after_any_round) { passes_at_all_sizes(PB_CASES, "greedy-resume"); }
 Test(greedy, radii_of_any_coreset) { passes_at_all_sizes(PB_CASES, "greedy-radii"); }
+Test(greedy, goes_on_from_given_centres) { passes_at_all_sizes(PB_CASES, "greedy-given"); }
 Test(greedy, messages_are_a_matter_of_rounds) { passes_at_all_sizes(PB_CASES, "greedy-messages"); }
 
 /* Device memory that the host cannot touch: all that goes between ranks is staged. */
@@ -20,9 +21,12 @@ Test(greedy, same_picks_with_a_far_device) { passes_at_all_sizes(PB_CASES, "gree
 Test(greedy, ties_and_floors_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-lattice far"); }
 Test(greedy, goes_on_after_any_round_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-resume far"); }
 
+Test(greedy, goes_on_from_given_centres_with_a_far_device) { passes_at_all_sizes(PB_CASES, "greedy-given far"); }
+
 /* The CUDA plugin on its emulator, the ranks' devices joined by a stub of NCCL: the CPU's picks, bit for bit. */
 Test(greedy, same_picks_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-plain cuda"); }
 Test(greedy, ties_and_floors_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-lattice cuda"); }
+Test(greedy, goes_on_from_given_centres_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-given cuda"); }
 Test(greedy, few_points_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-few cuda"); }
 Test(greedy, goes_on_after_any_round_with_cuda_and_nccl) { passes_at_all_sizes(PB_CASES, "greedy-resume cuda"); }
 

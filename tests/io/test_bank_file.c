@@ -112,6 +112,7 @@ static void assert_rows(const pb_bank *whole, uint64_t first, const pb_bank *par
     cr_assert_eq(memcmp(part->features, whole->features + first * dim, part->rows * dim * sizeof(float)), 0);
     for (size_t i = 0; i < part->rows; i++) {
         cr_assert_eq(part->image[i], whole->image[first + i]);
+        cr_assert_eq(part->archive[i], whole->archive[first + i]);
         cr_assert_eq(part->patch_row[i], whole->patch_row[first + i]);
         cr_assert_eq(part->patch_column[i], whole->patch_column[first + i]);
         cr_assert_eq(part->covering_radius[i], whole->covering_radius[first + i]);
@@ -223,6 +224,38 @@ Test(bank_file, folder_that_is_missing) {
 
 /* --- damage ----------------------------------------------------------------------------------------------------- */
 
+/* Rows of an updated bank, from three archives. */
+static void fill_from_three(pb_bank *bank, size_t rows) {
+    fill(bank, rows, 3);
+    sample_assert_ok(pb_attributes_set(&bank->attributes, "archive_sha256", "aaa,bb,c"));
+    for (size_t i = 0; i < rows; i++)
+        bank->archive[i] = (uint32_t)(i % 3);
+}
+
+Test(bank_file, rows_of_several_archives) {
+    pb_bank whole, part;
+    uint64_t total;
+    fill_from_three(&whole, 12);
+    sample_assert_ok(pb_bank_write(path, &whole));
+    char *answer = python(12, 3); /* all else is as ever, for readers that know nothing of archives */
+    cr_assert(strncmp(answer, "ok ", 3) == 0);
+    free(answer);
+    sample_assert_ok(pb_bank_read(path, 2, 9, &part, &total));
+    assert_rows(&whole, 2, &part);
+    cr_assert_eq(pb_bank_archives(&part.attributes), 3);
+    cr_assert_eq(pb_bank_archive_number(&part.attributes, "bb"), 1);
+    cr_assert_eq(pb_bank_archive_number(&part.attributes, "c"), 2);
+    cr_assert_eq(pb_bank_archive_number(&part.attributes, "b"), -1);
+    cr_assert_eq(pb_bank_archive_number(&part.attributes, "aaaa"), -1);
+    pb_bank_free(&part);
+    pb_bank_free(&whole);
+    write_bank(12, 3);
+    sample_assert_ok(pb_bank_read(path, 0, 12, &part, &total));
+    cr_assert_eq(pb_bank_archives(&part.attributes), 1);
+    cr_assert_eq(pb_bank_archive_number(&part.attributes, "aaa"), -1);
+    pb_bank_free(&part);
+}
+
 static void assert_refused(const char *part) {
     pb_bank bank;
     uint64_t total;
@@ -258,6 +291,22 @@ Test(bank_file, refuses_what_is_no_bank) {
     assert_refused("bank.h5: cannot open as HDF5 file: No such file");
     oracle_write(path, "no HDF5", 7);
     assert_refused("bank.h5: cannot open as HDF5 file: ");
+}
+
+/* An archive that is not listed, and a column that is missing. */
+Test(bank_file, refuses_rows_of_no_archive) {
+    pb_bank bank;
+    char words[4 * ORACLE_PATH];
+    fill_from_three(&bank, 12);
+    bank.archive[7] = 3;
+    sample_assert_ok(pb_bank_write(path, &bank));
+    assert_refused("bank row 7 is from archive 3, but archive_sha256 lists 3");
+    bank.archive[7] = 2;
+    sample_assert_ok(pb_bank_write(path, &bank));
+    snprintf(words, sizeof words, "'%s' missing:archive", path);
+    free(oracle_python("tests/io/h5_damage.py", words, NULL));
+    assert_refused("cannot open dataset archive");
+    pb_bank_free(&bank);
 }
 
 /* Every byte that counts is under a checksum: what is read is right or refused. */

@@ -141,6 +141,32 @@ class Split(Case):
         self.assertEqual(sorted(os.listdir(self.folder)), ["data", "list.csv"])
 
 
+class Contamination(Case):
+    def test_untested_defects_stand_in_places_spread_over_the_training_rows(self):
+        labels = make_labels(588, 313)
+        source = self.make_folder(labels)
+        clean = self.make_list(source, "--type", "mono")
+        noisy = self.make_list(source, "--type", "mono", "--contaminate", "0.1")
+        self.assertEqual(len(clean), len(noisy))
+        changed = [i for i, (a, b) in enumerate(zip(clean, noisy)) if a != b]
+        self.assertEqual(changed, list(range(0, 300, 10)))
+        bad = {path for path, p, t in labels if (p, t) == (BAD, "mono")}
+        tested = {row["path"].removeprefix("data/") for row in clean if row["label"] == "1"}
+        taken = [noisy[i]["path"].removeprefix("data/") for i in changed]
+        unused = [path for path, _, _ in labels if path in bad - tested]
+        self.assertEqual(taken, [path for i, path in enumerate(unused) if choice_index(i, len(unused), 30) is not None])
+        self.assertEqual({(noisy[i]["split"], noisy[i]["label"]) for i in changed}, {("train", "1")})
+
+    def test_too_few_defects_and_no_share(self):
+        source = self.make_folder(make_labels(500, 230))
+        self.make_list(source, "--type", "mono", "--contaminate", "0.1")
+        os.unlink(self.output)
+        arguments = (source, "--type", "mono", "--output", self.output)
+        self.assert_refused(65, "31 defective cells are needed to contaminate, 30", *arguments, "--contaminate", "0.104")
+        for share in ("1.1", "-0.1", "nan", "some"):
+            self.assert_refused(64, "--contaminate", *arguments, f"--contaminate={share}")
+
+
 class Extraction(Case):
     def test_wheel_gives_the_listed_images_only(self):
         labels = make_labels(588, 313)

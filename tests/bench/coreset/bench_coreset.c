@@ -144,7 +144,7 @@ static void select_once(bench *b) {
                                   .dim = rounds.dim, .start = rounds.start, .picks = rounds.picks};
     size_t last = rounds.picks - 1;
     if (is(b, "greedy")) {
-        bench_must(pb_greedy_select(b->devices, &rounds, &b->coreset, &b->cost));
+        bench_must(pb_greedy_select(b->devices, &rounds, &b->coreset, NULL, &b->cost));
     } else if (is(b, "greedy-step")) {
         bench_must(pb_greedy_step_select(b->devices, &steps, &b->coreset));
     } else {
