@@ -75,7 +75,8 @@ TESTED_ELSEWHERE = (
     ("tests/jobs/test_score.c", "a bank that does not fit is refused", ("jobs/bank_fit.c",)),
     ("tests/jobs/test_bank_publish.c", "a gate and a fence are seen in what is refused", ("jobs/gate.c", "jobs/store_session.c")),
     ("tests/jobs/test_bank.c", "a bank of a store is read as its current version", ("jobs/bank_choice.c",)),
-    ("tests/jobs/test_plan.c", "what is measured is seen in plans that come true", ("jobs/bench_constants.c", "jobs/meter_machine.c", "jobs/meter_select.c")),
+    ("tests/jobs/test_plan.c", "what is measured is seen in plans that come true",
+     ("jobs/bench_constants.c", "jobs/meter_machine.c", "jobs/meter_select.c")),
     ("tests/jobs/test_verify.c", "the certificate of a bank", ("jobs/verify_bank.c",)),
 )
 
