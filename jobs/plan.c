@@ -25,7 +25,7 @@ typedef struct plan {
     const pb_job_options *options;
     pb_constants constants;
     pb_work work;
-    double node_cores, node_bytes;
+    double node_ranks, node_bytes; /* most of a node */
 } plan;
 
 typedef pb_forecast model(const pb_constants *constants, const pb_work *work, double ranks);
@@ -82,7 +82,8 @@ static pb_status read_work(plan *p) {
     if (image_bytes > 0)
         p->constants.image_bytes = image_bytes;
     const pb_constants *c = &p->constants;
-    p->node_cores = options->node_cores > 0 ? (double)options->node_cores : c->host_cores;
+    double cores = options->node_cores > 0 ? (double)options->node_cores : c->host_cores;
+    p->node_ranks = options->node_ranks > 0 ? (double)options->node_ranks : fmax(1, floor(cores / fmax(1, c->threads)));
     p->node_bytes = options->node_memory > 0 ? options->node_memory * GIB : 0.9 * c->host_bytes;
     if (c->extract_images_per_s <= 0 || c->search_pairs_per_s <= 0 || c->write_bytes_per_s <= 0 || c->select_speedup <= 0 ||
         c->patches < 1 || c->rounds_picks < 1 || c->batch < 1 || c->threads < 1)
@@ -104,7 +105,7 @@ static choice reckon(const plan *p, const char *job, model *predict, double rank
 
 /* Most ranks of a node whose memory and cores suffice; more nodes make a rank's share smaller. At least 1. */
 static double ranks_that_fit(const plan *p, model *predict, double nodes) {
-    double a_node = fmax(1, floor(p->node_cores / p->constants.threads));
+    double a_node = p->node_ranks;
     while (a_node > 1 && reckon(p, "", predict, nodes * a_node, a_node).node_bytes * MEMORY_SPARE > p->node_bytes)
         a_node--;
     return a_node;
@@ -115,10 +116,8 @@ static choice choose(const plan *p, const char *job, model *predict) {
     const pb_job_options *options = p->options;
     double limit_s = options->hours * 3600;
     choice made;
-    if (options->plan_ranks > 0) {
-        double a_node = fmax(1, floor(p->node_cores / p->constants.threads));
-        return reckon(p, job, predict, (double)options->plan_ranks, a_node);
-    }
+    if (options->plan_ranks > 0)
+        return reckon(p, job, predict, (double)options->plan_ranks, p->node_ranks);
     double nodes = 1;
     for (;; nodes++) {
         double a_node = ranks_that_fit(p, predict, nodes);
@@ -185,9 +184,12 @@ static pb_status write_json(const plan *p, const choice *train, const choice *sc
 /* A line of words for slurm/submit.sh: the job, and settings as slurm/patchbank.conf.example has them. */
 static int format_words(const plan *p, const choice *c, char *text, size_t size) {
     unsigned minutes = (unsigned)ceil(TIME_SPARE * c->forecast.seconds / 60) + 1;
-    return snprintf(text, size, "%s NODES=%.0f TASKS_PER_NODE=%.0f CPUS_PER_TASK=%.0f MEMORY=%.0fM TIME=%02u:%02u:00\n", c->job,
+    char gpus[64] = "";
+    if (c->forecast.device_bytes > 0) /* memory of its own: a GPU for each rank */
+        snprintf(gpus, sizeof gpus, " GRES=gpu:%.0f DEVICE=cuda", c->ranks_a_node);
+    return snprintf(text, size, "%s NODES=%.0f TASKS_PER_NODE=%.0f CPUS_PER_TASK=%.0f MEMORY=%.0fM TIME=%02u:%02u:00%s\n", c->job,
                     c->nodes, c->ranks_a_node, p->constants.threads, ceil(MEMORY_SPARE * c->node_bytes / 1048576), minutes / 60,
-                    minutes % 60);
+                    minutes % 60, gpus);
 }
 
 static pb_status write_sbatch(const plan *p, const choice *train, const choice *score) {

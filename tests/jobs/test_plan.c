@@ -60,6 +60,15 @@ Test(plan, nodes_are_added_until_memory_and_time_suffice) {
          0);
 }
 
+Test(plan, ranks_of_nodes_with_gpus) {
+    new_constants();
+    must(in_folder("sed -i 's/\"device_is_host\": 1/\"device_is_host\": 0/' k.json"), 0);
+    must(in_folder("%s " PLAN "--node-memory 256 --node-cores 64 --node-ranks 4 --hours 24 --nodes-most 500 --sbatch words",
+                   PB_PROGRAM),
+         0);
+    must(in_folder("grep -E '^train NODES=[0-9]+ TASKS_PER_NODE=4 CPUS_PER_TASK=2 .* GRES=gpu:4 DEVICE=cuda$' words"), 0);
+}
+
 Test(plan, what_cannot_be_kept_is_said) {
     new_constants();
     must(in_folder("%s " PLAN "--node-memory 8 --node-cores 16 --hours 24 --nodes-most 4", PB_PROGRAM), 1);

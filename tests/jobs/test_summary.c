@@ -42,6 +42,22 @@ Test(summary, of_a_job_that_fails) {
     CHECK("t.json train 65 2 open=");
 }
 
+/* A job that was asked to stop says so, and so does the one that goes on: between them they extract all images. */
+Test(summary, of_a_job_that_was_stopped) {
+    must(patchbank(2, "pack --list list.csv --archive archive"), 0);
+    must(in_folder("PATCHBANK_FAULT='train.batch@1:2!term' %s -n 2 --map-by :OVERSUBSCRIBE %s train --archive archive "
+                   "--bank b.h5 --batch 1 --summary s.json " TRAIN_OPTIONS,
+                   PB_MPIEXEC, PB_PROGRAM),
+         75);
+    must(in_folder("%s -c \"import json; s = json.load(open('s.json')); "
+                   "assert s['status']['exit'] == 75 and s['status']['name'] == 'PB_E_REQUEUE', s['status']; "
+                   "assert s['steps'][1]['step'] == 'extract' and s['steps'][1]['images'] == 4, s['steps']\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(1, "train --archive archive --bank b.h5 --batch 1 --summary t.json " TRAIN_OPTIONS), 0);
+    CHECK("t.json train 0 1 open= extract=6 select=72 collect=10 write=72");
+}
+
 Test(summary, that_cannot_be_written) {
     must(patchbank(2, "pack --list list.csv --archive archive --summary none/s.json"), 65);
     says_once("none");

@@ -74,7 +74,7 @@ static void select_points(run *r) {
                              .picks = how.picks,
                              .candidates_most = 4096};
     pb_comm_counters then = pb_comm_count(r->comm);
-    bench_must(pb_greedy_select(r->devices, &input, &r->coreset, &r->cost));
+    bench_must(pb_greedy_select(r->devices, &input, &r->coreset, NULL, &r->cost));
     r->found.select = since(r->comm, then);
     pb_device_cover_free(r->device, &cover);
 }

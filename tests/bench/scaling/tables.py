@@ -69,11 +69,11 @@ def shares(patchbank, constants):
                             "--ranks", str(ranks), "--json", answer], stdout=subprocess.DEVNULL, check=True)
             with open(answer, encoding="utf-8") as file:
                 plan = json.load(file)
-            train, score = plan["train"], plan["score"]
-            print(f"| {ranks:,} | {train['extract_s']:,.1f} | {train['select_s']:,.1f} | {train['collect_s']:,.1f} | "
-                  f"{train['messages_s']:.2f} | {100 * train['messages_s'] / train['seconds']:.1f} % | "
-                  f"{score['extract_s']:,.1f} | {score['search_s']:,.1f} | {score['messages_s']:.2f} | "
-                  f"{100 * score['messages_s'] / score['seconds']:.1f} % |")
+            cells = [f"{ranks:,}"]
+            for job, parts in (("train", ("extract_s", "select_s", "collect_s")), ("score", ("extract_s", "search_s"))):
+                cells += [f"{plan[job][part]:,.1f}" for part in parts] + [f"{plan[job]['messages_s']:.2f}"]
+                cells.append(f"{100 * plan[job]['messages_s'] / plan[job]['seconds']:.1f} %")
+            print(f"| {' | '.join(cells)} |")
 
 
 counts()
