@@ -268,6 +268,15 @@ class Cluster:
         return [pid for pid, environment in processes_of(self.conf)
                 if node in (environment.get("LOCAL_NODE"), environment.get("SLURMD_NODENAME"))]
 
+    def processes_of_job(self, job):
+        """[(pid, node, environment)] of a job's scripts, srun and ranks, of all its runs."""
+        return [(pid, environment.get("SLURMD_NODENAME"), environment) for pid, environment in processes_of(self.conf)
+                if environment.get("SLURM_JOB_ID") == str(job)]
+
+    def ranks(self, job):
+        """[(pid, node)] of a job's ranks."""
+        return [(pid, node) for pid, node, environment in self.processes_of_job(job) if "PMIX_RANK" in environment]
+
     def kill_slurmd(self, node):
         """Only the node's daemon dies; its steps and ranks live on."""
         with open(self.path(f"slurmd.{node}.pid"), encoding="utf-8") as file:
