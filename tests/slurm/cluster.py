@@ -30,6 +30,7 @@ DAEMONS = ("slurmctld", "slurmd", "munged")
 SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"      # daemons are not on everybody's path
 CPUS = 8                # of a node, whatever this host has: jobs here mostly wait
 SECONDS_TO_START = 20
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL", "DEADLINE")
 OWN_NODE = ["unshare", "--uts", "--mount", "sh", "-c",
             'hostname "$0" && mount -t tmpfs tmpfs /dev/shm && mount --bind "$1" /etc/hosts && shift && exec "$@"']
 
@@ -315,7 +316,7 @@ class Cluster:
         """The job when it has ended for good, with exit_code as a number."""
         def ended():
             now = self.job(job)
-            return now if now["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED") else None
+            return now if now["JobState"] in ENDED else None
         job = wait_for(ended, seconds, f"job {job} ended")
         job["exit_code"] = int(job["ExitCode"].split(":")[0])
         return job
