@@ -27,8 +27,6 @@ def content(folder):
     found = {}
     for place, _, names in os.walk(folder):
         for name in names:
-            if ".part-" in name:
-                continue
             with open(os.path.join(place, name), "rb") as file:
                 found[os.path.relpath(os.path.join(place, name), folder)] = file.read()
     return found
