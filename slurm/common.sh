@@ -109,18 +109,18 @@ run() { # COMMAND...: its exit code. In the background, because a shell's traps 
   return $code
 }
 
-# This very run of the job, and not one that was cancelled or replaced.
+# This very run of the job, and not one that was cancelled or replaced. SIGNALING: running, and a signal is on its way.
 is_current() {
   local job
   job=" $(scontrol -o show job "$SLURM_JOB_ID" 2>/dev/null) "
-  [[ $job == *" JobState=RUNNING "* && $job == *" Restarts=$restart "* ]]
+  [[ $job =~ \ JobState=(RUNNING|SIGNALING)\  && $job == *" Restarts=$restart "* ]]
 }
 
 requeue() { # CODE
   if [ "$restart" -ge "$RESTARTS" ]; then
     say "exit code $1 after $restart restarts, as many as RESTARTS allows: submit it again when the cause is gone"
   elif ! is_current; then
-    say "exit code $1; not requeued: the job was cancelled or ran into its time limit"
+    say "exit code $1; not requeued: Slurm ends this job (cancelled, preempted, at its limit)"
   elif scontrol requeue "$SLURM_JOB_ID"; then
     say "exit code $1: requeued, it goes on from where it was"
   else
