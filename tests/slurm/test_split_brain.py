@@ -16,13 +16,14 @@ import sys
 import time
 
 import cluster
-from fixture import SCORE_OPTIONS, TRAIN_OPTIONS, Fixture, content, repeated, run
+from fixture import TRAIN_OPTIONS, Fixture, content, repeated, run
 
 # Only in the first run of a job, which has no count of restarts: rank 0 stops before it renames its first finished file.
 STOP_AT_RENAME = '[ -n "${SLURM_RESTART_COUNT:-}" ] || export PATCHBANK_FAULT=io.rename@0!stop'
+# name: which job, settings. Of two nodes rank 1 is killed, and rank 0 may wait for it after its rename has failed: not for long.
 JOBS = {
     "train-working": ("train", ["TASKS_PER_NODE=2"]),
-    "train-renaming": ("train", ["NODES=2", f"PREPARE={STOP_AT_RENAME}"]),
+    "train-renaming": ("train", ["NODES=2", f"TRAIN_OPTIONS={TRAIN_OPTIONS} --watchdog 10", f"PREPARE={STOP_AT_RENAME}"]),
     "score-renaming": ("score", ["TASKS_PER_NODE=2", f"PREPARE={STOP_AT_RENAME}"]),
 }
 
@@ -39,8 +40,7 @@ def state_of(pid):
 class SplitBrain:
     def __init__(self, running, program):
         self.cluster = running
-        self.site = Fixture(running, program, NODES=1, TRAIN_OPTIONS=TRAIN_OPTIONS + " --watchdog 20",
-                            SCORE_OPTIONS=SCORE_OPTIONS + " --watchdog 20")
+        self.site = Fixture(running, program, NODES=1)
         self.site.write_list("many.csv", repeated(self.site.rows, 60))
         self.site.run("pack", "--list", "many.csv", "--archive", "archive")
         self.jobs, self.old = {}, {}
@@ -62,7 +62,6 @@ class SplitBrain:
             cluster.wait_for(lambda: "event=ready" in self.site.log_of(job), 60, f"{name} works")
         for pid, _ in self.old[name]:
             cluster.kill(pid, signal.SIGSTOP)
-        assert "Restarts" not in self.site.log_of(job)
 
     def begin(self):
         """Undisturbed runs, then the three jobs, each stopped on n1."""
