@@ -89,6 +89,12 @@ stop() {
   [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null # srun hands it on to all ranks
 }
 
+# Whether Slurm says so: this node lost its slurmd, and the job runs elsewhere by now. srun then gives 0 for an unfinished step.
+is_replaced() {
+  local job
+  job=$(scontrol -o show job "$SLURM_JOB_ID" 2>/dev/null) && [[ " $job " != *" Restarts=$restart "* ]]
+}
+
 run() { # COMMAND...: its exit code. In the background, because a shell's traps wait for what runs in the foreground.
   [ -z "$stopping" ] || return 75
   "$@" &
@@ -99,21 +105,22 @@ run() { # COMMAND...: its exit code. In the background, because a shell's traps 
   wait "$child"
   local code=$?
   child=''
+  ! is_replaced || leave 75 "exit code $code is of no account: the job runs elsewhere by now"
   return $code
 }
 
-# This very run of the job, and not one that was cancelled, nor one that Slurm has replaced because the node lost its slurmd.
+# This very run of the job, and not one that was cancelled or replaced. SIGNALING: running, and a signal is on its way.
 is_current() {
   local job
   job=" $(scontrol -o show job "$SLURM_JOB_ID" 2>/dev/null) "
-  [[ $job == *" JobState=RUNNING "* && $job == *" Restarts=$restart "* ]]
+  [[ $job =~ \ JobState=(RUNNING|SIGNALING)\  && $job == *" Restarts=$restart "* ]]
 }
 
 requeue() { # CODE
   if [ "$restart" -ge "$RESTARTS" ]; then
     say "exit code $1 after $restart restarts, as many as RESTARTS allows: submit it again when the cause is gone"
   elif ! is_current; then
-    say "exit code $1; not requeued: the job was cancelled, ran into its time limit, or runs elsewhere by now"
+    say "exit code $1; not requeued: Slurm ends this job (cancelled, preempted, at its limit)"
   elif scontrol requeue "$SLURM_JOB_ID"; then
     say "exit code $1: requeued, it goes on from where it was"
   else

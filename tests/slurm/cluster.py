@@ -30,6 +30,7 @@ DAEMONS = ("slurmctld", "slurmd", "munged")
 SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"      # daemons are not on everybody's path
 CPUS = 8                # of a node, whatever this host has: jobs here mostly wait
 SECONDS_TO_START = 20
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL", "DEADLINE")
 OWN_NODE = ["unshare", "--uts", "--mount", "sh", "-c",
             'hostname "$0" && mount -t tmpfs tmpfs /dev/shm && mount --bind "$1" /etc/hosts && shift && exec "$@"']
 
@@ -268,6 +269,15 @@ class Cluster:
         return [pid for pid, environment in processes_of(self.conf)
                 if node in (environment.get("LOCAL_NODE"), environment.get("SLURMD_NODENAME"))]
 
+    def processes_of_job(self, job):
+        """[(pid, node, environment)] of a job's scripts, srun and ranks, of all its runs."""
+        return [(pid, environment.get("SLURMD_NODENAME"), environment) for pid, environment in processes_of(self.conf)
+                if environment.get("SLURM_JOB_ID") == str(job)]
+
+    def ranks(self, job):
+        """[(pid, node)] of a job's ranks."""
+        return [(pid, node) for pid, node, environment in self.processes_of_job(job) if "PMIX_RANK" in environment]
+
     def kill_slurmd(self, node):
         """Only the node's daemon dies; its steps and ranks live on."""
         with open(self.path(f"slurmd.{node}.pid"), encoding="utf-8") as file:
@@ -306,7 +316,7 @@ class Cluster:
         """The job when it has ended for good, with exit_code as a number."""
         def ended():
             now = self.job(job)
-            return now if now["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED") else None
+            return now if now["JobState"] in ENDED else None
         job = wait_for(ended, seconds, f"job {job} ended")
         job["exit_code"] = int(job["ExitCode"].split(":")[0])
         return job

@@ -17,6 +17,21 @@ TRAIN_OPTIONS = "--resize 96 --crop 96 --projection 64 --ratios 5% --threads 1 -
 SCORE_OPTIONS = "--threads 1 --decoders 1"
 
 
+def repeated(rows, times):
+    """The same images under other names: "images/x", "./images/x", "././images/x", ..."""
+    return [["./" * time + path, *rest] for time in range(times) for path, *rest in rows]
+
+
+def content(folder):
+    """{name: bytes} of all files below a folder."""
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(place, name), "rb") as file:
+                found[os.path.relpath(os.path.join(place, name), folder)] = file.read()
+    return found
+
+
 class Fixture:
     """A folder below the cluster's, so that it goes with it. Rows of lists are (path, split, label, class, group)."""
 
@@ -30,7 +45,8 @@ class Fixture:
             self.head, *self.rows = csv.reader(file)
         self.settings = dict(
             PATCHBANK=self.program, NODES=2, TIME="10", WARNING=60, LOGS=self.path("logs"), WEIGHTS="random:7",
-            TRAIN_OPTIONS=TRAIN_OPTIONS, SCORE_OPTIONS=SCORE_OPTIONS, **settings)
+            TRAIN_OPTIONS=TRAIN_OPTIONS, SCORE_OPTIONS=SCORE_OPTIONS)
+        self.settings.update(settings)
         self.write_settings()
 
     def path(self, name):

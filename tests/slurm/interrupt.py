@@ -30,23 +30,6 @@ COPIES = 60     # of each of the generated images: enough for a second or two of
 DRAWS = 6       # of a moment, until the job is not too fast for it: from half the time, a quarter, ...
 
 
-def repeated(rows, times):
-    """The same images under other names: "images/x", "./images/x", "././images/x", ..."""
-    return [["./" * time + path, *rest] for time in range(times) for path, *rest in rows]
-
-
-def content(folder):
-    """{name: bytes} of all files below a folder."""
-    found = {}
-    for place, _, names in os.walk(folder):
-        for name in names:
-            if ".part-" in name:
-                continue
-            with open(os.path.join(place, name), "rb") as file:
-                found[os.path.relpath(os.path.join(place, name), folder)] = file.read()
-    return found
-
-
 class TooLate(Exception):
     """The job had ended before it was interrupted."""
 
@@ -55,7 +38,7 @@ class Interruptions:
     def __init__(self, running, program, seed):
         self.cluster, self.seed = running, seed
         self.site = fixture.Fixture(running, program, SBATCH_OPTIONS="--exclusive")
-        self.site.write_list("many.csv", repeated(self.site.rows, COPIES))
+        self.site.write_list("many.csv", fixture.repeated(self.site.rows, COPIES))
         self.site.run("pack", "--list", "many.csv", "--archive", "archive")
         self.site.run("train", "--archive", "archive", "--weights", "random:7", "--bank", "bank.h5",
                       *fixture.TRAIN_OPTIONS.split())
@@ -68,24 +51,19 @@ class Interruptions:
         return self.site.submit(name, "ARCHIVE=" + self.site.path("archive"), f"BANK={bank}",
                                 "RESULTS=" + os.path.join(folder, "results"))
 
-    def ranks(self, job):
-        """[(pid, node)] of a job's ranks."""
-        return [(pid, environment["SLURMD_NODENAME"]) for pid, environment in cluster.processes_of(self.cluster.conf)
-                if environment.get("SLURM_JOB_ID") == str(job) and "PMIX_RANK" in environment]
-
     def wait_for_ranks(self, job):
         """When they have begun."""
-        cluster.wait_for(lambda: len(self.ranks(job)) == 2, 60, f"ranks of job {job}")
+        cluster.wait_for(lambda: len(self.cluster.ranks(job)) == 2, 60, f"ranks of job {job}")
         return time.monotonic()
 
     def measure(self, name):
         """What is right, and how long ranks live. Each beside the other, as when they are interrupted."""
         job = self.submit(name, self.site.path(name))
         begun = self.wait_for_ranks(job)
-        cluster.wait_for(lambda: not self.ranks(job), 120, f"job {job} ended")
+        cluster.wait_for(lambda: not self.cluster.ranks(job), 120, f"job {job} ended")
         self.seconds[name] = time.monotonic() - begun
         self.site.finish(job)
-        self.expected[name] = content(self.site.path(name))
+        self.expected[name] = fixture.content(self.site.path(name))
 
     def strike(self, kind, job, choice):
         """Does to the job what `kind` says; choice: which rank or node."""
@@ -93,7 +71,7 @@ class Interruptions:
             words = ["--batch", "-s", "USR1"] if kind == "usr1" else []
             self.cluster.slurm("scancel", *words, str(job), check=False)    # which fails where the job has ended
         else:
-            ranks = sorted(self.ranks(job))
+            ranks = sorted(self.cluster.ranks(job))
             if len(ranks) != 2:
                 raise TooLate
             if kind == "rank":
@@ -121,7 +99,7 @@ class Interruptions:
         self.strike(kind, job, choice)
         self.end(kind, name, folder, job)
         seconds = time.monotonic() - begun
-        found, expected = content(folder), self.expected[name]
+        found, expected = fixture.content(folder), self.expected[name]
         assert found.keys() == expected.keys(), f"{kind} {name}: left {sorted(found)}, expected {sorted(expected)}"
         for file, bytes_ in expected.items():
             assert found[file] == bytes_, f"{kind} {name} after {moment:.2f} s: {file} has other bytes\n{self.site.log_of(job)}"

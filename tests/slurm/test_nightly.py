@@ -26,6 +26,18 @@ def night(site, name, rows, expected):
     return job
 
 
+def pack_gate(site, rows):
+    """The gate set, and another archive, by an array of two tasks; a third has nothing to pack and says so."""
+    site.write_list("gate.csv", rows)
+    site.write_list("other.csv", rows[:3])
+    with open(site.path("sources"), "w", encoding="utf-8") as file:
+        file.write(f"gate {site.path('gate.csv')}\nother {site.path('other.csv')}\nnone {site.path('none.csv')}\n")
+    array = site.submit("pack", "SOURCES=" + site.path("sources"), "ARCHIVES=" + site.folder)
+    for task, code in ((1, 0), (2, 0), (3, 64)):
+        site.finish(f"{array}_{task}", code)
+    assert "3 images" in site.run("info", "--archive", "other")
+
+
 def three_nights(running, program):
     site = Fixture(running, program)
     site.settings.update(STORE=site.path("store/parts"), GATE_ARCHIVE=site.path("gate"), NEW_LIST=site.path("new.csv"),
@@ -34,7 +46,7 @@ def three_nights(running, program):
     normal = [row for row in site.rows if row[1] == "train"]
     tested = [row for row in site.rows if row[1] == "test" and row[2]]
     poison = [[path, "train", "0", *rest] for path, _, label, *rest in site.rows if label == "1"]
-    site.run("pack", "--list", site.write_list("gate.csv", tested), "--archive", "gate")
+    pack_gate(site, tested)
 
     first = night(site, "monday", normal[:8], 0)
     found = versions(site)

@@ -100,10 +100,17 @@ class Job(ScriptTest):
 
     def test_who_is_not_current_requeues_nobody(self):
         """A cancelled job would come back to life; a run that was replaced would requeue its successor."""
-        for state, restarted in (("COMPLETING", "0"), ("RUNNING", "1"), ("RUNNING", "10")):
-            code, requeued, said = self.train(75, JOB_STATE=state, RESTARTED=restarted)
-            self.assertEqual((code, requeued), (75, False))
-            self.assertIn("not requeued: the job was cancelled", said)
+        self.assertEqual(self.train(75, JOB_STATE="SIGNALING")[:2], (75, True))
+        os.remove(self.path("requeued"))
+        code, requeued, said = self.train(75, JOB_STATE="COMPLETING")
+        self.assertEqual((code, requeued), (75, False))
+        self.assertIn("not requeued: Slurm ends this job", said)
+        for code in (0, 75):
+            for restarted in ("1", "10"):
+                code, requeued, said = self.train(code, RESTARTED=restarted)
+                self.assertEqual((code, requeued), (75, False))
+                self.assertIn("the job runs elsewhere by now", said)
+                self.assertNotIn("done", said)
 
     def test_requeueing_that_fails_is_said(self):
         self.assertIn("Slurm does not requeue it: submit it again", self.train(75, SCONTROL_CODE="1")[2])
