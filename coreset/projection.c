@@ -1,5 +1,6 @@
 #include "coreset/projection.h"
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/random.h"
 
@@ -70,6 +71,12 @@ static pb_status make_room(pb_projection *projection, size_t n) {
     PB_TRY(pb_device_alloc(projection->device, bytes, &projection->projected, "projected features"));
     projection->room = n;
     return pb_ok();
+}
+
+pb_status pb_projection_reserve(pb_projection *projection, size_t n) {
+    if (pb_fault("projection.memory"))
+        return pb_fail(PB_E_SYSTEM, "no memory for %zu projected rows", n);
+    return projection->matrix ? make_room(projection, n) : pb_ok();
 }
 
 pb_status pb_projection_apply(pb_projection *projection, const float *rows, size_t n, const float **projected) {

@@ -24,6 +24,10 @@ void pb_projection_free(pb_projection **projection);
 /* Values a projected row has. */
 int pb_projection_dim(const pb_projection *projection);
 
+/* Makes room for n projected rows, so that pb_projection_apply of as many needs no memory. Errors: PB_E_SYSTEM; the projection
+ * can be used all the same. Fault point: projection.memory. */
+PB_CHECKED pb_status pb_projection_reserve(pb_projection *projection, size_t n);
+
 /* Projects rows [n][dim] in device memory. *projected: device memory of the projection (valid until its next call), or rows
  * itself for the identity. */
 PB_CHECKED pb_status pb_projection_apply(pb_projection *projection, const float *rows, size_t n, const float **projected);

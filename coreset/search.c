@@ -1,5 +1,6 @@
 #include "coreset/search.h"
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "mpi/partition.h"
 
@@ -94,6 +95,12 @@ static pb_status make_room(pb_search *search, size_t count) {
     PB_TRY(pb_allocate(&search->nearest_host, count, sizeof(uint64_t), "nearest rows"));
     search->room = count;
     return pb_ok();
+}
+
+pb_status pb_search_reserve(pb_search *search, size_t count) {
+    if (pb_fault("search.memory"))
+        return pb_fail(PB_E_SYSTEM, "no memory for %zu queries", count);
+    return make_room(search, count);
 }
 
 static pb_status begin(pb_search *search, size_t count) {

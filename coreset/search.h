@@ -21,6 +21,10 @@ PB_CHECKED pb_status pb_search_create(pb_device_comm *devices, const float *shar
                                       pb_search **search_out);
 void pb_search_free(pb_search **search);
 
+/* Makes room for `count` queries, so that pb_search_nearest of as many needs no memory. Not collective. Errors: PB_E_SYSTEM; the
+ * search can be used all the same. Fault point: search.memory. */
+PB_CHECKED pb_status pb_search_reserve(pb_search *search, size_t count);
+
 /* Collective: every rank calls it equally often, with any number of queries of its own (0 too).
  * queries: device memory, [count][dim]. Out, host memory of the caller: distance[count] (not squared, sqrtf of the canonical one)
  * and row[count] (global row of the bank). Errors, agreed: the device's; after

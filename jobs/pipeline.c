@@ -16,8 +16,7 @@ typedef struct account {
 struct pb_pipeline {
     pb_pipeline_setup setup;
     pb_extractor *extractor;
-    size_t batch_max;   /* images */
-    pb_status shortage; /* see pb_pipeline_shortage */
+    size_t batch_max;     /* images */
     account accounts[2];  /* of the batch that the caller has, and of the one that was put to the device since; by turns */
     int turn;             /* the account of the batch that was put last */
     bool is_put;          /* a batch is at the device or on its way there that the caller has not got */
@@ -27,22 +26,9 @@ struct pb_pipeline {
     pb_stages stages;
 };
 
-/* What a machine lacks, memory first of all, half the batch may do without. Whatever else it is, the smallest batch meets it too,
- * and then the first failure is told. */
-static pb_status create_extractor(pb_pipeline *pipeline) {
-    const pb_pipeline_setup *setup = &pipeline->setup;
-    int batch = setup->batch;
-    pb_status status = pb_extractor_create(setup->device, setup->network, &setup->features, batch, &pipeline->extractor);
-    const pb_status first = status;
-    while (status.code == PB_E_SYSTEM && batch > 1)
-        status = pb_extractor_create(setup->device, setup->network, &setup->features, batch /= 2, &pipeline->extractor);
-    if (!pb_failed(&status))
-        pipeline->shortage = first;
-    return pb_failed(&status) ? first : status;
-}
-
 static pb_status allocate(pb_pipeline *pipeline) {
-    PB_TRY(create_extractor(pipeline));
+    const pb_pipeline_setup *setup = &pipeline->setup;
+    PB_TRY(pb_extractor_create(setup->device, setup->network, &setup->features, setup->batch, &pipeline->extractor));
     size_t batch = pipeline->batch_max = pb_extractor_images_max(pipeline->extractor);
     for (int a = 0; a < 2; a++) {
         account *of = &pipeline->accounts[a];
@@ -58,7 +44,6 @@ pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipel
     pb_pipeline *pipeline;
     PB_TRY(pb_allocate(&pipeline, 1, sizeof *pipeline, "the pipeline"));
     pipeline->setup = *setup;
-    pipeline->shortage = pb_ok();
     pb_status status = allocate(pipeline);
     pipeline->setup.network = NULL;
     if (pb_failed(&status))
@@ -87,13 +72,6 @@ int pb_pipeline_dim(const pb_pipeline *pipeline) { return pb_extractor_dim(pipel
 size_t pb_pipeline_patches(const pb_pipeline *pipeline) { return pb_size_area(pb_pipeline_grid(pipeline)); }
 
 size_t pb_pipeline_batch_max(const pb_pipeline *pipeline) { return pipeline->batch_max; }
-
-pb_status pb_pipeline_shortage(const pb_pipeline *pipeline) { return pipeline->shortage; }
-
-void pb_pipeline_limit_batch(pb_pipeline *pipeline, size_t images) {
-    PB_ASSERT(images >= 1 && images <= pipeline->batch_max && !pipeline->feeder);
-    pipeline->batch_max = images;
-}
 
 const pb_stages *pb_pipeline_stages(const pb_pipeline *pipeline) { return &pipeline->stages; }
 

@@ -25,12 +25,13 @@ typedef struct pb_pipeline_setup {
     const pb_network *network; /* needed only during create */
     pb_features features;      /* features.image is how.fit.crop */
     pb_preparation how;
-    int batch;    /* tiles that the device is to take at once, if its memory allows */
+    int batch;    /* tiles that the device takes at once */
     int decoders; /* threads that decode */
 } pb_pipeline_setup;
 
 typedef struct pb_pipeline pb_pipeline;
 
+/* Errors: those of pb_extractor_create; PB_E_SYSTEM when memory is out, which fewer tiles at once may do with. */
 PB_CHECKED pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out);
 void pb_pipeline_free(pb_pipeline **pipeline); /* ends a pass */
 
@@ -38,12 +39,6 @@ pb_size pb_pipeline_grid(const pb_pipeline *pipeline);
 int pb_pipeline_dim(const pb_pipeline *pipeline);
 size_t pb_pipeline_patches(const pb_pipeline *pipeline); /* an image: the area of the grid */
 size_t pb_pipeline_batch_max(const pb_pipeline *pipeline); /* images */
-
-/* Why batches are smaller than asked for: what a larger one failed with for lack of memory; else PB_OK. */
-pb_status pb_pipeline_shortage(const pb_pipeline *pipeline);
-
-/* Makes batches smaller, of at most `images`, at least 1. Not in a pass. */
-void pb_pipeline_limit_batch(pb_pipeline *pipeline, size_t images);
 
 /* The images of a batch that were good, in order. Everything belongs to the pipeline and is valid until its next call. */
 typedef struct pb_batch {

@@ -60,18 +60,24 @@ static void scoring_free(scoring *s) {
     pb_release(&s->path_texts);
 }
 
+static size_t patches(const scoring *s) { return pb_pipeline_patches(s->setup.pipeline); }
+
 /* Collective. */
 static pb_status open_all(scoring *s) {
+    bool again = true;
     pb_status status = pb_bank_fit_read(s->choice, false, &s->bank, &s->bank_rows, s->bank_sha256);
     if (!pb_failed(&status))
         status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), NULL, &s->setup);
-    if (!pb_failed(&status))
+    while (again && !pb_failed(&status)) {
+        pb_search_free(&s->search);
         status = pb_search_create(s->setup.devices, s->bank.features, s->bank_rows, s->bank.dim, &s->search);
+        if (!pb_failed(&status))
+            status = pb_search_reserve(s->search, pb_pipeline_batch_max(s->setup.pipeline) * patches(s));
+        status = pb_setup_relieve(s->job, &s->setup, pb_agree(s->job->comm, status), &again);
+    }
     pb_release(&s->bank.features); /* the search has its own copy */
     return status;
 }
-
-static size_t patches(const scoring *s) { return pb_pipeline_patches(s->setup.pipeline); }
 
 /* Splits the gathered texts into one path a bank row. */
 static pb_status split_paths(scoring *s) {

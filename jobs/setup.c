@@ -84,26 +84,61 @@ static pb_status check_arithmetic(const pb_job *job, const pb_device *device) {
     return pb_ok();
 }
 
-static pb_status open_pipeline(const pb_job *job, const pb_request *request, const pb_network *network, pb_setup *setup) {
+/* The pipeline for batches of setup->batch tiles. */
+static pb_status open_pipeline(const pb_job *job, const pb_network *network, pb_setup *setup) {
+    const pb_request *request = &setup->request;
     pb_pipeline_setup pipeline = {.device = setup->device,
                                   .archive = setup->archive,
                                   .network = network,
                                   .features = request->features,
                                   .how = {.fit = request->fit, .dct_scaling = request->dct_scaling},
-                                  .batch = (int)job->options->batch,
+                                  .batch = setup->batch,
                                   .decoders = pb_setup_decoders(job)};
     return pb_pipeline_create(&pipeline, &setup->pipeline);
 }
 
-/* Collective. Ranks go through their images in step, so all take as many at once as the one with the least memory. */
-static void agree_on_batch(const pb_job *job, pb_pipeline *pipeline) {
-    const uint64_t mine = pb_pipeline_batch_max(pipeline);
-    const uint64_t least = UINT64_MAX - pb_comm_max_u64(job->comm, UINT64_MAX - mine, "images of a batch");
-    pb_status shortage = pb_agree(job->comm, pb_pipeline_shortage(pipeline));
-    pb_pipeline_limit_batch(pipeline, (size_t)least);
-    if (pb_failed(&shortage))
-        pb_log_once(PB_LOG_WARN, "smaller-batch", "images=%llu rank=%d reason=\"%s\"", (unsigned long long)least, shortage.rank,
-                    shortage.message);
+/* Collective. What a machine lacks, memory first of all, half the batch may do without, so a rank that lacks something halves the
+ * batch of all: they go through their images in step, and a GPU's bits may depend on the batch that its network was compiled for.
+ * Whatever else it is, the smallest batch meets it too, and then the first failure is told. */
+static pb_status fit_pipeline(const pb_job *job, const pb_network *network, pb_setup *setup) {
+    pb_status status = pb_agree(job->comm, open_pipeline(job, network, setup));
+    const pb_status first = status;
+    while (status.code == PB_E_SYSTEM && setup->batch > 1) {
+        pb_pipeline_free(&setup->pipeline);
+        setup->batch /= 2;
+        status = pb_agree(job->comm, open_pipeline(job, network, setup));
+    }
+    if (pb_failed(&status))
+        return first;
+    if (pb_failed(&first))
+        pb_log_once(PB_LOG_WARN, "smaller-batch", "images=%d rank=%d reason=\"%s\"", setup->batch, first.rank, first.message);
+    return status;
+}
+
+/* Collective. Weights and pipeline, which is made again when there is one. */
+static pb_status load_pipeline(const pb_job *job, pb_setup *setup) {
+    const pb_request *request = &setup->request;
+    pb_network network = {0};
+    pb_status status = pb_weights_load(job->comm, job->options->weights, request->backbone, setup->taps, request->tile, &network,
+                                       setup->weights);
+    pb_pipeline_free(&setup->pipeline);
+    if (!pb_failed(&status))
+        status = fit_pipeline(job, &network, setup);
+    pb_network_free(&network);
+    return status;
+}
+
+pb_status pb_setup_relieve(const pb_job *job, pb_setup *setup, pb_status status, bool *again) {
+    *again = false;
+    if (status.code != PB_E_SYSTEM || setup->batch == 1)
+        return status;
+    setup->batch /= 2;
+    pb_status made = load_pipeline(job, setup);
+    if (pb_failed(&made))
+        return status;
+    pb_log_once(PB_LOG_WARN, "smaller-batch", "images=%d rank=%d reason=\"%s\"", setup->batch, status.rank, status.message);
+    *again = true;
+    return made;
 }
 
 /* Collective. GPUs wait for each other half as long as ranks do, so that one that gave up still meets the others in time to tell
@@ -115,8 +150,7 @@ static pb_status open_exchange(const pb_job *job, pb_setup *setup) {
 }
 
 pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
-    *setup = (pb_setup){0};
-    pb_network network = {0};
+    *setup = (pb_setup){.request = *request, .batch = (int)job->options->batch};
     pb_status status =
         pb_archive_open_for_all(job->comm, job->options->archive, request->archive_sha256, PB_SHARDS_THERE, &setup->archive);
     if (!pb_failed(&status))
@@ -126,17 +160,9 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
     if (!pb_failed(&status))
         status = check_arithmetic(job, setup->device);
     if (!pb_failed(&status))
-        status = pb_weights_load(job->comm, job->options->weights, request->backbone, setup->taps, request->tile, &network,
-                                 setup->weights);
+        status = load_pipeline(job, setup);
     if (!pb_failed(&status))
-        status = pb_agree(job->comm, open_pipeline(job, request, &network, setup));
-    pb_network_free(&network);
-    if (!pb_failed(&status)) {
-        agree_on_batch(job, setup->pipeline);
         status = open_exchange(job, setup);
-    }
-    if (!pb_failed(&status))
-        pb_summary_device(job, pb_device_description(setup->device), pb_device_arithmetic(setup->device));
     if (pb_failed(&status))
         pb_setup_close(setup);
     else

@@ -17,6 +17,8 @@ typedef struct pb_setup {
     pb_device_comm *devices; /* of the job's ranks and this device */
     pb_pipeline *pipeline;
     pb_selection selection;
+    pb_request request; /* as it was given */
+    int batch;          /* tiles that the devices of all ranks take at once: --batch, or fewer */
     const char *taps; /* as used; static or the request's */
     bool cosine;      /* distances are 1 - cosine: pb_setup_distance */
     char weights[PB_WEIGHTS_IDENTITY_MAX];
@@ -28,6 +30,13 @@ typedef struct pb_setup {
  * setup is then empty. */
 PB_CHECKED pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup);
 void pb_setup_close(pb_setup *setup);
+
+/* Collective. For what is made on the device after the setup and may find no memory left. `status`, agreed: what came of it.
+ * If it is PB_E_SYSTEM and batches can be smaller, the pipeline is made again for half of them on all ranks, which is logged
+ * once, and *again is true: the caller frees what was made of its own and makes it again; results do not depend on batches.
+ * Else, or when the smaller pipeline cannot be made either, `status` is returned; the pipeline may be gone then. Not in a pass.
+ */
+PB_CHECKED pb_status pb_setup_relieve(const pb_job *job, pb_setup *setup, pb_status status, bool *again);
 
 /* Collective. As pb_setup_open, by what the command line itself asks for: *attributes gets its recorded options, *request points
  * into them; both are the caller's, in any case. */

@@ -90,6 +90,10 @@ PB_CHECKED pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t
 /* Appends images of this rank to t->images, and counts those labelled defective. Not collective. */
 PB_CHECKED pb_status pb_train_note_images(pb_training *t, const uint64_t *index, size_t count);
 
+/* Collective. Makes the cover, or for greedy-step the points, for the patches of `images` images of this rank, and room for the
+ * projection of a batch. Where a device has no memory for it, batches become smaller. Errors, agreed: the device's. */
+PB_CHECKED pb_status pb_train_make_room(pb_training *t, size_t images, bool step);
+
 /* Collective. Extracts all images of the ranks, into cover or points as the way of selecting needs, and counts them. */
 PB_CHECKED pb_status pb_train_extract(pb_training *t);
 

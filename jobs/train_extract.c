@@ -171,21 +171,34 @@ static pb_status into_points(pb_training *t, size_t first, size_t count, const f
     return pb_device_points_write(t->setup.device, t->points, first, count, rows, not_finite);
 }
 
-/* Where selection finds the patches. */
-static pb_status create_room(pb_training *t, bool step) {
-    size_t capacity = t->setup.selection.count * pb_training_patches(t);
+pb_status pb_train_make_room(pb_training *t, size_t images, bool step) {
+    size_t capacity = images * pb_training_patches(t), batch = pb_pipeline_batch_max(t->setup.pipeline);
     int dim = pb_projection_dim(t->projection);
-    return step ? pb_device_points_create(t->setup.device, capacity, dim, &t->points)
-                : pb_device_cover_create(t->setup.device, capacity, dim, 0, &t->cover);
+    bool again = true;
+    pb_status status = pb_ok();
+    while (again && !pb_failed(&status)) {
+        status = step ? pb_device_points_create(t->setup.device, capacity, dim, &t->points)
+                      : pb_device_cover_create(t->setup.device, capacity, dim, 0, &t->cover);
+        if (!pb_failed(&status))
+            status = pb_projection_reserve(t->projection, batch * pb_training_patches(t));
+        status = pb_setup_relieve(t->job, &t->setup, pb_agree(t->job->comm, status), &again);
+        if (again) {
+            pb_device_points_free(t->setup.device, &t->points);
+            pb_device_cover_free(t->setup.device, &t->cover);
+            batch = pb_pipeline_batch_max(t->setup.pipeline);
+        }
+    }
+    return status;
 }
 
-/* Patches that are compared with each other first wait in host memory. */
+/* Collective. Patches that are compared with each other first wait in host memory. */
 static pb_status create_sink(pb_training *t, bool step) {
     if (!pb_train_denoises(t))
-        return create_room(t, step);
+        return pb_train_make_room(t, t->setup.selection.count, step);
     size_t capacity = t->setup.selection.count * pb_training_patches(t);
-    return pb_allocate(&t->host_rows, capacity, (size_t)pb_projection_dim(t->projection) * sizeof *t->host_rows,
-                       "projected patches to be denoised");
+    return pb_agree(t->job->comm, pb_allocate(&t->host_rows, capacity,
+                                              (size_t)pb_projection_dim(t->projection) * sizeof *t->host_rows,
+                                              "projected patches to be denoised"));
 }
 
 /* Moves `count` rows, as many as a batch of images has at most, from host memory to the sink. */
@@ -220,7 +233,7 @@ static pb_status denoise(pb_training *t, bool step) {
     if (pb_failed(&status))
         return status;
     t->images_saved = t->image_count;
-    status = create_room(t, step);
+    status = pb_train_make_room(t, t->setup.selection.count, step);
     if (!pb_failed(&status))
         status = move_rows(t, step ? into_points : into_cover);
     pb_release(&t->host_rows);
@@ -261,7 +274,7 @@ pb_status pb_train_extract(pb_training *t) {
     pb_progress progress;
     pb_summary_step(t->job, "extract", "images");
     pb_progress_begin(&progress, "extract", selection->total, "images", pb_comm_rank(comm) == 0);
-    pb_status status = pb_agree(comm, create_sink(t, step));
+    pb_status status = create_sink(t, step);
     if (!pb_failed(&status))
         status = pb_train_extract_range(t, 0, selection->count,
                                         pb_train_denoises(t) ? pb_train_denoise_keep

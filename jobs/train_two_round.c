@@ -180,9 +180,7 @@ static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p
 static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, kept *all, pb_progress *progress) {
     bool done = take_part(t, p, all);
     size_t size = done ? 0 : p->size;
-    pb_status status =
-        pb_device_cover_create(t->setup.device, size * pb_training_patches(t), pb_projection_dim(t->projection), 0, &t->cover);
-    status = pb_agree(t->job->comm, status);
+    pb_status status = pb_train_make_room(t, size, false);
     if (!pb_failed(&status))
         status = pb_train_extract_range(t, p->first, p->first + size, into_cover, progress);
     pb_summary_step(t->job, "select", "picks");

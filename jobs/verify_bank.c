@@ -98,6 +98,7 @@ static pb_status open_all(verification *v) {
     char archive_sha256[PB_SHA256_TEXT];
     const char *file = v->job->options->bank;
     float *shard = NULL;
+    bool again = true;
     if (!v->job->options->weights) /* the same on every rank */
         return pb_fail(PB_E_USAGE, "--weights FILE is missing: a bank is verified with them");
     pb_status status = pb_bank_fit_read(v->choice, true, &v->bank, &rows, sha256);
@@ -113,8 +114,16 @@ static pb_status open_all(verification *v) {
     if (!pb_failed(&status))
         status = project_shard(v, &shard);
     status = pb_agree(comm, status);
-    if (!pb_failed(&status))
+    while (again && !pb_failed(&status)) {
+        pb_search_free(&v->search);
         status = pb_search_create(v->setup.devices, shard, v->bank.rows, pb_projection_dim(v->projection), &v->search);
+        const size_t queries = pb_pipeline_batch_max(v->setup.pipeline) * pb_pipeline_patches(v->setup.pipeline);
+        if (!pb_failed(&status))
+            status = pb_projection_reserve(v->projection, queries);
+        if (!pb_failed(&status))
+            status = pb_search_reserve(v->search, queries);
+        status = pb_setup_relieve(v->job, &v->setup, pb_agree(comm, status), &again);
+    }
     pb_release(&shard);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "coreset/projection.h"
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "gpu/ref.h"
@@ -112,5 +113,29 @@ Test(projection, zero_or_enough_dimensions_are_the_identity) {
         cr_assert(!pb_failed(&status) && projected == rows && pb_projection_dim(projection) == DIM);
         pb_projection_free(&projection);
     }
+    pb_device_close(&device);
+}
+
+/* What was reserved is enough for as many rows, where it is; what was refused can be asked for again. */
+Test(projection, room_can_be_made_beforehand) {
+    enum { N = 5 };
+    static float rows[N * DIM];
+    pb_device *device = open_device();
+    pb_projection *projection;
+    const float *first, *projected;
+    fill(rows, N * DIM);
+    pb_status status = pb_projection_create(device, 77, DIM, OUT_DIM, &projection);
+    cr_assert(!pb_failed(&status), "%s", status.message);
+    status = pb_fault_arm("projection.memory", 0);
+    cr_assert(!pb_failed(&status), "%s", status.message);
+    status = pb_projection_reserve(projection, N);
+    cr_assert(status.code == PB_E_SYSTEM && strstr(status.message, "no memory for 5 projected rows"), "%s", status.message);
+    status = pb_projection_reserve(projection, N);
+    cr_assert(!pb_failed(&status), "%s", status.message);
+    status = pb_projection_apply(projection, rows, 1, &first);
+    cr_assert(!pb_failed(&status), "%s", status.message);
+    status = pb_projection_apply(projection, rows, N, &projected);
+    cr_assert(!pb_failed(&status) && projected == first, "%s", status.message);
+    pb_projection_free(&projection);
     pb_device_close(&device);
 }

@@ -110,6 +110,37 @@ Test(pipeline, too_little_memory_makes_batches_smaller) {
     cr_assert(!exists("d.h5"));
 }
 
+/* TRAIN_OPTIONS, not as a format. */
+#define TRAIN_NEW \
+    "train --archive archive --bank new.h5 --weights random:7 --resize 96 --crop 96 --ratios 5% --projection 64"
+
+/* Likewise when the device has memory for the network but not for what comes after it: of a rank, once. */
+Test(pipeline, memory_that_is_out_later_makes_batches_smaller) {
+    static const char *const WHAT[][2] = {
+        {"projection.memory", TRAIN_NEW},
+        {"projection.memory", TRAIN_NEW " --coreset two-round --parts 3"},
+        {"search.memory", SCORE "--bank b.h5 --results new"},
+        {"search.memory", "verify --archive archive --weights random:7 --bank b.h5"},
+        {"projection.memory", "verify --archive archive --weights random:7 --bank b.h5"}};
+    static const char *const SAME[] = {"cmp b.h5 new.h5", "cmp two.h5 new.h5", "diff -r r new", "true", "true"};
+    must(patchbank(1, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    must(patchbank(1, "train --archive archive --bank two.h5 --coreset two-round --parts 3 " TRAIN_OPTIONS), 0);
+    must(patchbank(1, SCORE "--bank b.h5 --results r"), 0);
+    for (size_t w = 0; w < sizeof WHAT / sizeof *WHAT; w++) {
+        const int ranks = 1 + (int)w % 3;
+        must(in_folder("PATCHBANK_FAULT=%s@%d %s -n %d --map-by :OVERSUBSCRIBE %s %s --batch 8 --log-level warn > log 2>&1",
+                       WHAT[w][0], ranks - 1, PB_MPIEXEC, ranks, PB_PROGRAM, WHAT[w][1]),
+             0);
+        must(in_folder("grep -c 'event=smaller-batch images=4 rank=%d reason=\"no memory for' log | grep -x 1", ranks - 1), 0);
+        must(in_folder("%s && rm -rf new new.h5", SAME[w]), 0);
+        must(in_folder("PATCHBANK_FAULT=%s@%d %s -n %d --map-by :OVERSUBSCRIBE %s %s --batch 1", WHAT[w][0], ranks - 1,
+                       PB_MPIEXEC, ranks, PB_PROGRAM, WHAT[w][1]),
+             74);
+        says_once("no memory for");
+        cr_assert(!exists("new.h5") && !exists("new/results.h5"));
+    }
+}
+
 Test(pipeline, stages_are_logged) {
     must(patchbank(3, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
     must(in_folder("%s -n 3 --map-by :OVERSUBSCRIBE %s " SCORE "--bank b.h5 --results r --split all > log 2>&1", PB_MPIEXEC,
