@@ -318,8 +318,10 @@ static cudnnStatus_t finalize_plan(object *plan) {
         if (engine->only_io_bias && graph.tensors[t].role == PB_GRAPH_BIAS &&
             graph.tensors[t].element != graph.tensors[0].element)
             return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
-    if (engine->no_attention && graph.operations[0].verb == PB_GRAPH_ATTENTION)
+    if (engine->no_attention && graph.operations[0].verb == PB_GRAPH_ATTENTION) {
+        fake.attention_refused++;
         return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
+    }
     fake.plans_made += engine->refusal == CUDNN_STATUS_SUCCESS;
     return engine->refusal;
 }

@@ -31,6 +31,7 @@ typedef struct fake_cudnn {
     int calls;             /* made so far, of those that may fail */
     int objects, handles;  /* alive */
     int plans_made, plans_restored, runs;
+    int attention_refused; /* plans for it */
     void (*queue)(void (*run)(void *), void (*drop)(void *), void *work); /* what a stream does with work; NULL: run and drop */
 } fake_cudnn;
 

@@ -152,6 +152,25 @@ Test(cuda_network, dinov2_is_close_to_the_plain_twin) {
     pb_network_free(&network);
 }
 
+/* Of two blocks: what the first had no plan for, is not tried again in the second. */
+Test(cuda_network, a_plan_for_attention_is_looked_for_once) {
+    const test_layer stem[] = {{48, 1, 1, NONE, -1, -1}};
+    pb_network network = test_network((pb_size){5, 1}, stem, 1, 3);
+    test_add_layer(&network, PB_OPERATION_ATTENTION, 16, 2);
+    test_add_layer(&network, PB_OPERATION_CONVOLUTION, 48, 1);
+    test_add_layer(&network, PB_OPERATION_ATTENTION, 16, 2);
+    for (int l = 0; l < 4; l += 2) /* queries as in test_transformer */
+        for (int i = 0; i < 16 * network.layers[l].inputs; i++)
+            network.layers[l].weights[i] *= 0.1f;
+    check_taps(&network, PB_PRECISION_FP16, 16 * 0x1p-11);
+    cr_assert(fake_cuda.kernels == 0 && fake.attention_refused == 0);
+    fake.engines = &NO_ATTENTION;
+    check_taps(&network, PB_PRECISION_FP16, 16 * 0x1p-11);
+    cr_assert(fake_cuda.kernels == 4 && fake.attention_refused == 1, "%d kernels, %d tries", fake_cuda.kernels,
+              fake.attention_refused);
+    pb_network_free(&network);
+}
+
 /* As that of a plan names its layer. */
 Test(cuda_network, a_kernels_failure_names_its_layer) {
     pb_network network = test_transformer((pb_size){4, 4}, 16, 2);
