@@ -237,8 +237,9 @@ INLINE void score(pb_cover_tile *tile, const float *centre, size_t count) {
 
 enum { AHEAD = 256 }; /* floats of a row that are asked for before it is known to be needed: 16 KiB for a tile */
 
-/* Fills a tile; a lane beyond the points repeats the last one, with bound -1, which nothing passes. Returns where to begin: at the
- * first centre that a point has not met, but not before `begin`. The rows are asked for now, in time for the pairs that pass. */
+/* Fills a tile; a lane beyond the points repeats the last one, with bound -1, which nothing passes. Returns where to begin: at
+ * the first centre that a point has not met, but not before `begin`. The rows are asked for now, in time for the pairs that
+ * pass. */
 INLINE size_t gather(const pb_cover *cover, pb_cover_tile *tile, const uint32_t *points, size_t lanes, size_t begin) {
     const float *places[PB_COVER_TILE];
     size_t from = SIZE_MAX;

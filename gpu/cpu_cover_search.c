@@ -1,7 +1,7 @@
-/* Search by filter on the "cpu" device: a cover turned round, whose centres are the bank and whose points are queries that come and
- * go, a few thousand at a time. Each meets all centres, chunk by chunk; in a chunk the centre whose place is nearest is measured
- * first, so that few others have to be. In the end a query's nearest centre is known, the first of those that are equally near,
- * and its canonical distance is computed once more.
+/* Search by filter on the "cpu" device: a cover turned round, whose centres are the bank and whose points are queries that come
+ * and go, a few thousand at a time. Each meets all centres, chunk by chunk; in a chunk the centre whose place is nearest is
+ * measured first, so that few others have to be. In the end a query's nearest centre is known, the first of those that are
+ * equally near, and its canonical distance is computed once more.
  *
  * Places and axes are the centres', of a sample. Queries that the margins do not hold for are left to the plain way. */
 #include "gpu/cpu_cover_search.h"
@@ -62,8 +62,8 @@ static size_t begin_of(size_t b, size_t blocks, size_t count) {
     return begin < count ? begin : count;
 }
 
-/* Queries begin .. end - 1 become the points of the same places and meet the first centre. Returns whether all of their values are
- * finite. */
+/* Queries begin .. end - 1 become the points of the same places and meet the first centre. Returns whether all of their values
+ * are finite. */
 static bool take_queries(pb_cover *cover, const float *queries, size_t begin, size_t end, pb_cover_extent *extent) {
     bool sound = true;
     for (size_t i = begin; i < end; i++)
@@ -73,7 +73,8 @@ static bool take_queries(pb_cover *cover, const float *queries, size_t begin, si
 }
 
 /* Points begin .. end - 1 meet all centres, and say what is nearest to them. */
-static void search_block(pb_cover *cover, pb_cover_work *work, size_t begin, size_t end, uint32_t first_index, uint64_t *nearest) {
+static void search_block(pb_cover *cover, pb_cover_work *work, size_t begin, size_t end, uint32_t first_index,
+                         uint64_t *nearest) {
     for (size_t i = begin; i < end; i++)
         work->active[i - begin] = (uint32_t)i;
     for (size_t j = 0; j < cover->centre_count; j += PB_COVER_CHUNK)

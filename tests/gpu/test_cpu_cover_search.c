@@ -56,8 +56,8 @@ static size_t check(const char *set, int threads, float *rows, size_t n, float *
         done = pb_cover_search(cover, FIRSTS[f], queries, count, actual);
         pb_ref_nearest(rows, n, dim, FIRSTS[f], queries, done, expected);
         for (size_t q = 0; q < count; q++)
-            cr_assert(actual[q] == expected[q], "%s, %d threads, n %zu dim %d query %zu of %zu: %llx, not %llx", set, threads, n, dim,
-                      q, count, (unsigned long long)actual[q], (unsigned long long)expected[q]);
+            cr_assert(actual[q] == expected[q], "%s, %d threads, n %zu dim %d query %zu of %zu: %llx, not %llx", set, threads, n,
+                      dim, q, count, (unsigned long long)actual[q], (unsigned long long)expected[q]);
     }
     pb_cpu_cover_free(device, cover);
     pb_device_close(&device);
