@@ -1,8 +1,9 @@
 /* search.h: scoring: the nearest bank row of every query patch, the bank sharded over the ranks.
  *
  * Each rank holds the rows of its range (mpi/partition.h). In a search the shards travel round a ring: after size - 1
- * exchanges every query has met every row. A rank holds its own shard, two travelling ones, and one on the device. The nearest
- * row is decided by the canonical distance, then the smallest row, so the result does not depend on the ring.
+ * exchanges every query has met every row. A rank holds its own shard, two travelling ones, and one on the device (a CPU: twice,
+ * for its filter). The nearest row is decided by the canonical distance, then the smallest row, so the result does not depend on
+ * the ring.
  */
 #ifndef PB_CORESET_SEARCH_H
 #define PB_CORESET_SEARCH_H

@@ -34,7 +34,9 @@ static pb_status allocate_work(pb_cover *cover) {
     return pb_ok();
 }
 
-static bool may_filter(const pb_cover *cover) { return cover->dim >= DIM_LEAST && cover->dim <= DIM_MOST; }
+bool pb_cover_may_filter(int dim) { return dim >= DIM_LEAST && dim <= DIM_MOST; }
+
+bool pb_cover_holds(const pb_cover_extent *extent) { return extent->row2 >= ROW2_LEAST && extent->row2 <= ROW2_MOST; }
 
 pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover_out) {
     PB_ASSERT(capacity < UINT32_MAX - first_index && dim >= 1);
@@ -43,7 +45,7 @@ pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint3
     PB_TRY(pb_allocate(&cover, 1, sizeof *cover, "a cover"));
     *cover = (pb_cover){.kernels = ((const pb_cpu_state *)device->state)->kernels, .threads = device->threads, .dim = dim,
                         .first_index = first_index, .capacity = capacity};
-    cover->stride = may_filter(cover) ? (size_t)(dim + PB_COVER_TILE - 1) / PB_COVER_TILE * PB_COVER_TILE : (size_t)dim;
+    cover->stride = pb_cover_may_filter(dim) ? (size_t)(dim + PB_COVER_TILE - 1) / PB_COVER_TILE * PB_COVER_TILE : (size_t)dim;
     cover->rounding = 2 * ((float)dim + 4) * 0x1p-24f;
     pb_status status = allocate_points(cover);
     if (!pb_failed(&status))
@@ -83,8 +85,7 @@ void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
     pb_release(&cover);
 }
 
-/* Copies a row and tells whether all of it is finite. */
-static bool copy_row(float *to, const float *from, int dim) {
+bool pb_cover_copy_row(float *to, const float *from, int dim) {
     bool sound = true;
     for (int k = 0; k < dim; k++) {
         sound &= (pb_float_bits(from[k]) & 0x7F800000u) != 0x7F800000u;
@@ -101,7 +102,7 @@ pb_status pb_cpu_cover_write(pb_device *device, pb_cover *cover, size_t first, s
     int64_t least = INT64_MAX;
 #pragma omp parallel for num_threads(pb_cover_threads(cover, count)) schedule(static) reduction(min : least)
     for (size_t i = 0; i < count; i++)
-        if (!copy_row(cover->rows + (first + i) * cover->stride, rows + i * (size_t)cover->dim, cover->dim))
+        if (!pb_cover_copy_row(cover->rows + (first + i) * cover->stride, rows + i * (size_t)cover->dim, cover->dim))
             least = (int64_t)(first + i) < least ? (int64_t)(first + i) : least;
     cover->count = first + count > cover->count ? first + count : cover->count;
     *not_finite = least == INT64_MAX ? -1 : least;
@@ -196,7 +197,7 @@ void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent) {
 /* An empty rank, say, has no axes. */
 static pb_status begin_filter(pb_cover *cover) {
     release_filter(cover); /* of an attempt that failed */
-    if (!may_filter(cover) || cover->count == 0)
+    if (!pb_cover_may_filter(cover->dim) || cover->count == 0)
         return pb_ok();
     PB_TRY(pb_axes_find(cover->rows, cover->count, cover->stride, cover->dim, &cover->axes, &cover->filtered));
     if (cover->filtered)

@@ -2,6 +2,7 @@
  *   cpu_cover.c         a cover, its points and centres, and whether it filters
  *   cpu_cover_rounds.c  refresh and what is asked about candidates
  *   cpu_cover_select.c  selection among candidates, by filter
+ *   cpu_cover_search.c  the other way round: searches among the centres
  *   cpu_cover_exact.c   the plain way: every distance canonical, by the kernels of cpu_kernels.h
  *   cpu_cover_body.h    the inner loops of the filter, once per instruction set; there the margins are derived
  *   cpu_axes.h          the axes that it filters by
@@ -152,6 +153,13 @@ struct pb_cover_kernels {
     /* All candidates meet the centre added last. */
     void (*meet)(const pb_cover *cover, pb_contest *contest);
 };
+
+/* Whether rows of so many dimensions can be filtered; and whether the margins hold for rows as long as these. */
+bool pb_cover_may_filter(int dim);
+bool pb_cover_holds(const pb_cover_extent *extent);
+
+/* Copies a row and tells whether all of it is finite. */
+bool pb_cover_copy_row(float *to, const float *from, int dim);
 
 /* Appends a centre (dim floats) without letting any point meet it. */
 pb_status pb_cover_append(pb_cover *cover, const float *row);

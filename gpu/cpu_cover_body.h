@@ -35,7 +35,8 @@
  *     the products, if rounded, add 2 u Y^2, both squares are off by g(PB_AXES + 1) Y^2 and the difference by u Y^2: together
  *     less than (5 PB_AXES + 6) u Y^2. With G = 8 (PB_AXES + 6) u Y^2 + 2^-100, the last for underflow, no score above
  *       limit = (r^2 + G)(1 + 8 u) - |y|^2
- *     can lower m. The factor is for the roundings of r^2 + G. A bound of 0 has the limit -infinity: nothing lowers it.
+ *     can lower m. The factor is for the roundings of r^2 + G. What can equal m, so that its number decides, passes too.
+ *     A bound below 0 has the limit -infinity: there is no point.
  * X and Y are maxima over points, centres and candidates from elsewhere, measured and rounded up (cpu_cover.c, which also sees
  * to it that X^2 is neither so large that a square could overflow nor so small that an underflow could be seen beside E). On
  * patch features of 128 dimensions, where sqrt(bound) is about 25, 2E is 0.004 and G 0.03: the margins cost nothing.
@@ -94,7 +95,7 @@ APART void weigh(const pb_cover *cover, const float *row, size_t j, float v, flo
     float old = cover->kernels->distance2(row, centres + *nearest * cover->stride, cover->dim);
     float fresh = cover->kernels->distance2(row, centres + j * cover->stride, cover->dim);
     counts->canonical += 2;
-    if (fresh < old)
+    if (fresh < old || (fresh <= old && j < *nearest)) /* a chunk's centres are not met in order */
         *nearest = (uint32_t)j;
     *bound = fresh < old ? fresh : old;
 }
@@ -187,7 +188,7 @@ INLINE void limit(const pb_cover *cover, const float *bounds, const float *own, 
         float bound = bounds[lane] > 0 ? bounds[lane] : 0;
         float r = __builtin_sqrtf(bound) * stretch + reach;
         float most = (r * r + slack) * (1 + 8 * U) - own[lane];
-        limits[lane] = bound > 0 ? most : -__builtin_inff();
+        limits[lane] = bounds[lane] >= 0 ? most : -__builtin_inff();
     }
 }
 
@@ -236,8 +237,9 @@ INLINE void score(pb_cover_tile *tile, const float *centre, size_t count) {
 
 enum { AHEAD = 256 }; /* floats of a row that are asked for before it is known to be needed: 16 KiB for a tile */
 
-/* Fills a tile; a lane beyond the points repeats the last one, with bound 0, which nothing passes. Returns where to begin: at the
- * first centre that a point has not met, but not before `begin`. The rows are asked for now, in time for the pairs that pass. */
+/* Fills a tile; a lane beyond the points repeats the last one, with bound -1, which nothing passes. Returns where to begin: at
+ * the first centre that a point has not met, but not before `begin`. The rows are asked for now, in time for the pairs that
+ * pass. */
 INLINE size_t gather(const pb_cover *cover, pb_cover_tile *tile, const uint32_t *points, size_t lanes, size_t begin) {
     const float *places[PB_COVER_TILE];
     size_t from = SIZE_MAX;
@@ -245,7 +247,7 @@ INLINE size_t gather(const pb_cover *cover, pb_cover_tile *tile, const uint32_t 
         const size_t point = points[lane < lanes ? lane : lanes - 1];
         places[lane] = cover->places + point * PB_AXES;
         tile->rows[lane] = cover->rows + point * cover->stride;
-        tile->bounds[lane] = lane < lanes ? cover->bounds[point] : 0.0f;
+        tile->bounds[lane] = lane < lanes ? cover->bounds[point] : -1.0f;
         tile->nearest[lane] = cover->nearest[point];
         from = cover->met[point] < from ? cover->met[point] : from;
         for (size_t k = 0; k < cover->stride && k < AHEAD; k += PB_ALIGNMENT / sizeof(float))

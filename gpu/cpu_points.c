@@ -3,15 +3,22 @@
  * Threads share the work by tiles or by queries; their packed results are merged by maximum or minimum, which are the same
  * whatever the division.
  */
-#include "gpu/cpu.h"
+#include "gpu/cpu_cover_search.h"
 
 #include "base/memory.h"
 
 #include <string.h>
 
+/* A filter for searches, made once searches of the present points have cost what it costs. */
+typedef struct search_filter {
+    pb_cover *cover; /* NULL: none yet, or none that these points can have */
+    uint64_t pairs;  /* searched since they were written */
+} search_filter;
+
 struct pb_points {
     size_t capacity, count;
     int dim;
+    search_filter *filter;
     float *tiles;     /* [tile][dim][PB_LANES] */
     float *distance2; /* [tile][PB_LANES]; a write sets those of its points to +infinity, past count they mean nothing */
 };
@@ -30,7 +37,9 @@ pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_p
     PB_TRY(pb_allocate(&points, 1, sizeof *points, "points"));
     *points = (pb_points){.capacity = capacity, .dim = dim};
     size_t lanes = tiles_of(capacity) * PB_LANES;
-    pb_status status = pb_allocate(&points->tiles, lanes, (size_t)dim * sizeof(float), "points");
+    pb_status status = pb_allocate(&points->filter, 1, sizeof *points->filter, "points");
+    if (!pb_failed(&status))
+        status = pb_allocate(&points->tiles, lanes, (size_t)dim * sizeof(float), "points");
     if (!pb_failed(&status))
         status = pb_allocate(&points->distance2, lanes, sizeof(float), "distances of points");
     if (pb_failed(&status)) {
@@ -41,10 +50,17 @@ pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_p
     return status;
 }
 
+static void forget_filter(pb_device *device, pb_points *points) {
+    pb_cpu_cover_free(device, points->filter->cover);
+    *points->filter = (search_filter){0};
+}
+
 void pb_cpu_points_free(pb_device *device, pb_points *points) {
-    (void)device;
     if (!points)
         return;
+    if (points->filter)
+        forget_filter(device, points);
+    pb_release(&points->filter);
     pb_release(&points->tiles);
     pb_release(&points->distance2);
     pb_release(&points);
@@ -79,6 +95,7 @@ pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first
     PB_ASSERT(count <= points->capacity && first <= points->capacity - count);
     const size_t end = first + count;
     int64_t least = INT64_MAX;
+    forget_filter(device, points);
 #pragma omp parallel for num_threads(device->threads) schedule(static) reduction(min : least)
     for (size_t tile = first / PB_LANES; tile < tiles_of(end); tile++) {
         size_t begin = tile * PB_LANES < first ? first : tile * PB_LANES;
@@ -95,17 +112,23 @@ pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first
     return pb_ok();
 }
 
-pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *row) {
-    (void)device;
-    PB_ASSERT(index < points->count);
+/* Copies a point; a pb_row_reader. */
+static void read_point(const void *context, size_t index, float *row) {
+    const pb_points *points = context;
     const float *lane = points->tiles + index / PB_LANES * tile_floats(points) + index % PB_LANES;
     for (int k = 0; k < points->dim; k++)
         row[k] = lane[(size_t)k * PB_LANES];
+}
+
+pb_status pb_cpu_points_read(pb_device *device, const pb_points *points, size_t index, float *row) {
+    (void)device;
+    PB_ASSERT(index < points->count);
+    read_point(points, index, row);
     return pb_ok();
 }
 
 void pb_cpu_points_clear(pb_device *device, pb_points *points) {
-    (void)device;
+    forget_filter(device, points);
     points->count = 0; /* whatever is written next resets its own distances */
 }
 
@@ -163,9 +186,8 @@ static void search_piece(const search *s, size_t piece) {
             s->nearest[query + i] = found[i];
 }
 
-pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
-                         uint64_t *nearest) {
-    PB_ASSERT(points->count <= UINT32_MAX - first_index);
+static void search_plainly(const pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
+                           size_t count, uint64_t *nearest) {
     search work = {.kernels = kernels_of(device), .points = points, .first_index = first_index, .queries = queries,
                    .count = count, .nearest = nearest};
     divide(&work, device->threads);
@@ -173,5 +195,32 @@ pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t fi
 #pragma omp parallel for num_threads(device->threads) schedule(dynamic)
     for (size_t piece = 0; piece < pieces; piece++)
         search_piece(&work, piece);
+}
+
+/* Fewer points are searched as fast without a filter; that many pairs cost what a filter of a few thousand points does. */
+enum { FILTERED_LEAST = 256, PAIRS_BEFORE = 4 << 20 };
+
+/* Makes the filter when it is due. Without memory for it searches go on as they are. */
+static void consider_filter(pb_device *device, const pb_points *points, size_t count) {
+    const uint64_t before = points->filter->pairs;
+    points->filter->pairs += (uint64_t)points->count * count;
+    if (points->count < FILTERED_LEAST || points->filter->pairs < PAIRS_BEFORE || before >= PAIRS_BEFORE)
+        return;
+    pb_status status = pb_cover_search_begin(device, points->count, points->dim, read_point, points, &points->filter->cover);
+    (void)status;
+}
+
+pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
+                         uint64_t *nearest) {
+    PB_ASSERT(points->count <= UINT32_MAX - first_index);
+    consider_filter(device, points, count);
+    size_t done = 0;
+    if (points->filter->cover)
+        done = pb_cover_search(points->filter->cover, first_index, queries, count, nearest);
+    if (points->filter->cover && !pb_cover_search_pays(points->filter->cover)) { /* and it is not due again */
+        pb_cpu_cover_free(device, points->filter->cover);
+        points->filter->cover = NULL;
+    }
+    search_plainly(device, points, first_index, queries + done * (size_t)points->dim, count - done, nearest + done);
     return pb_ok();
 }
