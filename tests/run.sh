@@ -81,16 +81,16 @@ slurm_tests() { # what they said, and their status, when they have ended
     cp build/release/tests/slurm/junit.xml build/slurm-tests.xml
     return $status
 }
-suite release build/release/junit.xml ctest --preset release -LE slurm --output-junit junit.xml
+suite release build/release/junit.xml ctest --preset release -LE slurm -j "$(nproc)" --output-junit junit.xml
 suite slurm build/slurm-tests.xml slurm_tests
 suite python build/python-tests.xml "$PYTHON" tests/tally.py unittest tests/jobs build/python-tests.xml
 for sanitizer in asan ubsan; do
     build $sanitizer unit_tests
-    suite $sanitizer build/$sanitizer/junit.xml ctest --preset $sanitizer --output-junit junit.xml
+    suite $sanitizer build/$sanitizer/junit.xml ctest --preset $sanitizer -j "$(nproc)" --output-junit junit.xml
 done
 if command -v clang-14 >/dev/null; then
     build fuzz
-    PATCHBANK_FUZZ_SECONDS=60 suite fuzz build/fuzz/junit.xml ctest --preset fuzz --output-junit junit.xml
+    PATCHBANK_FUZZ_SECONDS=60 suite fuzz build/fuzz/junit.xml ctest --preset fuzz -j "$(nproc)" --output-junit junit.xml
 fi
 
 echo

@@ -88,7 +88,7 @@ def check_wrong():
         expect(answers == [0, 0, 1, 1], answers)
     status, said = run(CHECK, "--quick", "cuda:0", LD_PRELOAD=WRONG_KERNEL)
     expect(status == 1 and re.search(r"^project .* 15  first with uniform numbers, n 1,", said, flags=re.MULTILINE) and
-           "\n# 8 as the reference has it, 1 wrong, " in said, said)
+           "\n# 9 as the reference has it, 1 wrong, " in said, said)
     status, said = run(BENCH, "--quick", "cuda:0", LD_PRELOAD=WRONG_KERNEL)
     expect(status == 1 and said.endswith("# 2560 values wrong\n"), said)
     expect(run(CHECK)[0] == 64 and run(CHECK, "cuda:7")[0] == 69, "unknown devices")
