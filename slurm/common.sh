@@ -16,10 +16,10 @@ leave() { # CODE MESSAGE
 
 # ------------------------------------------------------------------------------------------------ settings
 
-assign() { # WHERE LINE: one assignment to a setting that exists
+assign() { # WHERE LINE: one assignment to a setting that is in $known
   local name=${2%%=*}
   [[ $2 == [A-Z]*=* && $name =~ ^[A-Z_]+$ ]] || leave 64 "$1: expected NAME=value: $2"
-  grep -q "^$name=" "$EXAMPLE" || leave 64 "$1: $name: no such setting; $EXAMPLE lists them"
+  [[ $known == *" $name "* ]] || leave 64 "$1: $name: no such setting; $EXAMPLE lists them"
   eval "$2" 2>/dev/null || leave 64 "$1: not an assignment, are quotes missing: $2"
 }
 
@@ -34,7 +34,8 @@ assign_all() { # FILE
 
 # Defaults, then the site's file, then what submit.sh was given for this job: NAME=value in lines, quoted for a shell.
 read_settings() {
-  local line
+  local line known
+  known=" $(sed -n 's/^\([A-Z_]*\)=.*/\1/p' "$EXAMPLE" | tr '\n' ' ')"
   assign_all "$EXAMPLE"
   assign_all "${PATCHBANK_CONF:-patchbank.conf}"
   while IFS= read -r line; do

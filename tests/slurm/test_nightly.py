@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Three nights of slurm/nightly.sbatch on a Slurm of two nodes: the first trains and publishes, the second publishes a better
-known bank, the third is poisoned (defective images passed off as normal) and its bank is refused; then the first is taken back.
+"""Nights of slurm/nightly.sbatch on a Slurm of two nodes: the first trains and publishes, the second publishes a better
+known bank, the third is poisoned (defective images passed off as normal) and its bank is refused; then the first is taken back,
+and another night updates what is current.
 
 Usage:  test_nightly.py PATCHBANK
 """
@@ -41,7 +42,7 @@ def pack_gate(site, rows):
 def three_nights(running, program):
     site = Fixture(running, program)
     site.settings.update(STORE=site.path("store/parts"), GATE_ARCHIVE=site.path("gate"), NEW_LIST=site.path("new.csv"),
-                         NIGHTS=site.path("nights"), GATE_OPTIONS="--floor 0.6 --margin 0.1")
+                         NIGHTS=site.path("nights"), GATE_OPTIONS="--floor 0.5 --margin 0.2")
     site.write_settings()
     normal = [row for row in site.rows if row[1] == "train"]
     tested = [row for row in site.rows if row[1] == "test" and row[2]]
@@ -66,16 +67,27 @@ def three_nights(running, program):
     found = versions(site)
     assert found[2]["name"] == "000003" and found[2]["bank_sha256"] == found[0]["bank_sha256"], found
 
-    # A night that is done does not undo the rollback. One that had not come to its publication goes on: it makes nothing again
+    # Monday's bank, which is current again, is brought up to date by images that it does not know.
+    site.settings.update(NIGHTLY="update", UPDATE_OPTIONS="--threads 1 --decoders 1")
+    site.write_settings()
+    fourth = night(site, "thursday", normal[8:], 0)
+    found = versions(site)
+    assert found[3]["generation"] == f"{fourth}.0" and found[3]["rows"] > found[2]["rows"], found
+    assert os.path.exists(site.path("nights/thursday/updated-000003.h5"))
+
+    # A night that is done does not undo what came later. One that had not come to its publication goes on: it makes nothing again
     # but the current version's results.
+    site.settings["NIGHTLY"] = "retrain"
+    site.write_settings()
     night(site, "tuesday", normal, 0)
     assert versions(site) == found
     os.remove(site.path("nights/tuesday/published"))
     before = os.stat(site.path("nights/tuesday/trained.h5")).st_mtime_ns
     night(site, "tuesday", normal, 0)
     assert os.stat(site.path("nights/tuesday/trained.h5")).st_mtime_ns == before
-    assert versions(site)[3]["bank_sha256"] == found[1]["bank_sha256"]
-    print("checked: three nights, a refusal, a rollback, a night that goes on")
+    assert versions(site)[4]["bank_sha256"] == found[1]["bank_sha256"]
+
+    print("checked: three nights, a refusal, a rollback, a night that goes on, an update")
 
 
 if __name__ == "__main__":
