@@ -56,8 +56,9 @@ Test(top, a_training) {
                    "for i in $(seq 100); do ls b.h5.state/run-*/status.json 2> log2 && break; sleep 0.1; done)",
                    PB_PROGRAM),
          0);
-    must(in_folder("%s top --folder . > t && grep -E '^running train +[a-z]+ .* 17.2 20.* ./b.h5.state/run-17.2-.*/status.json$' t",
-                   PB_PROGRAM),
+    must(in_folder(
+             "%s top --folder . > t && grep -E '^running train +[a-z]+ .* 17.2 20.* ./b.h5.state/run-17.2-.*/status.json$' t",
+             PB_PROGRAM),
          0);
     must(in_folder("sleep 2.5; %s top --folder . --stale 1 | grep -c ^STALE | grep -x 1", PB_PROGRAM), 0);
     must(in_folder("(kill -CONT $(cat pid); for i in $(seq 100); do test -e b.h5 && exit 0; sleep 0.1; done; exit 1)"), 0);
