@@ -6,7 +6,8 @@
 # Installs what is missing, shows that one changed line of any CUDA kernel fails its test (docs/MUTATIONS.md), makes every call of
 # CUDA and NCCL fail once in whole jobs on the emulated device (tests/gpu/check_jobs.py, an hour or more), builds the fuzzers of
 # tests/fuzz and runs them one after the other. What they learn stays in build/fuzz/tests/fuzz/corpus and is where the next run
-# begins; an input that fails is left there too. At last it interrupts train and score on a Slurm on this host, in each of four
+# begins; an input that fails is left there too. It selects and searches on up to 1,024 simulated ranks, whose picks must be
+# equal (tests/bench/scaling). At last it interrupts train and score on a Slurm on this host, in each of four
 # ways at ten moments (tests/slurm/interrupt.py). Exit status: 0 when nothing failed, else not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,5 +26,6 @@ OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_whe
 cmake --preset fuzz
 cmake --build --preset fuzz -j "$(nproc)"
 PATCHBANK_FUZZ_SECONDS=$seconds ctest --preset fuzz
-cmake --build --preset release -j "$(nproc)" --target patchbank
+cmake --build --preset release -j "$(nproc)" --target patchbank bench_scaling_simulated
+/usr/bin/python3 tests/bench/scaling/tables.py build/release/tests/bench/bench_scaling_simulated
 /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10

@@ -67,6 +67,11 @@ Test(plan, ranks_of_nodes_with_gpus) {
                    PB_PROGRAM),
          0);
     must(in_folder("grep -E '^train NODES=[0-9]+ TASKS_PER_NODE=4 CPUS_PER_TASK=2 .* GRES=gpu:4 DEVICE=cuda$' words"), 0);
+    /* each is a setting that slurm/submit.sh knows */
+    must(in_folder("grep -oE '[A-Z_]+=' words | sort -u > names && grep -c . names | grep -x 7 && "
+                   "while read -r name; do grep -q \"^$name\" %s/slurm/patchbank.conf.example || exit 1; done < names",
+                   PB_SOURCE_DIR),
+         0);
 }
 
 Test(plan, what_cannot_be_kept_is_said) {

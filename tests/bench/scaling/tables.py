@@ -39,6 +39,7 @@ def seconds(ranks, mpi):
 
 
 def counts():
+    picks = set()
     print("| ranks | rounds | collectives of selection | given by a rank, at most, KB | arrives at each, KB | messages, ms | "
           "messages of a search | sent by a rank, KB | messages, ms |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -46,10 +47,12 @@ def counts():
         command = [simulated, str(ranks)] + [str(word) for word in (POINTS, DIM, PICKS, QUERIES, TIMES)]
         row = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
         select, search = row["select"], row["search"]
+        picks.add(row["picks_digest"])
         ring = {kind: [calls / TIMES, total / TIMES] for kind, (calls, total) in search["mpi"].items()}
         print(f"| {ranks:,} | {row['rounds']} | {select['collectives']} | {select['sent_most'] / 1e3:.1f} | "
               f"{select['mpi']['allgather'][1] / 1e3:,.0f} | {1e3 * seconds(ranks, select['mpi']):.2f} | "
               f"{ring['message'][0]:,.0f} | {search['sent_most'] / TIMES / 1e3:.1f} | {1e3 * seconds(ranks, ring):.2f} |")
+    assert len(picks) == 1, "ranks pick differently"
 
 
 def shares(patchbank, constants):
