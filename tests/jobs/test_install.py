@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Tests of jobs/install.sh, with stand-ins for dpkg-query, apt-get, id and sudo: nothing is installed.
+"""Tests of jobs/install.sh, with stand-ins for dpkg-query, apt-get, id, sudo and pip: nothing is installed.
 
 Usage:  python3 tests/jobs/test_install.py
 """
@@ -30,6 +30,22 @@ shift
 [ "$1" = true ] || echo "sudo" >> "$STATE/calls"
 exec "$@"
 """
+# Python: its pip. Keeps the requirements, and unpacks what stands for NVIDIA's wheels.
+PIP = """#!/bin/bash
+echo "$*" >> "$STATE/calls"
+while [ $# -gt 0 ]; do
+    case $1 in
+        --target) target=$2 ;;
+        --requirement) cat "$2" > "$STATE/requirements" ;;
+    esac
+    shift
+done
+mkdir -p "$target/nvidia/cu13/bin" "$target/nvidia/cu13/lib"
+[ ! -e "$STATE/broken" ] || exit 1
+echo '#!/bin/bash' > "$target/nvidia/cu13/bin/nvcc"
+chmod +x "$target/nvidia/cu13/bin/nvcc"
+touch "$target/nvidia/cu13/lib/libcudart.so.13"
+"""
 
 
 class InstallTest(unittest.TestCase):
@@ -37,7 +53,8 @@ class InstallTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.state = folder.name
-        for name, text in (("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET), ("id", ID), ("sudo", SUDO)):
+        for name, text in (("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET), ("id", ID), ("sudo", SUDO),
+                           ("python3", PIP)):
             self.write(name, text)
             os.chmod(os.path.join(self.state, name), 0o755)
         self.write("missing", "")
@@ -53,7 +70,7 @@ class InstallTest(unittest.TestCase):
             return file.read().splitlines()
 
     def install(self, *words):
-        environment = dict(os.environ, STATE=self.state, PATH=self.state + ":" + os.environ["PATH"])
+        environment = dict(os.environ, STATE=self.state, PATH=self.state + ":/usr/bin:/bin", CUDA_PATH=self.state)
         return subprocess.run(["bash", SCRIPT, *words], env=environment, capture_output=True, text=True, check=False)
 
     def test_nothing_missing_calls_nothing(self):
@@ -99,8 +116,46 @@ class InstallTest(unittest.TestCase):
         self.assertEqual(result.returncode, 69)
         self.assertIn("still missing after apt-get: cmake", result.stderr)
 
+    def test_nvcc_comes_whole_and_pinned(self):
+        folder = os.path.join(self.state, "below", "cuda")
+        result = self.install("cuda", folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(os.access(os.path.join(folder, "bin", "nvcc"), os.X_OK))
+        self.assertTrue(os.path.exists(os.path.join(folder, "lib64", "libcudart.so")), "links that lead somewhere")
+        self.assertEqual(os.listdir(os.path.dirname(folder)), ["cuda"], "nothing else is left")
+        (call,) = self.calls()
+        for word in ("-m pip install", "--require-hashes", "--no-deps", "--only-binary :all:"):
+            self.assertIn(word, call)
+        with open(os.path.join(self.state, "requirements"), encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        lines = [line for line in lines if line]
+        self.assertEqual(len(lines), 5)
+        for line in lines:
+            self.assertRegex(line, r"^nvidia-[a-z-]+==13\.0\.\d+ --hash=sha256:[0-9a-f]{64}$")
+        self.assertEqual(self.install("cuda", folder).returncode, 0)
+        self.assertEqual(len(self.calls()), 1, "what is there is used again")
+
+    def test_nvcc_that_is_there_is_enough(self):
+        folder = os.path.join(self.state, "cuda")
+        os.mkdir(os.path.join(self.state, "bin"))
+        for place in ("nvcc", "bin/nvcc"):  # in PATH, in CUDA_PATH
+            self.write(place, "")
+            os.chmod(os.path.join(self.state, place), 0o755)
+            result = self.install("cuda", folder)
+            self.assertEqual((result.returncode, self.calls()), (0, []), result.stderr)
+            os.remove(os.path.join(self.state, place))
+        self.assertFalse(os.path.exists(folder))
+
+    def test_nvcc_that_cannot_be_had_leaves_nothing(self):
+        self.write("broken", "")
+        before = sorted(os.listdir(self.state))
+        result = self.install("cuda", os.path.join(self.state, "cuda"))
+        self.assertEqual(result.returncode, 69)
+        self.assertIn("cannot be installed from PyPI", result.stderr)
+        self.assertEqual(sorted(set(os.listdir(self.state)) - {"requirements"}), before)
+
     def test_wrong_usage(self):
-        for words in ((), ("all",), ("build", "test")):
+        for words in ((), ("all",), ("build", "test"), ("cuda",), ("cuda", ""), ("cuda", "a", "b")):
             self.assertEqual(self.install(*words).returncode, 64)
         self.assertEqual(self.calls(), [])
 
