@@ -8,6 +8,7 @@ Kinds:  usr1    the warning before the time limit, as --signal=B:USR1@... sends 
         rank    SIGKILL of one rank
         node    a node crashes: daemon, steps and ranks. Slurm notices after some 25 s
 At N moments of each kind and of each job, drawn evenly from the time that it takes undisturbed; a train and a score run at once.
+Every other job saves its state all the time (--checkpoint 0), so that one that is killed has something to go on from.
 One that ended before its moment is not counted, and another moment is drawn. Then the job has to come to its end by itself (but
 for cancel), and its bank, or results.h5 and scores.csv, must be the undisturbed run's, byte for byte, with nothing else beside
 them. Exit status: 0 when all are; 77 without Slurm.
@@ -44,12 +45,14 @@ class Interruptions:
                       *fixture.TRAIN_OPTIONS.split())
         self.expected, self.seconds = {}, {}
 
-    def submit(self, name, folder):
+    def submit(self, name, folder, options=""):
         """train writes FOLDER/bank.h5; score FOLDER/results, by one bank for all runs."""
         os.makedirs(folder, exist_ok=True)
         bank = os.path.join(folder, "bank.h5") if name == "train" else self.site.path("bank.h5")
         return self.site.submit(name, "ARCHIVE=" + self.site.path("archive"), f"BANK={bank}",
-                                "RESULTS=" + os.path.join(folder, "results"))
+                                "RESULTS=" + os.path.join(folder, "results"),
+                                f"TRAIN_OPTIONS={fixture.TRAIN_OPTIONS} {options}",
+                                f"SCORE_OPTIONS={fixture.SCORE_OPTIONS} {options}")
 
     def wait_for_ranks(self, job):
         """When they have begun."""
@@ -79,12 +82,12 @@ class Interruptions:
             else:
                 self.cluster.kill_node(ranks[choice][1])
 
-    def end(self, kind, name, folder, job):
+    def end(self, kind, job, again):
         """Waits for the end that is good at last, of another job after scancel."""
         if kind == "cancel":
             if self.cluster.wait(job)["JobState"] == "COMPLETED":
                 raise TooLate
-            self.site.finish(self.submit(name, folder))
+            self.site.finish(again())
         elif int(self.site.finish(job)["Restarts"]) == 0:
             raise TooLate
 
@@ -93,11 +96,12 @@ class Interruptions:
         folder = self.site.path(f"{kind}-{name}-{number}-{draw}")
         drawn = random.Random(f"{self.seed} {folder.rsplit('/', 1)[1]}")
         moment, choice = drawn.random() * self.seconds[name] / 2**draw, drawn.randrange(2)
-        job = self.submit(name, folder)
+        options = "--checkpoint 0" if number % 2 == 0 else ""    # saves all the time, or only when it is asked to stop
+        job = self.submit(name, folder, options)
         begun = self.wait_for_ranks(job)
         time.sleep(moment)
         self.strike(kind, job, choice)
-        self.end(kind, name, folder, job)
+        self.end(kind, job, lambda: self.submit(name, folder, options))
         seconds = time.monotonic() - begun
         found, expected = fixture.content(folder), self.expected[name]
         assert found.keys() == expected.keys(), f"{kind} {name}: left {sorted(found)}, expected {sorted(expected)}"
