@@ -52,9 +52,17 @@ typedef void (*pb_rejected)(void *context, size_t list_index, const pb_status *w
 
 /* Writes shard number `shard` of the list into `folder` (which exists) as shard number `number` of that folder. Every image (and
  * mask) is read and decoded whole; what fails (PB_E_INPUT, a mask of another size) is handed to `rejected` and left out.
- * Errors: PB_E_SYSTEM, PB_E_INPUT (folder not writable). Then no file of this shard stays behind. */
+ * Errors: PB_E_SYSTEM, PB_E_INPUT (folder not writable), PB_E_REQUEUE (base/stop.h). Then no file of this shard stays behind. */
 PB_CHECKED pb_status pb_shard_write(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
                                     pb_rejected rejected, void *context, pb_shard_summary *summary_out);
+
+/* Looks whether shard `shard` of the list is in `folder` as number `number` already, left there by an earlier run, whole, and
+ * what pb_shard_write would write: rows are compared with the list, all bytes with their CRC32C, and what the shard has not is
+ * tried again and must be bad still (which `rejected` is then told). *kept: so it is, and *summary_out is its summary; else it
+ * must be written. Not looked at are the images' files, and bytes of the shard's file that HDF5 does not use: if these have
+ * decayed, the SHA-256 is the one that the file has now. Errors: PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_shard_resume(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
+                                     pb_rejected rejected, void *context, pb_shard_summary *summary_out, bool *kept);
 
 /* Number of shards of a list of `count` entries. */
 size_t pb_shard_count(size_t count, size_t shard_images);
@@ -158,22 +166,13 @@ PB_CHECKED pb_status pb_archive_repair(pb_archive *archive, size_t shard, const 
 /* Takes the archive's lock, so that two appends do not do their work in vain (io/lock_file.h; nothing depends on it). */
 PB_CHECKED pb_status pb_archive_lock(const char *folder, double wait_s, const char *who, pb_lock *lock);
 
-/* Makes the folder in which the edition after `base`'s is made, beside its final place: its shards go there by pb_shard_write,
- * with the numbers that follow the base's. Errors: PB_E_INPUT, PB_E_SYSTEM. */
-PB_CHECKED pb_status pb_edition_begin(const pb_archive *base, char folder_out[PB_PATH_MAX]);
-
-/* Writes the manifest over base's shards and the `count` new ones into `folder`, and publishes the edition by one rename of that
- * folder, which fails when another has made the same edition meanwhile: so none is ever lost. The summaries' files become those
- * of the edition. Errors, nothing then being published: PB_E_SYSTEM; PB_E_INPUT when the base's own manifest was not written by
- * patchbank. One exception: when the name could not be flushed to the disk after the rename, the edition is there. */
+/* Writes the manifest over base's shards and the `count` new ones into `folder`, which has them, with the numbers that follow
+ * the base's, and is on the archive's file system. Publishes the edition by one rename of that folder, which fails when another
+ * has made the same edition meanwhile: so none is ever lost. The summaries' files become those of the edition. Errors, nothing
+ * then being published: PB_E_SYSTEM; PB_E_INPUT when the base's own manifest was not written by patchbank. One exception: when
+ * the name could not be flushed to the disk after the rename, the edition is there. */
 PB_CHECKED pb_status pb_edition_publish(const pb_archive *base, const char *folder, const char *source, size_t shard_images,
                                         pb_shard_summary *summaries, size_t count);
-
-/* Removes the folder of an edition that was not published, with all that is in it. Safe after pb_edition_publish. */
-void pb_edition_abandon(const char *folder);
-
-/* Removes what killed appends have left. Only for who holds the archive's lock: nobody else is then making an edition. */
-PB_CHECKED pb_status pb_edition_sweep(const char *folder);
 
 /* Makes manifest.json a copy of the newest edition's manifest, if it is not, for other programs: patchbank itself looks for the
  * newest edition. Errors: PB_E_INPUT, PB_E_SYSTEM. */

@@ -3,17 +3,12 @@
 #include "base/fault.h"
 #include "base/memory.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 static const char LOCK_FILE[] = "lock";
-static const char UNFINISHED[] = "part-"; /* what begins so is no edition's folder */
 
 pb_status pb_archive_check_editions(const pb_archive *archive) {
     for (size_t i = 0; i + 1 < archive->manifest.edition_count; i++)
@@ -31,39 +26,6 @@ pb_status pb_archive_lock(const char *folder, double wait_s, const char *who, pb
     char path[PB_PATH_MAX];
     PB_TRY(pb_path_join(folder, LOCK_FILE, path));
     return pb_lock_take(path, wait_s, who, lock);
-}
-
-/* The name is random: process numbers are the same on two nodes. */
-pb_status pb_edition_begin(const pb_archive *base, char folder_out[PB_PATH_MAX]) {
-    uint64_t random;
-    char name[32];
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        return pb_fail(PB_E_SYSTEM, "%s: no random numbers for a name", base->folder);
-    snprintf(name, sizeof name, "%s%016" PRIx64, UNFINISHED, random);
-    PB_TRY(pb_path_join(base->folder, name, folder_out));
-    return pb_folder_create(folder_out);
-}
-
-void pb_edition_abandon(const char *folder) {
-    pb_status ignored = pb_folder_remove(folder); /* what stays is nobody's edition */
-    (void)ignored;
-}
-
-pb_status pb_edition_sweep(const char *folder) {
-    char path[PB_PATH_MAX];
-    DIR *names = opendir(folder);
-    if (!names)
-        return pb_fail_errno(errno, folder, "cannot list");
-    pb_status status = pb_ok();
-    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));) {
-        if (strncmp(entry->d_name, UNFINISHED, strlen(UNFINISHED)) != 0)
-            continue;
-        status = pb_path_join(folder, entry->d_name, path);
-        if (!pb_failed(&status) && pb_is_folder(path))
-            status = pb_folder_remove(path);
-    }
-    closedir(names);
-    return status;
 }
 
 /* The base's editions and, last, the new one, in *editions (pb_release; the sources are lent); all summaries in *all. */

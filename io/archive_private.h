@@ -104,6 +104,9 @@ PB_CHECKED pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard
 PB_CHECKED pb_status pb_shard_writer_finish(pb_shard_writer *writer);
 void pb_shard_writer_free(pb_shard_writer *writer);
 
+/* Whether an entry of a list can be taken: PB_OK, or why not, as pb_shard_write would say it. */
+PB_CHECKED pb_status pb_list_entry_check(const pb_list *list, size_t list_index);
+
 /* Begins, fills and finishes shard `shard` of a list, as pb_shard_write does. */
 PB_CHECKED pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_list *list, size_t shard,
                                     size_t shard_images, pb_rejected rejected, void *context);

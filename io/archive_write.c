@@ -1,6 +1,7 @@
 #include "io/archive_private.h"
 
 #include "base/memory.h"
+#include "base/stop.h"
 #include "io/file.h"
 
 #include <stdio.h>
@@ -84,18 +85,29 @@ pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard_row *row, 
     return pb_ok();
 }
 
+static pb_status read_entry(const pb_list *list, size_t list_index, encoded *image, encoded *mask) {
+    const pb_list_item *item = &list->items[list_index];
+    PB_TRY(read_encoded(list->folder, item->path, image));
+    return read_mask(list, item, &image->facts, mask);
+}
+
+pb_status pb_list_entry_check(const pb_list *list, size_t list_index) {
+    encoded image = {0}, mask = {0};
+    pb_status status = read_entry(list, list_index, &image, &mask);
+    pb_release(&image.bytes);
+    pb_release(&mask.bytes);
+    return status;
+}
+
 /* Takes one entry or hands it to `rejected`: whatever is wrong with it is data, not a failure. */
 static pb_status add_entry(pb_shard_writer *writer, const pb_list *list, size_t list_index, pb_rejected rejected, void *context) {
-    const pb_list_item *item = &list->items[list_index];
     encoded image = {0}, mask = {0};
-    pb_status status = read_encoded(list->folder, item->path, &image);
-    if (!pb_failed(&status))
-        status = read_mask(list, item, &image.facts, &mask);
+    pb_status status = read_entry(list, list_index, &image, &mask);
     if (status.code == PB_E_INPUT) {
         rejected(context, list_index, &status);
         status = pb_ok();
     } else if (!pb_failed(&status)) {
-        pb_shard_row row = row_of(item, &image, &mask);
+        pb_shard_row row = row_of(&list->items[list_index], &image, &mask);
         status = pb_shard_writer_add(writer, &row, (pb_span){image.bytes, image.size}, (pb_span){mask.bytes, mask.size});
     }
     pb_release(&image.bytes);
@@ -135,8 +147,10 @@ pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_lis
     size_t first = shard * shard_images;
     size_t count = list->count - first < shard_images ? list->count - first : shard_images;
     PB_TRY(pb_shard_writer_begin(writer, path, count));
-    for (size_t i = first; i < first + count; i++)
+    for (size_t i = first; i < first + count; i++) {
+        PB_TRY(pb_stop_check()); /* a shard of large images takes minutes */
         PB_TRY(add_entry(writer, list, i, rejected, context));
+    }
     return pb_shard_writer_finish(writer);
 }
 

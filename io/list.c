@@ -259,6 +259,7 @@ static pb_status parse(list_parser *parser, const char *name, const char *bytes,
     static const char BOM[] = {'\xef', '\xbb', '\xbf'};
     size_t skip = size >= sizeof BOM && memcmp(bytes, BOM, sizeof BOM) == 0 ? sizeof BOM : 0;
     PB_TRY(prepare(parser->list, name, size));
+    pb_sha256(bytes, size, parser->list->sha256);
     PB_TRY(parse_rows(parser, bytes + skip, size - skip));
     if (!parser->header_fields)
         return pb_fail(PB_E_INPUT, "empty; the first row must name path, split and label");

@@ -17,6 +17,7 @@
 #define PB_IO_LIST_H
 
 #include "base/status.h"
+#include "io/hash.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,6 +43,7 @@ typedef struct pb_list {
     size_t count;
     pb_list_item *items;
     struct pb_list_text *texts; /* owns the strings */
+    char sha256[PB_SHA256_TEXT]; /* of the text that it was read from */
 } pb_list;
 
 /* Reads a CSV list from memory (so that one rank can read the file and all can parse it). `name` is its path, for messages and

@@ -48,7 +48,7 @@ enum {
 };
 
 /* The jobs that can be stopped and go on later (jobs/run_state.h). */
-enum { PB_JOBS_KEEPING_STATE = PB_JOB_train | PB_JOB_update | PB_JOB_score };
+enum { PB_JOBS_KEEPING_STATE = PB_JOB_pack | PB_JOB_train | PB_JOB_update | PB_JOB_score };
 
 typedef struct pb_summary pb_summary;
 

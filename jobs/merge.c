@@ -343,6 +343,12 @@ static pb_status write_archive(merging *m) {
     return status;
 }
 
+/* On rank 0. Linking is so quick that it begins anew. */
+static pb_status prepare_folder(const char *folder, bool *created) {
+    PB_TRY(pb_new_archive_create(folder, created));
+    return pb_new_archive_clear(folder, NULL);
+}
+
 /* Collective. */
 static pb_status merge(merging *m) {
     const char *folder = m->job->options->archive;
@@ -351,7 +357,7 @@ static pb_status merge(merging *m) {
     if (!pb_failed(&status))
         status = check_paths(m);
     if (!pb_failed(&status))
-        status = pb_agree(m->job->comm, first ? pb_new_archive_prepare(folder, &created) : pb_ok());
+        status = pb_agree(m->job->comm, first ? prepare_folder(folder, &created) : pb_ok());
     if (!pb_failed(&status))
         status = write_archive(m);
     if (pb_failed(&status) && created)

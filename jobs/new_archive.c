@@ -1,12 +1,18 @@
 #include "jobs/new_archive.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "io/file.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char WORK_FILE[] = "work"; /* in the state: what the shards are of */
+enum { WORK_BYTES_MAX = 1 << 16 };
 
 pb_status pb_new_archive_check(const char *folder) {
     char manifest[PB_PATH_MAX];
@@ -26,32 +32,97 @@ static bool is_shard_name(const char *name) {
     return count >= 5 && strcmp(digits + count, TAIL) == 0;
 }
 
-/* Shards without a manifest are what a killed job left. */
-static pb_status remove_stale_shards(const char *folder) {
-    size_t removed = 0;
-    pb_status status = pb_ok();
+/* Called with the name of each shard in a folder that is open for reading. */
+typedef pb_status (*shard_visitor)(void *context, int folder, const char *name);
+
+static pb_status each_shard(const char *folder, shard_visitor visit, void *context) {
     DIR *names = opendir(folder);
     if (!names)
         return pb_fail_errno(errno, folder, "cannot list");
-    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));) {
-        if (!is_shard_name(entry->d_name))
-            continue;
-        if (unlinkat(dirfd(names), entry->d_name, 0) != 0)
-            status = pb_fail_errno(errno, folder, "cannot remove a shard of an earlier job");
-        else
-            removed++;
-    }
+    pb_status status = pb_ok();
+    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
+        if (is_shard_name(entry->d_name))
+            status = visit(context, dirfd(names), entry->d_name);
     closedir(names);
-    if (removed > 0)
-        pb_log(PB_LOG_WARN, "stale-shards", "archive=\"%s\" removed=%zu reason=\"an earlier job did not end\"", folder, removed);
+    return status;
+}
+
+/* A removal of shards. */
+typedef struct removal {
+    const char *run; /* of this job; NULL: it keeps no state */
+    size_t count;
+} removal;
+
+/* By way of the run's folder: a run that was fenced off while it slept has none, and removes nothing of its successor's. */
+static pb_status remove_shard(void *context, int folder, const char *name) {
+    removal *r = context;
+    char path[PB_PATH_MAX];
+    if (r->run) {
+        PB_TRY(pb_path_join(r->run, name, path));
+        if (renameat(folder, name, AT_FDCWD, path) != 0)
+            return access(r->run, F_OK) != 0 ? pb_fail(PB_E_NO, "%s: not removed: a newer run of this job has taken over", name)
+                                             : pb_fail_errno(errno, name, "cannot move this shard of an earlier job away");
+    }
+    if (unlinkat(r->run ? AT_FDCWD : folder, r->run ? path : name, 0) != 0)
+        return pb_fail_errno(errno, name, "cannot remove this shard of an earlier job");
+    r->count++;
+    return pb_ok();
+}
+
+pb_status pb_new_archive_clear(const char *folder, const pb_state *state) {
+    removal r = {.run = state ? state->run : NULL};
+    pb_status status = each_shard(folder, remove_shard, &r);
+    if (r.count > 0)
+        pb_log(PB_LOG_WARN, "stale-shards", "archive=\"%s\" removed=%zu reason=\"an earlier job of other work did not end\"",
+               folder, r.count);
     return status;
 }
 
 /* The list may have taken long, so an archive is looked for once more. */
-pb_status pb_new_archive_prepare(const char *folder, bool *created) {
+pb_status pb_new_archive_create(const char *folder, bool *created) {
     bool there = access(folder, F_OK) == 0;
     PB_TRY(pb_new_archive_check(folder));
     PB_TRY(pb_folder_create(folder));
     *created = !there;
-    return remove_stale_shards(folder);
+    return pb_ok();
+}
+
+/* --- going on ---------------------------------------------------------------------------------------------------- */
+
+static bool is_of(const char *path, const char *work) {
+    char *text = NULL;
+    size_t size;
+    pb_status status = pb_file_read(path, WORK_BYTES_MAX, &text, &size);
+    bool same = !pb_failed(&status) && size == strlen(work) && memcmp(text, work, size) == 0;
+    pb_release(&text);
+    return same;
+}
+
+pb_status pb_new_archive_resume(const char *folder, const pb_state *state, const char *work) {
+    char path[PB_PATH_MAX];
+    PB_TRY(pb_state_path(state, WORK_FILE, path));
+    if (is_of(path, work))
+        return pb_ok();
+    PB_TRY(pb_new_archive_clear(folder, state));
+    return pb_file_write(path, work, strlen(work));
+}
+
+static pb_status count_shard(void *context, int folder, const char *name) {
+    (void)folder;
+    (void)name;
+    ++*(size_t *)context;
+    return pb_ok();
+}
+
+void pb_new_archive_settle(const char *folder, const pb_state *state) {
+    char path[PB_PATH_MAX];
+    size_t shards = 0;
+    pb_status status = each_shard(folder, count_shard, &shards);
+    if (!pb_failed(&status) && shards > 0)
+        pb_log(PB_LOG_INFO, "kept", "folder=\"%s\" shards=%zu effect=\"the same command goes on from them\"", folder, shards);
+    if (pb_failed(&status) || shards > 0)
+        return;
+    status = pb_state_path(state, WORK_FILE, path);
+    if (!pb_failed(&status))
+        unlink(path);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/stop.h"
 #include "io/archive.h"
 #include "io/file.h"
 #include "io/list.h"
@@ -15,6 +16,7 @@
 #include "jobs/summary.h"
 #include "mpi/partition.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,15 +70,21 @@ typedef struct packing {
     pb_range shards;     /* of the list, those of the part */
     pb_range mine;       /* of them, this rank's */
     pb_growth *growth;   /* the edition that they make; NULL: they are a new archive */
+    const pb_run *run;
+    uint64_t kept; /* shards of this rank that an earlier run had written */
     quarantine bad;
     pb_shard_summary *summaries; /* [mine] */
 } packing;
 
 /* One shard of this rank. */
 static pb_status write_shard(packing *p, uint64_t shard) {
-    size_t number = p->first_number + (size_t)(shard - p->shards.first);
-    PB_TRY(pb_shard_write(p->folder, number, p->list, (size_t)shard, (size_t)p->job->options->shard_images, reject, &p->bad,
-                          &p->summaries[shard - p->mine.first]));
+    size_t number = p->first_number + (size_t)(shard - p->shards.first), shard_images = (size_t)p->job->options->shard_images;
+    pb_shard_summary *summary = &p->summaries[shard - p->mine.first];
+    bool kept;
+    PB_TRY(pb_shard_resume(p->folder, number, p->list, (size_t)shard, shard_images, reject, &p->bad, summary, &kept));
+    p->kept += kept;
+    if (!kept)
+        PB_TRY(pb_shard_write(p->folder, number, p->list, (size_t)shard, shard_images, reject, &p->bad, summary));
     return pb_rejects_check(&p->bad.rejects);
 }
 
@@ -89,7 +97,8 @@ static pb_status write_shards(packing *p) {
     pb_progress_begin(&progress, "pack", longest, "shards a rank", pb_comm_rank(comm) == 0);
     pb_status status = pb_ok();
     for (uint64_t done = 0; done < longest && !pb_failed(&status); done++) {
-        if (p->mine.first + done < p->mine.end) {
+        status = pb_stop_check();
+        if (!pb_failed(&status) && p->mine.first + done < p->mine.end) {
             status = write_shard(p, p->mine.first + done);
             pb_summary_done(p->job, p->summaries[done].images);
         }
@@ -124,30 +133,28 @@ static pb_status list_rejected(const packing *p) {
     return pb_failed(&status) ? status : pb_rejects_write(p->job->comm, &p->bad.rejects, path);
 }
 
-static void remove_file(const packing *p, const char *file) {
-    char path[PB_PATH_MAX];
-    pb_status joined = pb_path_join(p->folder, file, path);
-    if (!pb_failed(&joined))
-        unlink(path);
-}
-
-/* Collective. What failed must not leave shards without a manifest behind. */
-static void remove_shards(const packing *p) {
-    for (size_t i = 0; p->summaries && i < pb_range_size(p->mine); i++)
-        if (p->summaries[i].file[0])
-            remove_file(p, p->summaries[i].file);
-    pb_comm_barrier(p->job->comm, "removal of shards");
-    if (pb_comm_rank(p->job->comm) == 0)
-        remove_file(p, REJECTED);
-}
-
 /* Collective. */
 static void report(const packing *p, double seconds) {
     uint64_t bad = pb_comm_sum_u64(p->job->comm, p->bad.rejects.count, "count of bad images");
+    uint64_t kept = pb_comm_sum_u64(p->job->comm, p->kept, "shards of earlier runs");
     pb_log_once(PB_LOG_INFO, p->growth ? "appended" : "packed",
-                "archive=\"%s\" listed=%zu rejected=%llu shards=%llu seconds=%.2f images_per_s=%.1f", p->job->options->archive,
-                p->list->count, (unsigned long long)bad, (unsigned long long)pb_range_size(p->shards), seconds,
-                (double)p->list->count / seconds);
+                "archive=\"%s\" listed=%zu rejected=%llu shards=%llu kept=%llu seconds=%.2f images_per_s=%.1f",
+                p->job->options->archive, p->list->count, (unsigned long long)bad, (unsigned long long)pb_range_size(p->shards),
+                (unsigned long long)kept, seconds, (double)p->list->count / seconds);
+}
+
+/* On rank 0. What the shards are made of, but for the image files: going on from others would mix two archives. */
+static pb_status go_on(const packing *p) {
+    const pb_job_options *options = p->job->options;
+    char *work = NULL;
+    size_t size = strlen(source_of(options)) + 512;
+    PB_TRY(pb_allocate(&work, size, 1, "what is packed"));
+    snprintf(work, size, "list=%s\nlist_sha256=%s\nbase_sha256=%s\nfirst_number=%zu\nshard_images=%lld\npart=%d/%d\n",
+             source_of(options), p->list->sha256, p->growth ? pb_archive_sha256(p->growth->base) : "", p->first_number,
+             (long long)options->shard_images, p->part.number, p->part.count);
+    pb_status status = pb_new_archive_resume(p->folder, &p->run->state, work);
+    pb_release(&work);
+    return status;
 }
 
 /* Collective. The shards, then what was rejected, then the manifest. */
@@ -157,6 +164,8 @@ static pb_status write_all(packing *p) {
     size_t *sizes = NULL, bytes = pb_range_size(p->mine) * sizeof *all;
     pb_status status = pb_allocate(&p->summaries, pb_range_size(p->mine), sizeof *p->summaries, "shard summaries");
     pb_keep_first(&status, pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts"));
+    if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
+        status = go_on(p);
     status = pb_agree(comm, status);
     if (!pb_failed(&status))
         status = write_shards(p);
@@ -175,13 +184,14 @@ static pb_status write_all(packing *p) {
 }
 
 /* Collective. growth: the edition to be made, NULL: a new archive. */
-static pb_status write_archive(const pb_job *job, const pb_list *list, pb_growth *growth) {
+static pb_status write_archive(const pb_job *job, const pb_list *list, pb_growth *growth, const pb_run *run) {
     double begun = pb_clock_seconds();
     packing p = {.job = job,
                  .list = list,
                  .folder = growth ? growth->folder : job->options->archive,
                  .first_number = growth ? pb_archive_shards(growth->base) : 0,
                  .growth = growth,
+                 .run = run,
                  .bad = {.rejects = pb_rejects_begin((uint64_t)job->options->max_bad), .list = list}};
     pb_status status = pb_list_part_parse(job->options->part, &p.part); /* the same on every rank */
     if (pb_failed(&status))
@@ -191,34 +201,51 @@ static pb_status write_archive(const pb_job *job, const pb_list *list, pb_growth
     p.mine = pb_partition(pb_range_size(p.shards), pb_comm_size(job->comm), pb_comm_rank(job->comm));
     p.mine = (pb_range){p.shards.first + p.mine.first, p.shards.first + p.mine.end};
     status = write_all(&p);
-    if (pb_failed(&status))
-        remove_shards(&p);
-    else
+    if (!pb_failed(&status))
         report(&p, pb_clock_seconds() - begun);
     pb_release(&p.summaries);
     pb_rejects_free(&p.bad.rejects);
     return status;
 }
 
+/* On rank 0, after all have met. A run that was fenced off leaves everything to the one that did it. */
+static void settle(const pb_run *run, const char *folder, const pb_status *status) {
+    if (pb_failed(status) && status->code != PB_E_NO && run->comm && pb_comm_rank(run->comm) == 0)
+        pb_new_archive_settle(folder, &run->state);
+}
+
 /* Collective. The folder comes last, so that a mistake in the list leaves nothing behind. */
 static pb_status pack_new(const pb_job *job, const pb_list *list) {
+    const char *folder = job->options->archive;
+    pb_run run = {0};
     bool created = false; /* known on rank 0 */
-    pb_status status =
-        pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? pb_new_archive_prepare(job->options->archive, &created) : pb_ok());
+    pb_status status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? pb_new_archive_create(folder, &created) : pb_ok());
     if (!pb_failed(&status))
-        status = write_archive(job, list, NULL);
+        status = pb_run_begin(job, folder, &run);
+    if (!pb_failed(&status))
+        status = write_archive(job, list, NULL, &run);
+    settle(&run, folder, &status);
+    pb_run_end(&run, &status);
     if (pb_failed(&status) && created)
-        rmdir(job->options->archive); /* only if it is empty: other files in it are not ours */
+        rmdir(folder); /* only if it is empty */
     return status;
 }
 
 /* Collective. */
 static pb_status pack_more(const pb_job *job, pb_list *list) {
     pb_growth growth = {0};
+    pb_run run = {0};
     pb_status status = pb_growth_begin(job, list, &growth);
-    if (!pb_failed(&status) && list->count > 0)
-        status = write_archive(job, list, &growth);
-    pb_growth_end(job, &growth);
+    bool any = !pb_failed(&status) && list->count > 0;
+    if (any)
+        status = pb_growth_run(job, list, &growth, &run);
+    if (any && !pb_failed(&status))
+        status = write_archive(job, list, &growth, &run);
+    settle(&run, growth.folder, &status);
+    if (pb_failed(&status) && run.comm && pb_comm_rank(run.comm) == 0)
+        rmdir(growth.folder); /* only if it is empty */
+    pb_run_end(&run, &status);
+    pb_growth_end(&growth);
     return status;
 }
 

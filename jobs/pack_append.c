@@ -6,6 +6,8 @@
 #include "jobs/store_session.h"
 #include "mpi/partition.h"
 
+#include <stdio.h>
+
 
 /* --- which paths are known -------------------------------------------------------------------------------------- */
 
@@ -107,14 +109,34 @@ static pb_status take_lock(const pb_job *job, pb_growth *growth) {
     pb_archive_close(&probe);
     pb_session_describe(NULL, who);
     PB_TRY(pb_archive_lock(options->archive, options->wait, who, &growth->lock));
-    if (growth->lock.held) { /* what a killed append left is nobody else's */
-        PB_TRY(pb_edition_sweep(options->archive));
-        return pb_edition_point(options->archive);
-    }
+    if (growth->lock.held)
+        return pb_edition_point(options->archive); /* which one that was killed may have left behind */
     pb_log(PB_LOG_WARN, "no-lock",
            "archive=\"%s\" reason=\"its file system has no locks: of two appends at once one will be told to try again\"",
            options->archive);
     return pb_ok();
+}
+
+/* What the state of an append is named after: the list, so that appends of different lists do not fence each other off. */
+static pb_status state_owner(const pb_job *job, const pb_list *list, char output[PB_PATH_MAX]) {
+    char name[32];
+    snprintf(name, sizeof name, "append-%.16s", list->sha256);
+    return pb_path_join(job->options->archive, name, output);
+}
+
+/* A list that the archive has already may be one whose append was killed when all was done but to remove its state. On rank 0,
+ * and only where the lock says that nobody is at it. */
+static void forget_state(const pb_job *job, const pb_list *list, const pb_growth *growth) {
+    char output[PB_PATH_MAX], folder[PB_PATH_MAX];
+    if (!growth->lock.held)
+        return;
+    pb_status status = state_owner(job, list, output);
+    if (!pb_failed(&status))
+        status = pb_state_name(output, folder);
+    if (!pb_failed(&status))
+        status = pb_folder_remove(folder);
+    if (pb_failed(&status))
+        pb_log(PB_LOG_WARN, "state-left", "reason=\"%s\"", status.message);
 }
 
 pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
@@ -127,11 +149,22 @@ pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
         status = find_known(job, growth->base, list, &known);
     if (!pb_failed(&status))
         status = judge(job, known, list);
-    if (!pb_failed(&status) && list->count > 0) {
-        status = pb_agree(comm, first ? pb_edition_begin(growth->base, growth->folder) : pb_ok());
-        pb_comm_broadcast(comm, growth->folder, sizeof growth->folder, 0, "folder of the edition");
-    }
+    if (known && (pb_failed(&status) || list->count == 0))
+        forget_state(job, list, growth);
     pb_release(&known);
+    return status;
+}
+
+pb_status pb_growth_run(const pb_job *job, const pb_list *list, pb_growth *growth, pb_run *run) {
+    char output[PB_PATH_MAX];
+    bool first = pb_comm_rank(job->comm) == 0;
+    pb_status status = state_owner(job, list, output); /* the same on every rank */
+    if (!pb_failed(&status))
+        status = pb_run_begin(job, output, run);
+    if (!pb_failed(&status))
+        status = pb_agree(job->comm, pb_state_path(&run->state, "edition", growth->folder));
+    if (!pb_failed(&status))
+        status = pb_agree(job->comm, first ? pb_folder_create(growth->folder) : pb_ok());
     return status;
 }
 
@@ -140,7 +173,6 @@ pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
 pb_status pb_growth_publish(const pb_job *job, pb_growth *growth, const char *source, pb_shard_summary *summaries, size_t count) {
     const char *archive = job->options->archive;
     PB_TRY(pb_edition_publish(growth->base, growth->folder, source, (size_t)job->options->shard_images, summaries, count));
-    growth->folder[0] = '\0';
     pb_status pointed = pb_edition_point(archive);
     if (pb_failed(&pointed))
         pb_log(PB_LOG_WARN, "manifest-behind", "archive=\"%s\" reason=\"%s\" effect=\"other programs see the edition before\"",
@@ -148,9 +180,7 @@ pb_status pb_growth_publish(const pb_job *job, pb_growth *growth, const char *so
     return pb_ok();
 }
 
-void pb_growth_end(const pb_job *job, pb_growth *growth) {
-    if (growth->folder[0] && pb_comm_rank(job->comm) == 0)
-        pb_edition_abandon(growth->folder);
+void pb_growth_end(pb_growth *growth) {
     pb_archive_close(&growth->base);
     pb_lock_release(&growth->lock);
     *growth = (pb_growth){0};

@@ -16,7 +16,7 @@ static void check_bad_image(const char *make, const char *word) {
     must(patchbank(3, "pack --list list.csv --archive bad --shard-images 5"), 65);
     says_once(word);
     says("images/04.png");
-    cr_assert(!exists("bad"), "%s", make);
+    cr_assert(!exists("bad/manifest.json"), "%s", make);
 }
 
 Test(pack, bad_images) {
@@ -25,6 +25,13 @@ Test(pack, bad_images) {
     check_bad_image("echo hello > images/04.png", "not a JPEG or PNG");
     check_bad_image("head -c $(($(stat -c %s images/05.jpg) * 2 / 3)) images/05.jpg > images/04.png", "truncated");
     check_bad_image("head -c $(($(stat -c %s images/06.png) * 2 / 3)) images/06.png > images/04.png", "PNG");
+    must(in_folder("{ %s %s/tests/jobs/make_images.py . && %s pack --list list.csv --archive whole --shard-images 5; }",
+                   PB_PYTHON, PB_SOURCE_DIR, PB_PROGRAM),
+         0);
+    must(patchbank(2, "pack --list list.csv --archive bad --shard-images 5"), 0); /* goes on where the image was bad */
+    says("shards=5 kept=");
+    cr_assert(!strstr(said, "kept=0"), "%s", said);
+    must(in_folder("diff -r whole bad"), 0);
 }
 
 Test(pack, bad_images_within_the_budget_are_left_out) {
@@ -43,7 +50,7 @@ Test(pack, bad_images_within_the_budget_are_left_out) {
     says("22 images in 5 shards");
     must(patchbank(2, "pack --list list.csv --archive none --shard-images 5 --max-bad 1"), 65);
     says_once("2 bad images, more than --max-bad 1");
-    cr_assert(!exists("none"));
+    cr_assert(!exists("none/manifest.json"));
 }
 
 Test(pack, without_bad_images_there_is_no_list_of_them) {
@@ -54,20 +61,25 @@ Test(pack, without_bad_images_there_is_no_list_of_them) {
 
 Test(pack, a_list_of_bad_images_that_cannot_be_written) {
     must(in_folder("rm images/17.jpg"), 0);
-    /* of rank 0's files two shards of a list of five come first, then this one */
-    must(in_folder("PATCHBANK_FAULT=io.create@0:3 %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a "
-                   "--shard-images 5 --max-bad 3",
-                   PB_MPIEXEC, PB_PROGRAM),
-         74);
-    says_once("rejected.csv");
-    cr_assert(!exists("a"));
-    /* and when the manifest fails after it, it goes too */
+    /* of rank 0's files the note of what is packed and two shards of a list of five come first, then this one */
     must(in_folder("PATCHBANK_FAULT=io.create@0:4 %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a "
                    "--shard-images 5 --max-bad 3",
                    PB_MPIEXEC, PB_PROGRAM),
          74);
+    says_once("rejected.csv");
+    says("event=kept folder=\"a\" shards=5");
+    cr_assert(!exists("a/manifest.json") && !exists("a/rejected.csv"));
+    /* and when the manifest fails after it: the shards are there, so that it is the second file */
+    must(in_folder("PATCHBANK_FAULT=io.create@0:2 %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a "
+                   "--shard-images 5 --max-bad 3",
+                   PB_MPIEXEC, PB_PROGRAM),
+         74);
     says_once("manifest.json");
-    cr_assert(!exists("a"));
+    cr_assert(!exists("a/manifest.json"));
+    must(patchbank(4, "pack --list list.csv --archive a --shard-images 5 --max-bad 3"), 0);
+    says("kept=5");
+    must(in_folder("grep -c images/17.jpg a/rejected.csv"), 0);
+    cr_assert(!exists("a/state"));
 }
 
 Test(pack, bad_lists) {
@@ -83,14 +95,14 @@ Test(pack, bad_lists) {
     cr_assert(!exists("x"));
 }
 
-/* In a folder that was there before, and in one that is made for the archive. */
+/* In a folder that was there before, and in one that is made for the archive; where nothing was done, nothing stays. */
 Test(pack, what_fails_removes_only_what_it_made) {
-    must(in_folder("mkdir old && echo mine > old/notes && mkdir empty && echo hello > images/04.png"), 0);
-    must(patchbank(2, "pack --list list.csv --archive old --shard-images 5"), 65);
+    must(in_folder("mkdir old empty && echo mine > old/notes"), 0);
+    must(in_folder("PATCHBANK_FAULT=io.create@0:2 %s pack --list list.csv --archive old", PB_PROGRAM), 74);
     must(in_folder("ls old | grep -x notes && ls old | wc -l | grep -x 1"), 0);
-    must(patchbank(2, "pack --list list.csv --archive empty --shard-images 5"), 65);
-    cr_assert(exists("empty"));
-    must(patchbank(2, "pack --list list.csv --archive new --shard-images 5"), 65);
+    must(in_folder("PATCHBANK_FAULT=io.create@0 %s pack --list list.csv --archive empty", PB_PROGRAM), 74);
+    cr_assert(exists("empty") && !exists("empty/state"));
+    must(in_folder("PATCHBANK_FAULT=io.write@0:2 %s pack --list list.csv --archive new", PB_PROGRAM), 74);
     cr_assert(!exists("new"));
     must(in_folder("PATCHBANK_FAULT=io.mkdir@0 %s pack --list list.csv --archive new", PB_PROGRAM), 74);
     cr_assert(!exists("new"));
@@ -151,13 +163,110 @@ Test(pack, trouble_in_an_mvtec_folder_names_the_folder) {
     cr_assert(!exists("a"));
 }
 
-Test(pack, a_failing_write_leaves_nothing) {
+/* --- stopped, killed, fenced ------------------------------------------------------------------------------------- */
+
+#define PACK_FIVES "pack --list list.csv --archive a --shard-images 5 --max-bad 2"
+
+static void new_bad_images(void) { must(in_folder("rm images/02.png && echo hello > images/17.jpg"), 0); }
+
+static void pack_whole(void) {
+    must(in_folder("%s pack --list list.csv --archive whole --shard-images 5 --max-bad 2", PB_PROGRAM), 0);
+}
+
+/* Runs a pack in the background until it is stopped by the fault, as on a node that hangs; its number is in the file pid. */
+static void hang(const char *fault, const char *more) {
+    must(in_folder("{ (PATCHBANK_FAULT='%s!stop' %s " PACK_FIVES " %s & echo $! > pid; wait $!; echo $? > code) > hung 2>&1 & "
+                   "for i in $(seq 200); do grep -q '^State:.T' /proc/$(cat pid)/status && exit 0; sleep 0.1; done; exit 1; }",
+                   fault, PB_PROGRAM, more),
+         0);
+}
+
+/* Sends it `signals` and waits for its exit code. */
+static void wake(const char *signals, const char *code) {
+    must(in_folder("for s in %s; do kill -$s $(cat pid); done; for i in $(seq 200); do test -s code && break; sleep 0.1; done; "
+                   "cat hung; grep -x %s code",
+                   signals, code),
+         0);
+}
+
+/* Asked to stop it saves nothing that is not whole, and any number of ranks goes on. */
+Test(pack, goes_on_where_it_was_stopped) {
+    new_bad_images();
+    pack_whole();
+    hang("io.rename@0:3", "--generation 7"); /* the note of what is packed, two shards */
+    wake("USR1 CONT", "75");
+    says("event=kept folder=\"a\" shards=2");
+    must(in_folder("ls a | tr '\\n' ' ' | grep -x 'shard-00000.h5 shard-00001.h5 state '"), 0);
+    must(patchbank(3, PACK_FIVES " --generation 7.1"), 0);
+    says("kept=2");
+    must(in_folder("diff -r whole a"), 0);
+}
+
+/* Killed before any rename, by the ranks one and two: nothing is lost, and what comes out is the same. */
+Test(pack, goes_on_where_it_was_killed, .timeout = 120) {
+    new_bad_images();
+    pack_whole();
+    int killed = 0;
+    for (int hit = 1; hit <= 8; hit++) {
+        int code = in_folder("sh -c \"rm -rf a; PATCHBANK_FAULT='io.rename@0:%d!kill' %s " PACK_FIVES "\"", hit, PB_PROGRAM);
+        cr_assert_eq(code, 137, "%d: %s", hit, said);
+        killed++;
+        must(patchbank(1 + hit % 3, PACK_FIVES), 0);
+        char kept[32];
+        snprintf(kept, sizeof kept, "shards=5 kept=%d ", hit < 2 ? 0 : hit > 7 ? 5 : hit - 2);
+        says(kept);
+        must(in_folder("diff -r whole a"), 0);
+    }
+    cr_assert_eq(killed, 8); /* the note, five shards, rejected.csv, the manifest */
+}
+
+/* What is there is looked at: other lists, other images, damage. */
+Test(pack, goes_on_only_from_what_is_right) {
+    new_bad_images();
+    must(in_folder("sh -c \"PATCHBANK_FAULT='io.rename@0:6!kill' %s " PACK_FIVES "\"", PB_PROGRAM), 137);
+    must(in_folder("%s -c \"b = bytearray(open('a/shard-00001.h5', 'rb').read()); b[len(b) // 2] ^= 16; "
+                   "open('a/shard-00001.h5', 'wb').write(b)\"; truncate -s 5000 a/shard-00002.h5; cp images/18.png images/17.jpg",
+                   PB_PYTHON),
+         0);
+    pack_whole();
+    must(patchbank(2, PACK_FIVES), 0);
+    says("shards=5 kept=1 "); /* the first; of the fourth an image has become good */
+    must(in_folder("diff -r whole a"), 0);
+    must(in_folder("rm -r a whole; sh -c \"PATCHBANK_FAULT='io.rename@0:5!kill' %s " PACK_FIVES "\"", PB_PROGRAM), 137);
+    must(in_folder("sed -i 's/ring/king/' list.csv"), 0);
+    pack_whole();
+    must(patchbank(2, PACK_FIVES), 0);
+    says("event=stale-shards archive=\"a\" removed=3");
+    says("kept=0");
+    must(in_folder("diff -r whole a"), 0);
+}
+
+/* An earlier run that was only asleep finds that another has taken over, and harms nothing. */
+Test(pack, an_earlier_run_is_fenced_off) {
+    new_bad_images();
+    pack_whole();
+    hang("io.rename@0:3", "--generation 7");
+    must(patchbank(2, PACK_FIVES " --generation 6"), 1);
+    says("a/state: refused: this run of generation 6.0 meets");
+    must(patchbank(2, PACK_FIVES " --generation 7.1"), 0);
+    wake("CONT", "1");
+    says("a newer run of this job has taken over");
+    must(in_folder("diff -r whole a"), 0);
+}
+
+/* A write that fails leaves what is done, and the next run ends it. */
+Test(pack, a_failing_write_is_gone_on_from) {
     static const char *const FAULTS[] = {"io.write@1", "io.close@2", "io.fsync@0", "io.rename@1", "io.create@2"};
+    must(in_folder("%s pack --list list.csv --archive whole --shard-images 5", PB_PROGRAM), 0);
     for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {
-        must(in_folder("PATCHBANK_FAULT=%s %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a --shard-images 5",
+        must(in_folder("rm -rf a; PATCHBANK_FAULT=%s %s -n 3 --map-by :OVERSUBSCRIBE %s pack --list list.csv --archive a "
+                       "--shard-images 5",
                        FAULTS[i], PB_MPIEXEC, PB_PROGRAM),
              74);
         cr_assert_eq(error_lines(), 1, "%s: %s", FAULTS[i], said);
-        cr_assert(!exists("a"), "%s", FAULTS[i]);
+        cr_assert(!exists("a/manifest.json"), "%s", FAULTS[i]);
+        must(in_folder("! find . -name '*.part*' | grep ."), 0);
+        must(patchbank(2, "pack --list list.csv --archive a --shard-images 5"), 0);
+        must(in_folder("diff -r whole a"), 0);
     }
 }
