@@ -114,8 +114,7 @@ static void select_greedy(const pb_constants *c, const pb_work *work, double ran
     keep_fullest(c, phases, 2, f);
 }
 
-/* Parts one after the other, each alone in memory; then a selection among their picks, of which there is room for twice as many.
- */
+/* Parts one after the other, each alone in memory; then a selection among their picks, which have room for twice as many. */
 static void select_two_round(const pb_constants *c, const pb_work *work, double ranks, pb_forecast *f) {
     double images = share_of(work->train_images, work->parts), points = images * c->patches;
     double turns = share_of(work->parts, ranks);
