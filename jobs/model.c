@@ -76,31 +76,79 @@ static double owners_of(const pb_constants *c, double images, double picks) {
     return images * (1 - exp(-c->spread * picks / images));
 }
 
+/* What a rank holds at some moment beside `process_bytes`: on the host, on the device, and on rank 0 besides. */
+typedef struct phase {
+    double host, device, root;
+} phase;
+
+/* A rank needs what its fullest moment takes. */
+static void keep_fullest(const pb_constants *c, const phase *phases, int count, pb_forecast *f) {
+    double rank = 0, root = 0;
+    for (int i = 0; i < count; i++) {
+        double here = phases[i].host + (c->device_is_host > 0 ? phases[i].device : 0);
+        rank = fmax(rank, here);
+        root = fmax(root, here + phases[i].root);
+        f->device_bytes = c->device_is_host > 0 ? 0 : fmax(f->device_bytes, phases[i].device);
+    }
+    f->root_bytes = f->rank_bytes + root;
+    f->rank_bytes += rank;
+}
+
+/* Bytes of a pick as it goes to rank 0, and the bank's rows there, as they arrived and as they are written. */
+static phase collecting(const pb_constants *c, double picks, double ranks, double cover) {
+    double row = floats(c->dim);
+    return (phase){.host = picks / ranks * (row + ORIGIN + 8) + 16 * picks,
+                   .device = cover,
+                   .root = 2 * picks * (row + ORIGIN + c->path_bytes + 24)};
+}
+
+/* One selection over all ranks. */
+static void select_greedy(const pb_constants *c, const pb_work *work, double ranks, pb_forecast *f) {
+    double patches = work->train_images * c->patches, points = share_of(work->train_images, ranks) * c->patches;
+    double cover = pb_model_cover_bytes(c, points, f->picks);
+    f->extract_s = extract_s(c, work->train_images, ranks);
+    f->select_s = select_processor_s(c, points, f->picks) / c->select_speedup;
+    f->processor_s += ranks * select_processor_s(c, patches / ranks, f->picks);
+    const phase phases[] = {{.device = cover + round_bytes(c, fmin(work->candidates, patches), f->picks)},
+                            collecting(c, f->picks, ranks, cover)};
+    keep_fullest(c, phases, 2, f);
+}
+
+/* Parts one after the other, each alone in memory; then a selection among their picks, which have room for twice as many. */
+static void select_two_round(const pb_constants *c, const pb_work *work, double ranks, pb_forecast *f) {
+    double images = share_of(work->train_images, work->parts), points = images * c->patches;
+    double turns = share_of(work->parts, ranks);
+    double picks = fmin(f->picks, points), kept = turns * picks, all = work->parts * picks, row = floats(c->selection_dim);
+    double last = pb_model_cover_bytes(c, kept, f->picks), held = 2 * kept * (row + 8);
+    f->extract_s = turns * images / c->extract_images_per_s;
+    f->select_s = (turns * select_processor_s(c, points, picks) + select_processor_s(c, kept, f->picks)) / c->select_speedup;
+    f->processor_s +=
+        work->parts * select_processor_s(c, points, picks) + ranks * select_processor_s(c, all / ranks, f->picks);
+    const phase phases[] = {
+        {.host = held, .device = pb_model_cover_bytes(c, points, picks) + round_bytes(c, fmin(work->candidates, points), picks)},
+        {.host = held + 8 * (kept + all), .device = last + kept * row + round_bytes(c, fmin(work->candidates, all), f->picks)},
+        collecting(c, f->picks, ranks, last)};
+    keep_fullest(c, phases, 3, f);
+}
+
 pb_forecast pb_model_train(const pb_constants *constants, const pb_work *work, double ranks) {
     const pb_constants *c = constants;
-    pb_forecast f = {0};
-    double patches = work->train_images * c->patches, points = share_of(work->train_images, ranks) * c->patches;
-    double picks = f.picks = fmax(1, floor(work->ratio * patches)), row = floats(c->dim);
-    double owners = owners_of(c, work->train_images, picks), candidates = fmin(work->candidates, patches);
-    double gathered = c->candidates_a_pick * picks * (CANDIDATE + floats(c->selection_dim));
+    pb_forecast f = {.rank_bytes = c->process_bytes};
+    double picks = f.picks = fmax(1, floor(work->ratio * work->train_images * c->patches)), row = floats(c->dim);
+    double owners = owners_of(c, work->train_images, picks);
+    double arriving = c->candidates_a_pick * picks * (CANDIDATE + floats(c->selection_dim)) + picks * (row + ORIGIN);
+    f.rank_bytes += 24 * picks; /* numbers and radii of the picks, twice */
     f.rounds = rounds_of(c, picks);
-    f.sent_bytes = (gathered + picks * (row + ORIGIN)) / ranks;
-    f.extract_s = extract_s(c, work->train_images, ranks);
-    f.select_s = select_processor_s(c, points, picks) / c->select_speedup;
+    f.sent_bytes = arriving / ranks;
     f.collect_s = extract_s(c, owners, ranks);
-    f.messages_s = 4 * f.rounds * c->latency_s * doublings(ranks) +
-                   transfer_s(c, ranks, (gathered + picks * (row + ORIGIN)) * (ranks - 1) / ranks);
+    f.messages_s = 4 * f.rounds * c->latency_s * doublings(ranks) + transfer_s(c, ranks, arriving * (ranks - 1) / ranks);
     f.write_s = pb_model_bank_bytes(c, work) / c->write_bytes_per_s;
+    f.processor_s = ranks * c->start_processor_s + (work->train_images + owners) * c->extract_processor_s;
+    if (work->parts > 0)
+        select_two_round(c, work, ranks, &f);
+    else
+        select_greedy(c, work, ranks, &f);
     f.seconds = c->start_s + f.extract_s + f.select_s + f.collect_s + f.messages_s + f.write_s;
-    f.processor_s = ranks * c->start_processor_s + (work->train_images + owners) * c->extract_processor_s +
-                    ranks * select_processor_s(c, patches / ranks, picks);
-    f.rank_bytes = c->process_bytes + 24 * picks; /* numbers and radii of the picks, twice */
-    hold(c, &f, pb_model_cover_bytes(c, points, picks));
-    /* What comes after selection needs none of its messages, so the larger of the two counts. */
-    double own = picks / ranks * (row + ORIGIN + 8) + 16 * picks, selecting = round_bytes(c, candidates, picks);
-    double assembling = 2 * picks * (row + ORIGIN + c->path_bytes + 24);
-    f.root_bytes = f.rank_bytes + fmax(own + assembling, c->device_is_host > 0 ? selecting : 0);
-    hold(c, &f, fmax(selecting, c->device_is_host > 0 ? own : 0));
     return f;
 }
 

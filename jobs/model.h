@@ -11,6 +11,7 @@ typedef struct pb_work {
     double train_images, test_images;
     double ratio;      /* of the largest bank */
     double candidates; /* --candidates */
+    double parts;      /* of --coreset two-round; 0: greedy, in one */
 } pb_work;
 
 /* One job on so many ranks. Seconds by the clock unless they say otherwise. */

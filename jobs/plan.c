@@ -75,6 +75,9 @@ static pb_status read_work(plan *p) {
     p->work.train_images = (double)options->train_images;
     p->work.test_images = (double)options->test_images;
     p->work.candidates = (double)options->candidates;
+    p->work.parts = strcmp(options->coreset, "two-round") == 0 ? (double)options->parts : 0;
+    if (p->work.parts == 0 && strcmp(options->coreset, "greedy") != 0)
+        return pb_fail(PB_E_USAGE, "--coreset %s: plans are of greedy and two-round", options->coreset);
     if (options->archive)
         PB_TRY(count_archive(options->archive, &p->work, &image_bytes));
     if (options->image_bytes > 0)

@@ -61,6 +61,18 @@ Test(model, more_ranks) {
     cr_assert(near(many.messages_s, 4 * 11 * 1e-5 + (4 * 3 * 250 * 800.0 + 3 * 100 * (400 + 56.0)) / 1e9));
 }
 
+/* Four parts on two ranks: each holds one part's points at a time, and the picks of two; both selections are as greedy's. */
+Test(model, training_in_parts) {
+    pb_work parts = WORK;
+    parts.parts = 4;
+    pb_forecast f = pb_model_train(&CONSTANTS, &parts, 2), whole = pb_model_train(&CONSTANTS, &WORK, 2);
+    cr_assert(near(f.picks, 1000) && near(f.extract_s, whole.extract_s) && near(f.collect_s, whole.collect_s));
+    double part = 25000 * 1e-6 + 25000 * 1000 * 1e-9 + 1000 * 1e-5, last = 2000 * 1e-6 + 2000 * 1000 * 1e-9 + 1000 * 1e-5;
+    cr_assert(near(f.select_s, (2 * part + last) / 2));
+    cr_assert(f.rank_bytes > 1e8 + pb_model_cover_bytes(&CONSTANTS, 25000, 1000) + 2 * 1000 * 520.0);
+    cr_assert(f.rank_bytes < whole.rank_bytes && f.root_bytes < whole.root_bytes);
+}
+
 Test(model, memory_of_a_device_of_its_own) {
     pb_constants far = CONSTANTS;
     far.device_is_host = 0;

@@ -34,6 +34,21 @@ Test(plan, memory_is_as_predicted) {
     }
 }
 
+/* A selection in parts, whose points need a sixth of the memory. */
+Test(plan, memory_of_a_selection_in_parts) {
+    new_noise(240);
+    must(patchbank(1, "bench constants --archive a240 --json k.json --projection 0 --repeat 1 --images 60 " HOW), 0);
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        must(in_folder("%s plan --archive a240 --constants k.json --ranks %d --coreset two-round --parts 6 --json p.json",
+                       PB_PROGRAM, ranks),
+             0);
+        must(patchbank(ranks, "train --archive a240 --bank b.h5 --projection 0 --coreset two-round --parts 6 "
+                       "--summary t.json " HOW),
+             0);
+        must(in_folder("%s %s/tests/jobs/check_plan.py p.json train t.json", PB_PYTHON, PB_SOURCE_DIR), 0);
+    }
+}
+
 /* Good constants of a round kind. */
 static void new_constants(void) {
     must(in_folder("%s %s/tests/jobs/make_constants.py k.json", PB_PYTHON, PB_SOURCE_DIR), 0);
@@ -87,6 +102,8 @@ Test(plan, wrong_options_and_input) {
     must(patchbank(2, "plan --constants k.json"), 64);
     says_once("give either --archive FOLDER or --train-images N");
     must(patchbank(2, "plan --constants k.json --archive a --test-images 3"), 64);
+    must(patchbank(1, PLAN "--coreset random"), 64);
+    says_once("plans are of greedy and two-round");
     must(patchbank(1, PLAN "--ratios 1%%,0"), 64);
     says_once("--ratios 1%,0");
     must(patchbank(1, "plan --constants none.json --train-images 3"), 65);
