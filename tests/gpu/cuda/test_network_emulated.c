@@ -1,6 +1,6 @@
 /* Whole networks with our kernels as they are: those on the emulator, layers with plans by the fake cuDNN on the same stream. The
  * other tests of networks have the plain twin for the kernels (fake_runtime.h); here what host code hands to each kernel is seen
- * too, captured and launched as a graph. */
+ * too, captured and launched as a graph, as a batch is (gpu/cuda/ahead.c). */
 #include "emulated.h"
 #include "fake_cudnn.h"
 #include "gpu/cuda/network.h"
@@ -56,11 +56,19 @@ static void run(const pb_network *network, pb_precision precision, const uint8_t
     void *there = on_device(images, IMAGES * 3 * pb_size_area(network->size));
     float *taps[PB_TAPS_MAX] = {NULL};
     pb_compiled *compiled;
+    cudaGraph_t graph;
+    cudaGraphExec_t batch;
     for (int t = 0; t < network->tap_count; t++)
         taps[t] = on_device(NULL, IMAGES * test_tap_values(network, t) * sizeof(float));
     assert_done(pb_cuda_network_compile(&place, network, BATCH, &compiled));
+    assert_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     assert_done(pb_cuda_network_run(compiled, there, IMAGES, taps));
+    assert_cuda(cudaStreamEndCapture(stream, &graph));
+    assert_cuda(cudaGraphInstantiate(&batch, graph, 0));
+    assert_cuda(cudaGraphDestroy(graph));
+    assert_cuda(cudaGraphLaunch(batch, stream));
     assert_cuda(cudaStreamSynchronize(stream));
+    assert_cuda(cudaGraphExecDestroy(batch));
     for (int t = 0; t < network->tap_count; t++)
         off_device(found[t], taps[t], IMAGES * test_tap_values(network, t) * sizeof(float));
     pb_cuda_network_free(compiled);
