@@ -7,7 +7,7 @@
 # CUDA and NCCL fail once in whole jobs on the emulated device (tests/gpu/check_jobs.py, an hour or more), builds the fuzzers of
 # tests/fuzz and runs them one after the other. What they learn stays in build/fuzz/tests/fuzz/corpus and is where the next run
 # begins; an input that fails is left there too. It selects and searches on up to 1,024 simulated ranks, whose picks must be
-# equal (tests/bench/scaling). At last it interrupts train and score on a Slurm on this host, in each of four
+# equal (tests/bench/scaling). At last it interrupts pack, train and score on a Slurm on this host, in each of four
 # ways at ten moments (tests/slurm/interrupt.py). Exit status: 0 when nothing failed, else not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

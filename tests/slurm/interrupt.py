@@ -1,17 +1,17 @@
 #!/usr/bin/python3
-"""Interrupts train and score on a Slurm on this host, at seeded moments, and insists on the bits of an undisturbed run.
+"""Interrupts pack, train and score on a Slurm on this host, at seeded moments, and insists on the bits of an undisturbed run.
 
-Usage:  interrupt.py PATCHBANK [--moments N] [--seed N] [--kinds usr1,cancel,rank,node]
+Usage:  interrupt.py PATCHBANK [--moments N] [--seed N] [--kinds usr1,cancel,rank,node] [--jobs pack,train,score]
 
 Kinds:  usr1    the warning before the time limit, as --signal=B:USR1@... sends it: to the batch script alone
         cancel  scancel, and the same job submitted again
         rank    SIGKILL of one rank
         node    a node crashes: daemon, steps and ranks. Slurm notices after some 25 s
-At N moments of each kind and of each job, drawn evenly from the time that it takes undisturbed; a train and a score run at once.
-Every other job saves its state all the time (--checkpoint 0), so that one that is killed has something to go on from.
+At N moments of each kind and of each job, drawn evenly from the time that it takes undisturbed; the jobs run at once. Every other
+train and score saves its state all the time (--checkpoint 0), so that one that is killed has something to go on from.
 One that ended before its moment is not counted, and another moment is drawn. Then the job has to come to its end by itself (but
-for cancel), and its bank, or results.h5 and scores.csv, must be the undisturbed run's, byte for byte, with nothing else beside
-them. Exit status: 0 when all are; 77 without Slurm.
+for cancel), and its archive, bank, or results.h5 and scores.csv must be the undisturbed run's, byte for byte, with nothing else
+beside them. Exit status: 0 when all are; 77 without Slurm.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import cluster
 import fixture
 
 KINDS = ("usr1", "cancel", "rank", "node")
-JOBS = ("train", "score")
+JOBS = ("pack", "train", "score")
 COPIES = 60     # of each of the generated images: enough for a second or two of work
 DRAWS = 6       # of a moment, until the job is not too fast for it: from half the time, a quarter, ...
 
@@ -36,18 +36,22 @@ class TooLate(Exception):
 
 
 class Interruptions:
-    def __init__(self, running, program, seed):
-        self.cluster, self.seed = running, seed
-        self.site = fixture.Fixture(running, program, SBATCH_OPTIONS="--exclusive")
+    def __init__(self, running, program, jobs, seed):
+        self.cluster, self.jobs, self.seed = running, jobs, seed
+        self.site = fixture.Fixture(running, program, SBATCH_OPTIONS="--exclusive", PACK_OPTIONS="--shard-images 100")
         self.site.write_list("many.csv", fixture.repeated(self.site.rows, COPIES))
+        with open(self.site.path("sources"), "w", encoding="utf-8") as file:
+            file.write(f"archive {self.site.path('many.csv')}\n")
         self.site.run("pack", "--list", "many.csv", "--archive", "archive")
         self.site.run("train", "--archive", "archive", "--weights", "random:7", "--bank", "bank.h5",
                       *fixture.TRAIN_OPTIONS.split())
         self.expected, self.seconds = {}, {}
 
     def submit(self, name, folder, options=""):
-        """train writes FOLDER/bank.h5; score FOLDER/results, by one bank for all runs."""
+        """pack writes FOLDER/archive; train FOLDER/bank.h5; score FOLDER/results, by one bank for all runs."""
         os.makedirs(folder, exist_ok=True)
+        if name == "pack":
+            return self.site.submit(name, "SOURCES=" + self.site.path("sources"), f"ARCHIVES={folder}")
         bank = os.path.join(folder, "bank.h5") if name == "train" else self.site.path("bank.h5")
         return self.site.submit(name, "ARCHIVE=" + self.site.path("archive"), f"BANK={bank}",
                                 "RESULTS=" + os.path.join(folder, "results"),
@@ -118,36 +122,39 @@ class Interruptions:
                 print(f"{kind:6} {name}: too late", flush=True)
         raise AssertionError(f"{kind} {name}: too late {DRAWS} times")
 
-    def interrupt_both(self, kind, number, pool):
-        """The seconds of both jobs."""
-        seconds = list(pool.map(lambda name: self.interrupt_surely(kind, name, number), JOBS))
+    def interrupt_all(self, kind, number, pool):
+        """The seconds of each job."""
+        seconds = list(pool.map(lambda name: self.interrupt_surely(kind, name, number), self.jobs))
         if kind == "node":
             self.cluster.restore()
         return seconds
 
 
 def run_all(running, arguments):
-    runs = Interruptions(running, arguments.program, arguments.seed)
+    jobs = arguments.jobs.split(",")
+    runs = Interruptions(running, arguments.program, jobs, arguments.seed)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(runs.measure, JOBS))
+        list(pool.map(runs.measure, jobs))
         for kind in arguments.kinds.split(","):
-            rows = [runs.interrupt_both(kind, number, pool) for number in range(arguments.moments)]
-            for name, times in zip(JOBS, zip(*rows)):
+            rows = [runs.interrupt_all(kind, number, pool) for number in range(arguments.moments)]
+            for name, times in zip(jobs, zip(*rows)):
                 print(f"# {kind} of {name}: {len(times)} of {len(times)} ended with the bits of the undisturbed run, "
                       f"{min(times):.1f} to {max(times):.1f} s after they began")
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Interrupts train and score on a Slurm on this host.")
+    parser = argparse.ArgumentParser(description="Interrupts pack, train and score on a Slurm on this host.")
     parser.add_argument("program")
     parser.add_argument("--moments", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--jobs", default=",".join(JOBS))
     arguments = parser.parse_args()
-    if not set(arguments.kinds.split(",")) <= set(KINDS):
-        parser.error(f"kinds are {', '.join(KINDS)}")
-    # Two jobs of two nodes each, and a node in place of each that is killed.
-    return fixture.run(lambda running, _: run_all(running, arguments), 6, arguments.program)
+    for given, known in ((arguments.kinds, KINDS), (arguments.jobs, JOBS)):
+        if not set(given.split(",")) <= set(known):
+            parser.error(f"{given}: known are {', '.join(known)}")
+    # Two nodes for each job, and one in place of each that is killed.
+    return fixture.run(lambda running, _: run_all(running, arguments), 3 * len(JOBS), arguments.program)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ survive. On a Slurm of three nodes.
 
 Usage:  test_split_brain.py PATCHBANK
 
-Three jobs on node n1, whose ranks are stopped (SIGSTOP) as if the node were very slow: a train in the middle of its work, and a
-train on two nodes and a score before the rename that gives its output a name, which is the last moment at which a check could be
-out of date. Then n1's slurmd is killed. When the jobs have ended on other nodes, the old ranks go on. All outputs must stay
-the new runs' very files, with the bits of undisturbed runs and nothing else beside them, and no job may be requeued again.
+Four jobs on node n1, whose ranks are stopped (SIGSTOP) as if the node were very slow: a train in the middle of its work, and a
+pack, a train on two nodes and a score before the rename that gives an output its name, which is the last moment at which a check
+could be out of date. Then n1's slurmd is killed. When the jobs have ended on other nodes, the old ranks go on. All outputs must
+stay the new runs' very files, with the bits of undisturbed runs and nothing else beside them, and no job may be requeued again.
 """
 
 import os
@@ -22,6 +22,7 @@ from fixture import TRAIN_OPTIONS, Fixture, content, repeated, run
 STOP_AT_RENAME = '[ -n "${SLURM_RESTART_COUNT:-}" ] || export PATCHBANK_FAULT=io.rename@0!stop'
 # name: which job, settings. Of two nodes rank 1 is killed, and rank 0 may wait for it after its rename has failed: not for long.
 JOBS = {
+    "pack-renaming": ("pack", ["TASKS_PER_NODE=2", f"PREPARE={STOP_AT_RENAME}"]),
     "train-working": ("train", ["TASKS_PER_NODE=2"]),
     "train-renaming": ("train", ["NODES=2", f"TRAIN_OPTIONS={TRAIN_OPTIONS} --watchdog 10", f"PREPARE={STOP_AT_RENAME}"]),
     "score-renaming": ("score", ["TASKS_PER_NODE=2", f"PREPARE={STOP_AT_RENAME}"]),
@@ -40,15 +41,18 @@ def state_of(pid):
 class SplitBrain:
     def __init__(self, running, program):
         self.cluster = running
-        self.site = Fixture(running, program, NODES=1)
+        self.site = Fixture(running, program, NODES=1, PACK_OPTIONS="--shard-images 100")
         self.site.write_list("many.csv", repeated(self.site.rows, 60))
-        self.site.run("pack", "--list", "many.csv", "--archive", "archive")
+        with open(self.site.path("sources"), "w", encoding="utf-8") as file:
+            file.write(f"archive {self.site.path('many.csv')}\n")
         self.jobs, self.old = {}, {}
 
     def submit(self, folder, name, words=()):
         os.makedirs(self.site.path(folder))
+        if name == "pack":
+            return self.site.submit(name, "SOURCES=" + self.site.path("sources"), "ARCHIVES=" + self.site.path(folder), *words)
         bank = f"{folder}/bank.h5" if name == "train" else "undisturbed-train/bank.h5"
-        return self.site.submit(name, "ARCHIVE=" + self.site.path("archive"), "BANK=" + self.site.path(bank),
+        return self.site.submit(name, "ARCHIVE=" + self.site.path("undisturbed-pack/archive"), "BANK=" + self.site.path(bank),
                                 "RESULTS=" + self.site.path(f"{folder}/results"), *words)
 
     def stop_ranks(self, name, job):
@@ -64,13 +68,14 @@ class SplitBrain:
             cluster.kill(pid, signal.SIGSTOP)
 
     def begin(self):
-        """Undisturbed runs, then the three jobs, each stopped on n1."""
-        for name in ("train", "score"):
+        """Undisturbed runs, then the jobs of the table, each stopped on n1."""
+        for name in ("pack", "train", "score"):
             self.site.finish(self.submit(f"undisturbed-{name}", name))
         for name, (job, words) in JOBS.items():
             self.jobs[name] = self.submit(name, job, words)
             self.stop_ranks(name, self.jobs[name])
-            assert not [file for file in content(self.site.path(name)) if file.endswith(("bank.h5", "results.h5"))], name
+            found = content(self.site.path(name))
+            assert not any(file.endswith(("manifest.json", "bank.h5", "results.h5")) for file in found), (name, found.keys())
 
     def check_outputs(self, name):
         """The undisturbed run's bits, and nothing else; (inode, time of change) of each file."""
@@ -95,7 +100,7 @@ class SplitBrain:
     def wake(self):
         """The old ranks and scripts of n1 go on, to their end."""
         alive = [pid for ranks in self.old.values() for pid, node in ranks if node == "n1"]
-        assert [state_of(pid) for pid in alive] == ["T"] * len(alive) and len(alive) == 5, "the old ranks did not live on"
+        assert [state_of(pid) for pid in alive] == ["T"] * len(alive) and len(alive) == 7, "the old ranks did not live on"
         for pid in alive:
             cluster.kill(pid, signal.SIGCONT)
         cluster.wait_for(lambda: not any(self.cluster.processes_of_job(job) for job in self.jobs.values()), 120, "old ranks end")
