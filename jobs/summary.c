@@ -1,11 +1,13 @@
 #include "jobs/summary.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/version.h"
 #include "io/file.h"
 #include "jobs/json.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -196,7 +198,8 @@ static pb_status write_file(const pb_job *job, const pb_status *status, const ra
                                pb_clock_seconds() - summary->begun, "ranks", ranks, "device", pb_json_text(summary->device),
                                "arithmetic", pb_json_text(summary->arithmetic), "options", options_json(job), "all",
                                totals_json(all, ranks), "steps", steps_json(all, ranks), "per_rank", rows);
-    pb_status written = pb_json_write(answer, job->options->summary);
+    pb_status written = pb_fault("summary.write") ? pb_fail_errno(ENOSPC, job->options->summary, "cannot write")
+                                                  : pb_json_write(answer, job->options->summary);
     json_decref(answer);
     return written;
 }

@@ -3,7 +3,7 @@
  * A job goes through steps one after the other ("extract", "select"). Every rank notes of each step how long it took, how much of
  * that it worked, waited in collectives and used processors, and what it got done; at the end rank 0 gathers all that and writes
  * one file, also when the job failed or was stopped. Only then do ranks exchange anything: a few hundred bytes a step and rank.
- * Nothing here goes into outputs that must be the same bytes whoever made them.
+ * Nothing here goes into outputs that must be the same bytes whoever made them. Fault point: summary.write (ENOSPC).
  */
 #ifndef PB_JOBS_SUMMARY_H
 #define PB_JOBS_SUMMARY_H

@@ -62,7 +62,7 @@ Test(summary, that_cannot_be_written) {
     must(patchbank(2, "pack --list list.csv --archive archive --summary none/s.json"), 65);
     says_once("none");
     cr_assert(!exists("archive")); /* found out before the work */
-    must(in_folder("PATCHBANK_FAULT=io.rename@0:3 %s -n 1 %s pack --list list.csv --archive archive --summary s.json", PB_MPIEXEC,
+    must(in_folder("PATCHBANK_FAULT=summary.write %s -n 1 %s pack --list list.csv --archive archive --summary s.json", PB_MPIEXEC,
                    PB_PROGRAM),
          0);
     says("event=no-summary file=\"s.json\"");
