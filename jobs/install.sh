@@ -51,8 +51,8 @@ install_cuda() {
     partial=$(mktemp -d "$folder.XXXXXX")
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$partial'" EXIT
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-input --no-deps --only-binary :all: --require-hashes \
-        --target "$partial" --requirement <(echo "$CUDA_WHEELS") </dev/null || {
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-input --no-deps \
+        --only-binary :all: --require-hashes --target "$partial" --requirement <(echo "$CUDA_WHEELS") </dev/null || {
         echo "install.sh: nvcc cannot be installed from PyPI" >&2
         exit 69
     }
