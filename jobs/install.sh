@@ -6,8 +6,8 @@
 #   jobs/install.sh cuda FOLDER    nvcc as FOLDER/bin/nvcc (CUDACXX), for the plugin of CUDA devices but for its networks
 #
 # Nothing is downloaded when nothing is missing, and then no root is needed. Else apt-get runs as root, or by sudo where that
-# asks no password. CUDA's compiler comes from PyPI, 105 MB, without root; FOLDER is made when it is whole. cuDNN, for networks,
-# is not in it: four times as much. Exit status: 0 all is there; 64 wrong usage; 69 what is missing cannot be installed here.
+# asks no password. CUDA's compiler comes from PyPI, 105 MB, without root; FOLDER is made when it is whole. cuDNN, which networks
+# need, is not in it. Exit status: 0 all is there; 64 wrong usage; 69 what is missing cannot be installed here.
 set -euo pipefail
 
 BUILD_PACKAGES=(
