@@ -56,6 +56,21 @@ static void write_results(const char *path, const char *csv_path) {
     sample_assert_ok(pb_results_publish(&writer, csv_path, bank_paths, 2));
 }
 
+/* Another edition of the archive: the list once more. */
+static void append(const sample *made) {
+    char folder[2 * ORACLE_PATH], making[2 * ORACLE_PATH];
+    sample_report report = {0};
+    pb_shard_summary summary;
+    pb_archive *base = sample_open(made, "archive");
+    snprintf(folder, sizeof folder, "%s", oracle_join(made->folder, "archive"));
+    snprintf(making, sizeof making, "%s", oracle_join(made->folder, "archive/making"));
+    sample_assert_ok(pb_folder_create(making));
+    sample_assert_ok(pb_shard_write(making, pb_archive_shards(base), &made->list, 0, 100, sample_reported, &report, &summary));
+    sample_assert_ok(pb_edition_publish(base, making, "more.csv", 100, &summary, 1));
+    sample_assert_ok(pb_edition_point(folder));
+    pb_archive_close(&base);
+}
+
 static char *run(const char *folder, const char *program) {
     char command[8 * ORACLE_PATH], script[2 * ORACLE_PATH], answer_path[2 * ORACLE_PATH];
     size_t size;
@@ -94,6 +109,7 @@ Test(formats_doc, program_reads_our_files) {
     snprintf(results, sizeof results, "%s/results.h5", made.folder);
     snprintf(csv, sizeof csv, "%s/scores.csv", made.folder);
     sample_assert_ok(sample_archive(&made, "archive", 5, &report));
+    append(&made);
     write_bank(bank);
     write_results(results, csv);
     expect_images(&made, expected, sizeof expected);

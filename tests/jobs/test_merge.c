@@ -111,3 +111,23 @@ Test(merge, a_failing_machine_leaves_nothing) {
         cr_assert(!exists("m"), "%s", FAULTS[i]);
     }
 }
+
+/* Into a small file system of its own, which is seen by this command alone: no hard link leads there. */
+static int merge_on(int kilobytes, const char *before) {
+    return in_folder("unshare -m sh -c 'mkdir -p disk && mount -t tmpfs -o size=%dk tmpfs disk && %s %s " PARTS_3
+                     "disk/m; code=$?; diff -r whole disk/m && echo the same; ls disk; exit $code'",
+                     kilobytes, before, PB_PROGRAM);
+}
+
+Test(merge, another_file_system_a_full_and_a_read_only_one) {
+    pack_parts(3, "");
+    must(in_folder("%s pack --list list.csv --archive whole --shard-images 5", PB_PROGRAM), 0);
+    if (merge_on(2000, "") != 0)
+        cr_skip_test("this machine lets nobody mount a small file system");
+    says("the same");
+    must(merge_on(100, ""), 74);
+    says_once("No space left on device");
+    cr_assert(!strstr(said, "\nm\n"), "%s", said);
+    must(merge_on(2000, "mount -o remount,ro disk &&"), 65);
+    says_once("disk/m: cannot create the folder: Read-only file system");
+}
