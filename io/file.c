@@ -184,6 +184,28 @@ static pb_status flush_to_disk(const char *path, const char *shown) {
     return status;
 }
 
+pb_status pb_output_remove(const char *path) {
+    char away[PB_PATH_MAX];
+    if (!room[0])
+        return unlink(path) == 0 || errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot remove");
+    int written = snprintf(away, PB_PATH_MAX, "%s/%d-%u.gone", room, room_writer, room_count++);
+    if (written >= PB_PATH_MAX)
+        return pb_fail(PB_E_INPUT, "%.60s...: path of %d bytes, at most %d are possible", away, written, PB_PATH_MAX - 1);
+    int error = rename(path, away) == 0 ? 0 : errno;
+    if (error == 0) {
+        unlink(away);
+        return pb_ok();
+    }
+    pb_status status = unless_fenced(path, pb_fail_errno(error, path, "cannot remove"));
+    return error == ENOENT && status.code != PB_E_NO ? pb_ok() : status;
+}
+
+/* For a file of this run that must not stay after a failure, which is what will be said. */
+static void take_back(const char *path) {
+    pb_status ignored = pb_output_remove(path);
+    (void)ignored;
+}
+
 static pb_status rename_flushed(pb_output *output) {
     char folder[PB_PATH_MAX];
     int result = pb_fault("io.rename") ? (errno = EIO, -1) : rename(output->temporary, output->final);
@@ -194,7 +216,7 @@ static pb_status rename_flushed(pb_output *output) {
     pb_status status = flush_to_disk(folder, folder);
     /* A name that may be gone after a power cut is not what was promised; whoever is told "failed" must find nothing. */
     if (pb_failed(&status))
-        unlink(output->final);
+        take_back(output->final);
     return status;
 }
 
@@ -210,12 +232,11 @@ pb_status pb_output_commit(pb_output *output) {
 static pb_status commit_pair(pb_output *marker, pb_output *companion) {
     PB_TRY(unless_fenced(companion->final, flush_to_disk(companion->temporary, companion->final)));
     PB_TRY(unless_fenced(marker->final, flush_to_disk(marker->temporary, marker->final)));
-    if (unlink(marker->final) != 0 && errno != ENOENT)
-        return pb_fail_errno(errno, marker->final, "cannot replace");
+    PB_TRY(pb_output_remove(marker->final));
     PB_TRY(rename_flushed(companion));
     pb_status status = rename_flushed(marker);
     if (pb_failed(&status))
-        unlink(companion->final);
+        take_back(companion->final);
     return status;
 }
 

@@ -57,6 +57,10 @@ PB_CHECKED pb_status pb_output_commit_pair(pb_output *marker, pb_output *compani
 /* Removes the temporary file, if any. Safe after commit and on a zeroed output. */
 void pb_output_abandon(pb_output *output);
 
+/* Removes the file `path`, if it is there. With pb_output_room by way of the room, by a rename, so that a run that was fenced off
+ * removes nothing of its successor's: PB_E_NO then. */
+PB_CHECKED pb_status pb_output_remove(const char *path);
+
 /* Writes a whole small file by begin, write, commit. */
 PB_CHECKED pb_status pb_file_write(const char *path, const void *bytes, size_t size);
 

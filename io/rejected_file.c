@@ -39,7 +39,7 @@ static pb_status format(const pb_rejected_item *items, size_t count, char **text
 
 pb_status pb_rejected_file_write(const char *path, pb_rejected_item *items, size_t count) {
     if (count == 0)
-        return unlink(path) == 0 || errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot remove");
+        return pb_output_remove(path);
     qsort(items, count, sizeof *items, by_index);
     char *text = NULL;
     size_t size = 0;

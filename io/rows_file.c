@@ -70,38 +70,43 @@ void pb_rows_abandon(pb_rows_writer **writer) {
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 struct pb_rows {
-    pb_h5 h5;
+    char path[PB_PATH_MAX]; /* opened when rows are read: there may be thousands of such files */
     pb_attributes attributes;
     uint64_t *keys; /* [count] */
     size_t count, rows_a_key;
     pb_h5_column row;
 };
 
-static pb_status read_keys(pb_rows *rows) {
+static pb_status read_keys(pb_rows *rows, const pb_h5 *h5) {
     pb_h5_column key = pb_h5_vector("key", PB_H5_U64, 0);
-    PB_TRY(pb_h5_examine(&rows->h5, &key));
+    PB_TRY(pb_h5_examine(h5, &key));
     rows->count = (size_t)key.size[0];
     PB_TRY(pb_allocate(&rows->keys, rows->count, sizeof *rows->keys, "keys of rows"));
-    return pb_h5_read(&rows->h5, &key, rows->keys);
+    return pb_h5_read(h5, &key, rows->keys);
 }
 
-static pb_status open_all(pb_rows *rows, const char *path) {
-    PB_TRY(pb_h5_open(&rows->h5, path));
-    PB_TRY(pb_h5_read_header(&rows->h5, ROWS_FORMAT, ROWS_VERSION, &rows->attributes));
-    PB_TRY(read_keys(rows));
+static pb_status read_all(pb_rows *rows, const pb_h5 *h5) {
+    PB_TRY(pb_h5_read_header(h5, ROWS_FORMAT, ROWS_VERSION, &rows->attributes));
+    PB_TRY(read_keys(rows, h5));
     rows->row = pb_h5_matrix("row", PB_H5_F32, 0, 0);
-    PB_TRY(pb_h5_examine(&rows->h5, &rows->row));
+    PB_TRY(pb_h5_examine(h5, &rows->row));
     uint64_t all = rows->row.size[0], dim = rows->row.size[1];
     if (rows->count == 0 || all == 0 || all % rows->count != 0 || dim < 1 || dim > DIM_MAX)
-        return pb_fail(PB_E_INPUT, "%s: %zu keys, but %ju rows of %ju", rows->h5.name, rows->count, (uintmax_t)all,
+        return pb_fail(PB_E_INPUT, "%s: %zu keys, but %ju rows of %ju", h5->name, rows->count, (uintmax_t)all,
                        (uintmax_t)dim);
     rows->rows_a_key = (size_t)(all / rows->count);
     return pb_ok();
 }
 
 pb_status pb_rows_open(const char *path, pb_rows **rows_out) {
+    pb_h5 h5 = {0};
     PB_TRY(pb_allocate(rows_out, 1, sizeof **rows_out, "rows"));
-    pb_status status = open_all(*rows_out, path);
+    pb_status status = pb_path_join("", path, (*rows_out)->path);
+    if (!pb_failed(&status))
+        status = pb_h5_open(&h5, path);
+    if (!pb_failed(&status))
+        status = read_all(*rows_out, &h5);
+    pb_keep_first(&status, pb_h5_close(&h5));
     if (pb_failed(&status))
         pb_rows_close(rows_out);
     return status;
@@ -110,8 +115,6 @@ pb_status pb_rows_open(const char *path, pb_rows **rows_out) {
 void pb_rows_close(pb_rows **rows) {
     if (!*rows)
         return;
-    pb_status ignored = pb_h5_close(&(*rows)->h5); /* nothing was written */
-    (void)ignored;
     pb_attributes_free(&(*rows)->attributes);
     pb_release(&(*rows)->keys);
     pb_release(rows);
@@ -130,5 +133,10 @@ int pb_rows_dim(const pb_rows *rows) { return (int)rows->row.size[1]; }
 
 pb_status pb_rows_read(const pb_rows *rows, size_t first, size_t count, float *values) {
     PB_ASSERT(first <= rows->count && count <= rows->count - first);
-    return pb_h5_read_items(&rows->h5, &rows->row, PB_H5_CHECKED, first * rows->rows_a_key, count * rows->rows_a_key, values);
+    pb_h5 h5 = {0};
+    PB_TRY(pb_h5_open(&h5, rows->path));
+    pb_status status = pb_h5_read_items(&h5, &rows->row, PB_H5_CHECKED, first * rows->rows_a_key, count * rows->rows_a_key,
+                                        values);
+    pb_keep_first(&status, pb_h5_close(&h5));
+    return status;
 }

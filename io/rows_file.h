@@ -26,7 +26,7 @@ PB_CHECKED pb_status pb_rows_commit(pb_rows_writer **writer);
 /* Gives up: removes what was written. NULL is fine. */
 void pb_rows_abandon(pb_rows_writer **writer);
 
-typedef struct pb_rows pb_rows; /* an open file of rows */
+typedef struct pb_rows pb_rows; /* a file of rows that was looked into; it is open only while rows are read */
 
 /* Opens and checks a file but for its rows. Errors: PB_E_INPUT (missing, not rows, newer version, damaged). */
 PB_CHECKED pb_status pb_rows_open(const char *path, pb_rows **rows_out);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char RUN[] = "run-";
@@ -105,18 +106,27 @@ static pb_status take_away(void *context, const char *name, run other) {
     return pb_folder_remove(to);
 }
 
+/* A number that no run has had, even one whose folder is long gone: that run may still be alive, and must not find its folder
+ * again. */
+static uint64_t fresh_number(uint64_t latest) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t number = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    return number > latest ? number : latest + 1;
+}
+
 /* Makes the folder of a run after all that are there. */
 static pb_status make_run(const char *folder, pb_generation generation, run *mine, char path[PB_PATH_MAX]) {
     for (;;) {
         run latest = {{0, 0}, 0};
         char name[96];
         PB_TRY(each_run(folder, keep_latest, &latest));
-        *mine = (run){pb_generation_is_none(generation) ? latest.generation : generation, 1};
+        *mine = (run){pb_generation_is_none(generation) ? latest.generation : generation, fresh_number(0)};
         int order = pb_generation_compare(latest.generation, mine->generation);
         if (order > 0)
             return refused(folder, *mine, latest);
         if (order == 0)
-            mine->number = latest.number + 1;
+            mine->number = fresh_number(latest.number);
         run_name(*mine, name);
         PB_TRY(pb_path_join(folder, name, path));
         if (mkdir(path, 0777) == 0)
@@ -168,23 +178,25 @@ pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visi
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
-/* The run's folder goes last of all: until then the files that are removed are its own. */
+/* By way of the run's folder, which goes at last: a run that lost it removes nothing of its successor's. */
 pb_status pb_state_remove(pb_state *state) {
-    if (!state->folder[0] || access(state->run, F_OK) != 0)
+    if (!state->folder[0])
         return pb_ok();
     DIR *names = opendir(state->folder);
     if (!names)
-        return pb_fail_errno(errno, state->folder, "cannot list");
-    int failed = 0;
+        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, state->folder, "cannot list");
+    pb_status status = pb_ok();
     for (const struct dirent *entry; (entry = readdir(names));) {
         struct stat facts;
-        if (fstatat(dirfd(names), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(facts.st_mode) &&
-            unlinkat(dirfd(names), entry->d_name, 0) != 0 && errno != ENOENT)
-            failed = errno;
+        char away[PB_PATH_MAX];
+        pb_keep_first(&status, pb_path_join(state->run, entry->d_name, away));
+        bool is_file = fstatat(dirfd(names), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(facts.st_mode);
+        if (is_file && !pb_failed(&status) && renameat(dirfd(names), entry->d_name, AT_FDCWD, away) != 0 && errno != ENOENT)
+            pb_keep_first(&status, pb_fail_errno(errno, state->folder, "cannot remove a file in it"));
     }
     closedir(names);
     pb_state_leave(state);
-    return failed ? pb_fail_errno(failed, state->folder, "cannot remove a file in it") : pb_ok();
+    return status;
 }
 
 void pb_state_leave(pb_state *state) {

@@ -101,26 +101,37 @@ static pb_status add_paths(const pb_collect_input *input, part *mine) {
 
 /* --- rows that an earlier run saved ------------------------------------------------------------------------------------ */
 
-/* Whether a file may hold rows of this rank, by its name "rows-FIRST-LAST.h5" (global patches). */
+/* A patch's name in the state: by its image in the archive, whatever other images turn out to be bad. Rises with the patch. */
+static uint64_t key_of(const pb_collect_input *input, const part *mine, size_t i) {
+    size_t patches = pb_pipeline_patches(input->pipeline);
+    return mine->origins[i].image * patches + mine->patch[i] % patches;
+}
+
+/* Whether a file may hold rows of this rank, by its name "rows-FIRST-LAST.h5" (keys). */
 static bool concerns(const pb_collect_input *input, const part *mine, const char *path) {
     uint64_t first, last;
     return sscanf(strrchr(path, '/') + 1, "rows-%" SCNu64 "-%" SCNu64 ".h5", &first, &last) == 2 && mine->count > 0 &&
-           first <= input->first_patch + mine->patch[mine->count - 1] && last >= input->first_patch + mine->patch[0];
+           first <= key_of(input, mine, mine->count - 1) && last >= key_of(input, mine, 0);
 }
 
-/* Copies the rows of this rank's picks out of a file, one stretch of consecutive keys and picks at a time. */
+/* How many picks from `i` on stand one behind the other in the keys from `at` on, and are not there yet. */
+static size_t stretch(const pb_collect_input *input, const part *mine, size_t i, const uint64_t *keys, size_t at, size_t count) {
+    size_t run = 0;
+    while (i + run < mine->count && !mine->have[i + run] && at + run < count && keys[at + run] == key_of(input, mine, i + run))
+        run++;
+    return run;
+}
+
+/* Copies the rows of this rank's picks out of a file, one stretch at a time. */
 static pb_status take_rows(const pb_collect_input *input, const pb_rows *rows, part *mine) {
     size_t keys_count, dim = (size_t)pb_pipeline_dim(input->pipeline), at = 0;
     const uint64_t *keys = pb_rows_keys(rows, &keys_count);
     for (size_t i = 0; i < mine->count && at < keys_count;) {
-        uint64_t wanted = input->first_patch + mine->patch[i];
-        size_t run = 0;
-        if (keys[at] < wanted) {
+        if (keys[at] < key_of(input, mine, i)) {
             at++;
             continue;
         }
-        while (i + run < mine->count && at + run < keys_count && keys[at + run] == input->first_patch + mine->patch[i + run])
-            run++;
+        size_t run = stretch(input, mine, i, keys, at, keys_count);
         if (run > 0)
             PB_TRY(pb_rows_read(rows, at, run, mine->features + i * dim));
         for (size_t k = 0; k < run; k++)
@@ -167,7 +178,7 @@ static pb_status save_rows(const pb_collect_input *input, part *mine, size_t end
     mine->saved = end;
     pb_status status = pb_allocate(&keys, end - first, sizeof *keys, "rows to save");
     for (size_t i = first; i < end && !pb_failed(&status); i++)
-        keys[i - first] = input->first_patch + mine->patch[i];
+        keys[i - first] = key_of(input, mine, i);
     if (!pb_failed(&status)) {
         snprintf(name, sizeof name, "rows-%" PRIu64 "-%" PRIu64 ".h5", keys[0], keys[end - first - 1]);
         status = pb_state_path(&input->run->state, name, path);

@@ -124,5 +124,5 @@ void pb_new_archive_settle(const char *folder, const pb_state *state) {
         return;
     status = pb_state_path(state, WORK_FILE, path);
     if (!pb_failed(&status))
-        unlink(path);
+        status = pb_output_remove(path); /* that it stays is no harm: the next run sees that there are no shards */
 }

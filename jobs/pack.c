@@ -242,7 +242,8 @@ static pb_status pack_more(const pb_job *job, pb_list *list) {
     if (any && !pb_failed(&status))
         status = write_archive(job, list, &growth, &run);
     settle(&run, growth.folder, &status);
-    if (pb_failed(&status) && run.comm && pb_comm_rank(run.comm) == 0)
+    bool owns = run.comm && pb_comm_rank(run.comm) == 0 && access(run.state.run, F_OK) == 0;
+    if (pb_failed(&status) && owns)
         rmdir(growth.folder); /* only if it is empty */
     pb_run_end(&run, &status);
     pb_growth_end(&growth);

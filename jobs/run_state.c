@@ -5,6 +5,7 @@
 #include "jobs/summary.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const double COST_MOST = 0.05; /* of the time goes into saving */
 
@@ -28,7 +29,8 @@ static void show(const pb_job *job, pb_run *run) {
 
 pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run) {
     pb_comm *comm = job->comm;
-    *run = (pb_run){.interval_s = job->options->checkpoint, .saved = pb_clock_seconds()};
+    double now = pb_clock_seconds();
+    *run = (pb_run){.begun = now, .interval_s = job->options->checkpoint, .saved = now};
     bool claims = pb_comm_rank(comm) == 0;
     pb_status status = pb_agree(comm, claims ? claim(job, output, &run->state) : pb_ok());
     if (status.code == PB_E_NO)
@@ -50,6 +52,8 @@ bool pb_run_due(const pb_run *run) {
     return since >= run->interval_s && since * COST_MOST >= run->cost_s;
 }
 
+bool pb_run_is_long(const pb_run *run) { return pb_clock_seconds() - run->begun >= run->interval_s; }
+
 void pb_run_saved(pb_run *run, double began) {
     run->saved = pb_clock_seconds();
     run->cost_s = run->interval_s > 0 ? run->saved - began : 0; /* 0: as often as possible, whatever it costs */
@@ -70,9 +74,10 @@ static void settle(pb_run *run, const pb_status *status) {
             pb_log(PB_LOG_WARN, "state-left", "reason=\"%s\"", removed.message);
         return;
     }
-    if (status->code == PB_E_REQUEUE)
+    bool owns = access(run->state.run, F_OK) == 0;
+    if (status->code == PB_E_REQUEUE && owns)
         pb_log(PB_LOG_INFO, "stopped", "state=\"%s\"", run->state.folder);
-    if (status->code == PB_E_NO)
+    if (status->code == PB_E_NO || (status->code == PB_E_REQUEUE && !owns))
         pb_log(PB_LOG_WARN, "fenced", "reason=\"%s\"", status->message);
     pb_state_leave(&run->state);
 }

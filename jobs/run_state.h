@@ -18,6 +18,7 @@ typedef struct pb_run {
     pb_comm *comm;
     pb_state state;
     pb_pulse **pulse;          /* rank 0's, in the summary of the job, which tells it of steps */
+    double begun;              /* pb_clock_seconds */
     double interval_s;         /* --checkpoint */
     double saved, cost_s;      /* when something was saved last (pb_clock_seconds), and how long that took */
 } pb_run;
@@ -29,6 +30,9 @@ PB_CHECKED pb_status pb_run_begin(const pb_job *job, const char *output, pb_run 
 /* Whether it is time to save: --checkpoint seconds after the last time, and so that saving takes a twentieth of the time at most.
  * Not collective: each rank saves what it has when it finds the time right. */
 bool pb_run_due(const pb_run *run);
+
+/* Whether the run is longer than --checkpoint seconds: then what is small and comes seldom is saved at once. Not collective. */
+bool pb_run_is_long(const pb_run *run);
 
 /* Notes that saving began at `began` (pb_clock_seconds) and is over. Not collective. */
 void pb_run_saved(pb_run *run, double began);

@@ -416,9 +416,9 @@ static pb_status score(const pb_bank_choice *choice) {
         status = pb_agree(job->comm, writes ? publish(&s) : pb_ok());
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "results", "folder=\"%s\"", job->options->results);
-    pb_results_abandon(&s.writer); /* in the run's folder, which goes now */
-    pb_run_end(&s.state.run, &status);
-    scoring_free(&s);
+    pb_run run = s.state.run;
+    scoring_free(&s); /* its open files are in folders that go now */
+    pb_run_end(&run, &status);
     return status;
 }
 

@@ -13,7 +13,7 @@ static const size_t HELD_BYTES_MAX = (size_t)256 << 20; /* of maps that are not 
 
 struct pb_saved_scores {
     pb_results results;
-    pb_results_maps *maps;
+    char path[PB_PATH_MAX];
 };
 
 static size_t patches_of(const pb_score_state *state) { return pb_size_area(state->grid); }
@@ -23,7 +23,6 @@ static size_t patches_of(const pb_score_state *state) { return pb_size_area(stat
 static void saved_close(pb_saved_scores **saved) {
     if (!*saved)
         return;
-    pb_results_maps_close(&(*saved)->maps);
     pb_results_free(&(*saved)->results);
     pb_release(saved);
 }
@@ -51,7 +50,7 @@ static pb_status read_one(const pb_score_state *state, const char *path, pb_save
     const char *why = misfit(state, &saved->results);
     if (*why)
         return pb_fail(PB_E_INPUT, "%s: made with another %s", path, why);
-    return pb_results_maps_open(path, &saved->results, &saved->maps);
+    return pb_path_join("", path, saved->path);
 }
 
 /* A file that cannot be used is no failure: its images are scored again. */
@@ -78,6 +77,7 @@ static pb_status open_one(void *context, const char *path) {
 pb_status pb_score_state_open(pb_score_state *state) { return pb_state_each(&state->run.state, PREFIX, open_one, state); }
 
 void pb_score_state_free(pb_score_state *state) {
+    pb_results_maps_close(&state->maps_open);
     for (size_t i = 0; i < state->saved_count; i++)
         saved_close(&state->saved[i]);
     pb_release(&state->saved);
@@ -116,11 +116,24 @@ void pb_score_state_divide(const pb_score_state *state, size_t *todo, size_t *to
             todo[(*todo_count)++] = i;
 }
 
-pb_status pb_score_state_take(const pb_score_state *state, size_t place, pb_verdict *verdict, float *map) {
+/* One file is open at a time: there may be thousands, and images come in order. */
+static pb_status open_maps(pb_score_state *state, const pb_saved_scores *saved) {
+    if (state->maps_of == saved)
+        return pb_ok();
+    pb_results_maps_close(&state->maps_open);
+    state->maps_of = NULL;
+    PB_TRY(pb_results_maps_open(saved->path, &saved->results, &state->maps_open));
+    state->maps_of = saved;
+    return pb_ok();
+}
+
+pb_status pb_score_state_take(pb_score_state *state, size_t place, pb_verdict *verdict, float *map) {
     uint64_t image = state->selection->index[place], at;
     const pb_saved_scores *saved = find(state, image, &at);
     PB_ASSERT(saved);
-    pb_status status = pb_results_maps_read(saved->maps, at, 1, map);
+    pb_status status = open_maps(state, saved);
+    if (!pb_failed(&status))
+        status = pb_results_maps_read(state->maps_open, at, 1, map);
     if (pb_failed(&status))
         return pb_fail(PB_E_INPUT, "%s: saved scores are damaged; remove this folder and run again: %.600s",
                        state->run.state.folder, status.message);

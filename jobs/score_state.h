@@ -36,6 +36,8 @@ typedef struct pb_score_state {
     size_t count, room;
     pb_saved_scores **saved;        /* [saved_count] */
     size_t saved_count;
+    pb_results_maps *maps_open;     /* of the file maps_of */
+    const pb_saved_scores *maps_of;
 } pb_score_state;
 
 /* Opens the files of saved scores that may be of this rank's images. The members above `verdicts` are the caller's to set first.
@@ -49,7 +51,7 @@ void pb_score_state_divide(const pb_score_state *state, size_t *todo, size_t *to
 
 /* The saved verdict and map of the image at `place` of this rank's selection, which pb_score_state_divide found done. Errors:
  * PB_E_INPUT when the file turns out to be damaged; it says to remove it. */
-PB_CHECKED pb_status pb_score_state_take(const pb_score_state *state, size_t place, pb_verdict *verdict, float *map);
+PB_CHECKED pb_status pb_score_state_take(pb_score_state *state, size_t place, pb_verdict *verdict, float *map);
 
 /* Notes scored images, [count] with their maps; those without a score are passed over. Saves what has gathered when it is time.
  * Errors: PB_E_SYSTEM; pb_score_state_save's. */

@@ -218,7 +218,8 @@ void pb_summary_write(const pb_job *job, const pb_status *status) {
     pb_comm *comm = job->comm;
     rank_summary *mine = NULL, *all = NULL;
     size_t *sizes = NULL;
-    if (!job->options->summary) /* the same on every rank */
+    bool fenced = (job->bit & PB_JOBS_KEEPING_STATE) && status->code == PB_E_NO; /* the file is the later run's */
+    if (!job->options->summary || fenced) /* the same on every rank */
         return;
     end_step(summary);
     pb_status made = pb_allocate(&mine, 1, sizeof *mine, "the summary");

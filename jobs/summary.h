@@ -62,7 +62,8 @@ void pb_summary_device(const pb_job *job, const char *description, const char *a
 /* On rank 0, before the work: whether --summary can be written. Errors: those of pb_output_begin. */
 PB_CHECKED pb_status pb_summary_check(const pb_job *job);
 
-/* Collective. Ends the last step and writes --summary, if one is wanted; `status`: how the job ended, agreed. A summary that
+/* Collective. Ends the last step and writes --summary, if one is wanted; `status`: how the job ended, agreed; a run
+ * that was fenced off (jobs/run_state.h) leaves the file to its successor. A summary that
  * cannot be written is a warning: what the job made is there all the same. */
 void pb_summary_write(const pb_job *job, const pb_status *status);
 

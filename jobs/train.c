@@ -151,7 +151,7 @@ static pb_status extract_and_select(pb_training *t) {
  * or when the rows are not to be made now. A random one is soon made again. */
 static bool is_worth_saving(pb_training *t, bool stops) {
     bool due = stops || pb_run_due(&t->run);
-    return pb_comm_max_u64(t->job->comm, due, "time to save") > 0 && !t->finished_saved &&
+    return pb_comm_max_u64(t->job->comm, due && !t->finished_saved, "time to save") > 0 &&
            strcmp(t->job->options->coreset, "random") != 0;
 }
 
@@ -174,6 +174,8 @@ static pb_status write_banks(pb_training *t) {
     pb_status status = pb_train_write_banks(t);
     if (status.code == PB_E_REQUEUE && is_worth_saving(t, true))
         pb_keep_first(&status, pb_train_finished(t)); /* the reason to stop stays */
+    if (status.code == PB_E_REQUEUE && strcmp(t->job->options->coreset, "random") == 0)
+        pb_keep_first(&status, pb_train_patches_save(t));
     return status;
 }
 

@@ -157,7 +157,8 @@ PB_CHECKED pb_status pb_train_resume(pb_training *t);
 PB_CHECKED pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far);
 
 /* Collective. If the state has a finished selection of the same images: t->coreset and t->images, counts and rejects are as
- * extraction and selection would leave them, *done, and neither is needed. */
+ * extraction and selection would leave them, *done, and neither is needed. Errors, agreed: PB_E_INPUT when an image that was bad
+ * then is good now, which changes what was selected from: the state must go. */
 PB_CHECKED pb_status pb_train_resume_finished(pb_training *t, bool *done);
 
 /* Collective. Saves the finished selection. Errors, agreed: pb_run_tolerate's. */

@@ -34,10 +34,12 @@ static pb_status write_state(pb_training *t, const pb_coreset *so_far, uint64_t 
     pb_run_saved(&t->run, begun);
     if (!pb_failed(&status))
         pb_log(PB_LOG_DEBUG, "checkpoint", "file=\"%s\" picks=%zu finished=%s", path, so_far->count, images ? "yes" : "no");
-    return pb_run_tolerate(status);
+    return status;
 }
 
-pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) { return write_state(t, so_far, NULL, 0); }
+pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) {
+    return pb_run_tolerate(write_state(t, so_far, NULL, 0));
+}
 
 pb_status pb_train_finished(pb_training *t) {
     pb_comm *comm = t->job->comm;
@@ -46,11 +48,14 @@ pb_status pb_train_finished(pb_training *t) {
     pb_status status = pb_agree(comm, pb_allocate(&sizes, (size_t)pb_comm_size(comm), sizeof *sizes, "sizes of parts"));
     if (!pb_failed(&status))
         status = pb_comm_gather(comm, t->images, t->image_count * sizeof *t->images, 0, &image, sizes, "training images");
-    if (!pb_failed(&status) && pb_comm_rank(comm) == 0)
+    t->finished_saved = !pb_failed(&status); /* rank 0's word counts: it writes */
+    if (!pb_failed(&status) && pb_comm_rank(comm) == 0) {
         status = write_state(t, &t->coreset, image, (size_t)t->total_images);
+        t->finished_saved = !pb_failed(&status);
+        status = pb_run_tolerate(status);
+    }
     pb_release(&sizes);
     pb_release(&image);
-    t->finished_saved = true;
     return pb_agree(comm, status);
 }
 

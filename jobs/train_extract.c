@@ -25,13 +25,15 @@ static pb_status name_patch(pb_training *t, const pb_batch *batch, size_t patch)
 }
 
 pb_status pb_train_note_images(pb_training *t, const uint64_t *index, size_t count) {
-    memcpy(t->images + t->image_count, index, count * sizeof *index);
-    t->image_count += count;
+    uint64_t defective = 0;
     for (size_t i = 0; i < count; i++) {
         pb_record record;
         PB_TRY(pb_archive_record(t->setup.archive, index[i], &record));
-        t->defective += record.label == PB_LABEL_DEFECTIVE;
+        defective += record.label == PB_LABEL_DEFECTIVE;
     }
+    memcpy(t->images + t->image_count, index, count * sizeof *index);
+    t->image_count += count;
+    t->defective += defective;
     return pb_ok();
 }
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/stop.h"
 #include "coreset/greedy.h"
 #include "jobs/provenance.h"
 #include "jobs/summary.h"
@@ -101,10 +102,9 @@ static pb_status describe_part(const pb_training *t, const part *p, pb_attribute
 static pb_status save_part(pb_training *t, const part *p, const pb_coreset *picks, const kept *all) {
     int dim = pb_projection_dim(t->projection);
     const float *rows = all->rows + (all->count - picks->count) * (size_t)dim;
-    double begun = pb_clock_seconds();
     pb_attributes attributes = {0};
     pb_rows_writer *writer = NULL;
-    if (!pb_run_due(&t->run) || t->image_count - p->images_before != p->size)
+    if (!pb_run_is_long(&t->run) || t->image_count - p->images_before != p->size)
         return pb_ok();
     pb_status status = describe_part(t, p, &attributes);
     if (!pb_failed(&status))
@@ -117,7 +117,6 @@ static pb_status save_part(pb_training *t, const part *p, const pb_coreset *pick
         status = pb_rows_commit(&writer);
     pb_rows_abandon(&writer);
     pb_attributes_free(&attributes);
-    pb_run_saved(&t->run, begun);
     return pb_run_tolerate(status);
 }
 
@@ -138,9 +137,10 @@ static pb_status read_part(pb_training *t, const part *p, const pb_rows *rows, k
     PB_TRY(pb_rows_read(rows, 0, count, all->rows + all->count * dim));
     for (size_t i = 0; i < count; i++)
         all->patch[all->count + i] = p->images_before * pb_training_patches(t) + picked[i];
+    PB_TRY(pb_train_note_images(t, t->setup.selection.index + p->first, p->size));
     all->count += count;
     all->radius = fmax(all->radius, pb_option_number(radius));
-    return pb_train_note_images(t, t->setup.selection.index + p->first, p->size);
+    return pb_ok();
 }
 
 /* Whether the state folder had the part's picks, which are then kept. One that cannot be used is made again. */
@@ -159,6 +159,12 @@ static bool take_part(pb_training *t, const part *p, kept *all) {
     return !pb_failed(&status);
 }
 
+static pb_status report_stop(void *context, const pb_coreset *so_far) {
+    (void)context;
+    (void)so_far;
+    return pb_stop_check();
+}
+
 static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p, kept *all) {
     size_t count = (t->image_count - p->images_before) * pb_training_patches(t);
     size_t picks = most_picks(t) < count ? most_picks(t) : count;
@@ -167,6 +173,7 @@ static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p
         return pb_ok();
     PB_TRY(pb_coreset_allocate(&coreset, picks));
     pb_greedy_input input = input_of(t, count, 0, count, picks, 1);
+    input.report = report_stop; /* of this rank alone: all agree in do_part */
     pb_status status = pb_greedy_select(self, &input, &coreset, NULL, NULL);
     if (!pb_failed(&status))
         status = keep_picks(t, &coreset, p->images_before * pb_training_patches(t), all);
@@ -186,6 +193,8 @@ static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, ke
     pb_summary_step(t->job, "select", "picks");
     if (!pb_failed(&status))
         status = pb_agree(t->job->comm, done ? pb_ok() : select_part(t, self, p, all));
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, pb_train_patches_save(t)); /* the part's, while they are there */
     pb_device_cover_free(t->setup.device, &t->cover);
     return status;
 }
@@ -287,6 +296,7 @@ static pb_status second_round(pb_training *t, const kept *all) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status)) {
         pb_greedy_input input = input_of(t, all->count, first, total, picks, ranks);
+        input.report = report_stop;
         status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL, NULL);
     }
     if (!pb_failed(&status))

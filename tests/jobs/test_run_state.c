@@ -204,10 +204,43 @@ Test(run_state, a_scoring_that_is_overtaken_writes_nothing) {
     a_hanging_run_is_fenced("score.batch@1:4!stop", SCORE_JOB, "r");
 }
 
+/* Held in the middle of giving its two files their names, it removes neither of its successor's. */
+Test(run_state, a_scoring_that_is_overtaken_removes_nothing) {
+    static const char *const FAULTS[] = {"io.fsync@0:1!stop", "io.fsync@0:2!stop", "io.rename@0:2!stop"};
+    must(patchbank(2, "train --archive archive --bank b.h5 " TRAIN_OPTIONS), 0);
+    for (int i = 0; i < 3; i++) {
+        a_hanging_run_is_fenced(FAULTS[i], "score --archive archive --bank b.h5 --results r --weights random:7 --split all "
+                                "--checkpoint 1e6 --summary r.json", "r r.json");
+        must(in_folder("rm -r r"), 0);
+    }
+}
+
+/* Rows are saved by image: that another image, bad in the first run, is good in the second, moves none. */
+Test(run_state, an_update_goes_on_though_a_bad_image_was_mended) {
+    static const char FLIP[] = "%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
+                               "i = int(f['image/offset'][2]) + 100; d[i] = d[i] ^ 1\"";
+    char flip[512];
+    snprintf(flip, sizeof flip, FLIP, PB_PYTHON);
+    must(in_folder("head -n 5 list.csv > few.csv"), 0);
+    must(patchbank(1, "pack --list few.csv --archive few"), 0);
+    must(patchbank(1, "train --archive few --bank b.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%% --projection 64"),
+         0);
+    must(patchbank(2, "update --archive archive --bank b.h5 --bank-out whole.h5 --weights random:7"), 0);
+    must(in_folder("%s", flip), 0);
+    must(disturbed("train.collect@0:1!usr1", 2, "update --archive archive --bank b.h5 --bank-out u.h5 --weights random:7 "
+                   "--batch 1 --checkpoint 0 --max-bad 1"),
+         75);
+    must(in_folder("%s", flip), 0);
+    must(patchbank(2, "update --archive archive --bank b.h5 --bank-out u.h5 --weights random:7 --batch 1 --checkpoint 0 "
+                   "--max-bad 1"),
+         0);
+    must(in_folder("cmp u.h5 whole.h5"), 0);
+}
+
 Test(run_state, an_older_generation_does_not_begin) {
     must(disturbed("train.batch@0:3!kill", 2, "train --archive archive --bank b.h5 --generation 9.1 " STATE_OPTIONS) != 0, 1);
     must(patchbank(2, "train --archive archive --bank b.h5 --generation 9.0 " STATE_OPTIONS), 1);
-    says("meets run-9.1-1, which is newer");
+    says("meets run-9.1-");
     must(patchbank(2, "train --archive archive --bank b.h5 --generation x " STATE_OPTIONS), 64);
     must(patchbank(2, "train --archive archive --bank b.h5 " STATE_OPTIONS), 0); /* of nobody: as the latest */
     cr_assert_not(exists("b.h5.state"));
