@@ -232,7 +232,10 @@ static pb_status repair(repairer *r) {
     if (r->result->whole || (pb_failed(&status) && status.code != PB_E_INPUT))
         return status;
     r->result->was_damaged = true;
-    return repair_damaged(r);
+    PB_TRY(pb_list_sort(r->source, &r->sorted)); /* not for the many shards that are sound */
+    status = repair_damaged(r);
+    pb_release(&r->sorted);
+    return status;
 }
 
 pb_status pb_archive_repair(pb_archive *archive, size_t shard, const pb_list *source, pb_rejected report, void *context,
@@ -242,8 +245,5 @@ pb_status pb_archive_repair(pb_archive *archive, size_t shard, const pb_list *so
     repairer r = {
         .archive = archive, .shard = shard, .source = source, .report = report, .context = context, .result = result_out};
     PB_TRY(pb_archive_shard_path(archive, shard, r.path));
-    PB_TRY(pb_list_sort(source, &r.sorted));
-    pb_status status = repair(&r);
-    pb_release(&r.sorted);
-    return status;
+    return repair(&r);
 }
