@@ -44,6 +44,12 @@ pb_status pb_attributes_set(pb_attributes *attributes, const char *name, const c
     return pb_ok();
 }
 
+pb_status pb_attributes_add(pb_attributes *attributes, const pb_attributes *from) {
+    for (size_t i = 0; i < from->count; i++)
+        PB_TRY(pb_attributes_set(attributes, from->names[i], from->values[i]));
+    return pb_ok();
+}
+
 const char *pb_attributes_get(const pb_attributes *attributes, const char *name) {
     size_t at = find(attributes, name);
     return at < attributes->count ? attributes->values[at] : NULL;

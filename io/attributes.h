@@ -16,6 +16,8 @@ typedef struct pb_attributes {
 
 /* Adds a pair, or replaces the value of an existing name; copies both. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_attributes_set(pb_attributes *attributes, const char *name, const char *value);
+/* Adds all pairs of `from`, as pb_attributes_set. */
+PB_CHECKED pb_status pb_attributes_add(pb_attributes *attributes, const pb_attributes *from);
 /* The value of a name, NULL when there is none; belongs to the attributes. */
 const char *pb_attributes_get(const pb_attributes *attributes, const char *name);
 void pb_attributes_free(pb_attributes *attributes);

@@ -159,6 +159,19 @@ pb_status pb_state_path(const pb_state *state, const char *name, char path[PB_PA
     return pb_path_join(state->folder, name, path);
 }
 
+pb_status pb_state_range_path(const pb_state *state, const char *prefix, uint64_t first, uint64_t last, char path[PB_PATH_MAX]) {
+    char name[96];
+    int written = snprintf(name, sizeof name, "%s-%" PRIu64 "-%" PRIu64 ".h5", prefix, first, last);
+    PB_ASSERT(written > 0 && (size_t)written < sizeof name);
+    return pb_state_path(state, name, path);
+}
+
+bool pb_state_range_meets(const char *path, uint64_t first, uint64_t last) {
+    const char *slash = strrchr(path, '/'), *numbers = strchr(slash ? slash : path, '-');
+    uint64_t begin, end;
+    return numbers && sscanf(numbers, "-%" SCNu64 "-%" SCNu64 ".h5", &begin, &end) == 2 && begin <= last && end >= first;
+}
+
 pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visitor visit, void *context) {
     DIR *names = opendir(state->folder);
     if (!names)

@@ -17,6 +17,8 @@
 #include "io/file.h"
 #include "io/generation.h"
 
+#include <stdint.h>
+
 /* A claim. Plain data that may be sent to other processes of the same run. Zeroed: none. */
 typedef struct pb_state {
     char folder[PB_PATH_MAX];
@@ -32,6 +34,12 @@ PB_CHECKED pb_status pb_state_claim(const char *output, pb_generation generation
 
 /* "STATE/name" into path. */
 PB_CHECKED pb_status pb_state_path(const pb_state *state, const char *name, char path[PB_PATH_MAX]);
+
+/* Files of the state that are of a range of things (images, patches) are named "PREFIX-FIRST-LAST.h5", so that those which do not
+ * concern a rank need not be opened. The path of one; whether the file at `path` meets first .. last. */
+PB_CHECKED pb_status pb_state_range_path(const pb_state *state, const char *prefix, uint64_t first, uint64_t last,
+                                         char path[PB_PATH_MAX]);
+bool pb_state_range_meets(const char *path, uint64_t first, uint64_t last);
 
 /* Called for each file of the state whose name begins with `prefix`, with its path; stops at the first failure. */
 typedef pb_status (*pb_state_visitor)(void *context, const char *path);

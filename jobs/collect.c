@@ -7,8 +7,6 @@
 #include "base/stop.h"
 #include "io/rows_file.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,11 +105,9 @@ static uint64_t key_of(const pb_collect_input *input, const part *mine, size_t i
     return mine->origins[i].image * patches + mine->patch[i] % patches;
 }
 
-/* Whether a file may hold rows of this rank, by its name "rows-FIRST-LAST.h5" (keys). */
+/* Whether a file may hold rows of this rank, by its name. */
 static bool concerns(const pb_collect_input *input, const part *mine, const char *path) {
-    uint64_t first, last;
-    return sscanf(strrchr(path, '/') + 1, "rows-%" SCNu64 "-%" SCNu64 ".h5", &first, &last) == 2 && mine->count > 0 &&
-           first <= key_of(input, mine, mine->count - 1) && last >= key_of(input, mine, 0);
+    return mine->count > 0 && pb_state_range_meets(path, key_of(input, mine, 0), key_of(input, mine, mine->count - 1));
 }
 
 /* How many picks from `i` on stand one behind the other in the keys from `at` on, and are not there yet. */
@@ -169,7 +165,7 @@ static pb_status take_file(void *context, const char *path) {
 /* Saves the rows of picks mine->saved .. end - 1. */
 static pb_status save_rows(const pb_collect_input *input, part *mine, size_t end) {
     size_t first = mine->saved, dim = (size_t)pb_pipeline_dim(input->pipeline);
-    char name[96], path[PB_PATH_MAX];
+    char path[PB_PATH_MAX];
     pb_rows_writer *writer = NULL;
     uint64_t *keys = NULL;
     double begun = pb_clock_seconds();
@@ -179,10 +175,8 @@ static pb_status save_rows(const pb_collect_input *input, part *mine, size_t end
     pb_status status = pb_allocate(&keys, end - first, sizeof *keys, "rows to save");
     for (size_t i = first; i < end && !pb_failed(&status); i++)
         keys[i - first] = key_of(input, mine, i);
-    if (!pb_failed(&status)) {
-        snprintf(name, sizeof name, "rows-%" PRIu64 "-%" PRIu64 ".h5", keys[0], keys[end - first - 1]);
-        status = pb_state_path(&input->run->state, name, path);
-    }
+    if (!pb_failed(&status))
+        status = pb_state_range_path(&input->run->state, "rows", keys[0], keys[end - first - 1], path);
     if (!pb_failed(&status))
         status = pb_rows_create(path, input->attributes, 1, (int)dim, &writer);
     if (!pb_failed(&status))

@@ -4,11 +4,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-static const char PREFIX[] = "scores-";
+static const char PREFIX[] = "scores";
 static const size_t HELD_BYTES_MAX = (size_t)256 << 20; /* of maps that are not yet saved */
 
 struct pb_saved_scores {
@@ -27,12 +25,10 @@ static void saved_close(pb_saved_scores **saved) {
     pb_release(saved);
 }
 
-/* Whether it may hold images of this rank, by its name "scores-FIRST-LAST.h5". */
+/* Whether it may hold images of this rank, by its name. */
 static bool concerns(const pb_score_state *state, const char *path) {
-    uint64_t first, last;
     const pb_selection *mine = state->selection;
-    return sscanf(strrchr(path, '/') + 1, "scores-%" SCNu64 "-%" SCNu64 ".h5", &first, &last) == 2 && mine->count > 0 &&
-           first <= mine->index[mine->count - 1] && last >= mine->index[0];
+    return mine->count > 0 && pb_state_range_meets(path, mine->index[0], mine->index[mine->count - 1]);
 }
 
 /* Why the scores of a file are not those of this job; "" when they are. */
@@ -192,10 +188,9 @@ static pb_status fill_block(const pb_score_state *state, pb_result_block *block,
 
 static pb_status write_file(const pb_score_state *state, const pb_result_block *block, const uint64_t *index,
                             const pb_record *records) {
-    char name[96], path[PB_PATH_MAX];
+    char path[PB_PATH_MAX];
     pb_results_writer *writer = NULL;
-    snprintf(name, sizeof name, "%s%" PRIu64 "-%" PRIu64 ".h5", PREFIX, index[0], index[state->count - 1]);
-    PB_TRY(pb_state_path(&state->run.state, name, path));
+    PB_TRY(pb_state_range_path(&state->run.state, PREFIX, index[0], index[state->count - 1], path));
     PB_TRY(pb_results_create(path, state->count, state->grid, &state->attributes, &writer));
     pb_status status = pb_results_write(writer, 0, block, index, records);
     if (!pb_failed(&status))

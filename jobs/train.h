@@ -77,6 +77,9 @@ PB_CHECKED pb_status pb_train_list_rejected(const pb_training *t, const char *ba
 
 /* --- train_extract.c --- */
 
+/* The sink of t->cover. */
+PB_CHECKED pb_status pb_train_into_cover(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite);
+
 /* Whether this build can select from so many patches. Known before a single image is read, and the same on every rank; not
  * collective. Errors: PB_E_UNSUPPORTED. */
 PB_CHECKED pb_status pb_train_check_size(const pb_training *t);

@@ -37,9 +37,7 @@ static pb_status write_prefix(const pb_training *t, const pb_bank *bank, double 
     pb_bank prefix = *bank;
     prefix.rows = rows < bank->rows ? rows : bank->rows;
     prefix.attributes = (pb_attributes){0};
-    pb_status status = pb_ok();
-    for (size_t i = 0; i < t->attributes.count && !pb_failed(&status); i++)
-        status = pb_attributes_set(&prefix.attributes, t->attributes.names[i], t->attributes.values[i]);
+    pb_status status = pb_attributes_add(&prefix.attributes, &t->attributes);
     if (!pb_failed(&status))
         status = pb_attributes_set_real(&prefix.attributes, "ratio", ratio);
     if (!pb_failed(&status))

@@ -165,7 +165,7 @@ pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_pa
     return status;
 }
 
-static pb_status into_cover(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite) {
+pb_status pb_train_into_cover(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite) {
     return pb_device_cover_write(t->setup.device, t->cover, first, count, rows, not_finite);
 }
 
@@ -237,7 +237,7 @@ static pb_status denoise(pb_training *t, bool step) {
     t->images_saved = t->image_count;
     status = pb_train_make_room(t, t->setup.selection.count, step);
     if (!pb_failed(&status))
-        status = move_rows(t, step ? into_points : into_cover);
+        status = move_rows(t, step ? into_points : pb_train_into_cover);
     pb_release(&t->host_rows);
     return pb_agree(t->job->comm, status);
 }
@@ -281,7 +281,7 @@ pb_status pb_train_extract(pb_training *t) {
         status = pb_train_extract_range(t, 0, selection->count,
                                         pb_train_denoises(t) ? pb_train_denoise_keep
                                         : step               ? into_points
-                                                             : into_cover,
+                                                             : pb_train_into_cover,
                                         &progress);
     double seconds = pb_progress_end(&progress);
     if (!pb_failed(&status))

@@ -10,22 +10,17 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-static const char PREFIX[] = "patches-";
+static const char PREFIX[] = "patches";
 static const size_t SAVE_BYTES = (size_t)16 << 20; /* read from the cover at a time */
 
 /* --- taking up -------------------------------------------------------------------------------------------------- */
 
-/* Whether it may hold images of this rank, by its name "patches-FIRST-LAST.h5". */
+/* Whether it may hold images of this rank, by its name. */
 static bool concerns(const pb_training *t, const char *path) {
-    uint64_t first, last;
     const pb_selection *mine = &t->setup.selection;
-    const char *name = strrchr(path, '/') + 1;
-    return sscanf(name, "patches-%" SCNu64 "-%" SCNu64 ".h5", &first, &last) == 2 && mine->count > 0 &&
-           first <= mine->index[mine->count - 1] && last >= mine->index[0];
+    return mine->count > 0 && pb_state_range_meets(path, mine->index[0], mine->index[mine->count - 1]);
 }
 
 /* Why the patches of a file are not those of this training; "" when they are. */
@@ -131,14 +126,13 @@ static pb_status append(const pb_training *t, size_t first, size_t end, size_t p
 }
 
 static pb_status write_file(const pb_training *t, size_t first, size_t end) {
-    char name[96], path[PB_PATH_MAX];
+    char path[PB_PATH_MAX];
     int dim = pb_projection_dim(t->projection);
     size_t image_bytes = pb_training_patches(t) * (size_t)dim * sizeof(float);
     size_t piece = SAVE_BYTES / image_bytes > 0 ? SAVE_BYTES / image_bytes : 1;
     pb_rows_writer *writer = NULL;
     float *rows = NULL;
-    snprintf(name, sizeof name, "%s%" PRIu64 "-%" PRIu64 ".h5", PREFIX, t->images[first], t->images[end - 1]);
-    PB_TRY(pb_state_path(&t->run.state, name, path));
+    PB_TRY(pb_state_range_path(&t->run.state, PREFIX, t->images[first], t->images[end - 1], path));
     pb_status status = pb_allocate(&rows, piece, image_bytes, "patches to save");
     if (!pb_failed(&status))
         status = pb_rows_create(path, &t->attributes, pb_training_patches(t), dim, &writer);

@@ -35,10 +35,6 @@ static void kept_free(kept *all) {
     pb_release(&all->patch);
 }
 
-static pb_status into_cover(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite) {
-    return pb_device_cover_write(t->setup.device, t->cover, first, count, rows, not_finite);
-}
-
 static pb_greedy_input input_of(const pb_training *t, uint64_t count, uint64_t first, uint64_t total, size_t picks,
                                 size_t ranks) {
     size_t candidates = pb_training_candidates(t);
@@ -90,8 +86,7 @@ static size_t most_picks(const pb_training *t) {
 
 /* What a file of its picks says. */
 static pb_status describe_part(const pb_training *t, const part *p, pb_attributes *attributes) {
-    for (size_t i = 0; i < t->attributes.count; i++)
-        PB_TRY(pb_attributes_set(attributes, t->attributes.names[i], t->attributes.values[i]));
+    PB_TRY(pb_attributes_add(attributes, &t->attributes));
     PB_TRY(pb_attributes_set_u64(attributes, "part", (uint64_t)p->number));
     PB_TRY(pb_attributes_set_u64(attributes, "part_images", p->size));
     return pb_attributes_set_u64(attributes, "part_picks_most", most_picks(t));
@@ -189,7 +184,7 @@ static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, ke
     size_t size = done ? 0 : p->size;
     pb_status status = pb_train_make_room(t, size, false);
     if (!pb_failed(&status))
-        status = pb_train_extract_range(t, p->first, p->first + size, into_cover, progress);
+        status = pb_train_extract_range(t, p->first, p->first + size, pb_train_into_cover, progress);
     pb_summary_step(t->job, "select", "picks");
     if (!pb_failed(&status))
         status = pb_agree(t->job->comm, done ? pb_ok() : select_part(t, self, p, all));

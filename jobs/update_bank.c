@@ -103,8 +103,7 @@ static pb_status describe_left_out(const pb_update *u, pb_attributes *attributes
 
 /* The old bank's attributes, brought up to date. */
 static pb_status describe(const pb_update *u, size_t added, pb_attributes *attributes) {
-    for (size_t i = 0; i < u->bank.attributes.count; i++)
-        PB_TRY(pb_attributes_set(attributes, u->bank.attributes.names[i], u->bank.attributes.values[i]));
+    PB_TRY(pb_attributes_add(attributes, &u->bank.attributes));
     PB_TRY(pb_provenance(u->training.job, attributes));
     PB_TRY(describe_images(u, attributes));
     PB_TRY(describe_radius(u, added, attributes));

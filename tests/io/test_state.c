@@ -199,6 +199,17 @@ Test(state, files_are_found_by_how_they_begin) {
     sample_assert_failed(pb_state_each(&state, "pi", count, &seen), PB_E_INPUT, "enough");
 }
 
+Test(state, files_of_a_range_are_known_by_name) {
+    pb_state state = claimed(7, 0);
+    char path[PB_PATH_MAX];
+    sample_assert_ok(pb_state_range_path(&state, "rows", 10, UINT64_C(5000000000), path));
+    cr_assert_str_eq(path + strlen(state.folder), "/rows-10-5000000000.h5");
+    cr_assert(pb_state_range_meets(path, 0, 10) && pb_state_range_meets(path, UINT64_C(5000000000), UINT64_MAX));
+    cr_assert(pb_state_range_meets(path, 11, 12) && pb_state_range_meets(path, 0, UINT64_MAX));
+    cr_assert(!pb_state_range_meets(path, 0, 9) && !pb_state_range_meets(path, UINT64_C(5000000001), UINT64_MAX));
+    cr_assert(!pb_state_range_meets("a-b/rows-x.h5", 0, 9) && !pb_state_range_meets("rows.h5", 0, 9));
+}
+
 Test(state, a_full_disk_is_said_and_claims_nothing) {
     pb_state state;
     trouble_arm("io.mkdir");
