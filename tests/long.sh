@@ -7,8 +7,9 @@
 # CUDA and NCCL fail once in whole jobs on the emulated device (tests/gpu/check_jobs.py, an hour or more), builds the fuzzers of
 # tests/fuzz and runs them one after the other. What they learn stays in build/fuzz/tests/fuzz/corpus and is where the next run
 # begins; an input that fails is left there too. It selects and searches on up to 1,024 simulated ranks, whose picks must be
-# equal (tests/bench/scaling). At last it interrupts pack, train and score on a Slurm on this host, in each of four
-# ways at ten moments (tests/slurm/interrupt.py). Exit status: 0 when nothing failed, else not.
+# equal (tests/bench/scaling). It lets the disk refuse at a dozen of the times that pack, train and score pass each write point
+# (tests/jobs/full_disk.py). At last it interrupts them on a Slurm on this host, in each of four ways at ten moments
+# (tests/slurm/interrupt.py). Exit status: 0 when nothing failed, else not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-300}
@@ -28,4 +29,5 @@ cmake --build --preset fuzz -j "$(nproc)"
 PATCHBANK_FUZZ_SECONDS=$seconds ctest --preset fuzz
 cmake --build --preset release -j "$(nproc)" --target patchbank bench_scaling_simulated
 /usr/bin/python3 tests/bench/scaling/tables.py build/release/tests/bench/bench_scaling_simulated
+/usr/bin/python3 -B tests/jobs/full_disk.py "$PWD/build/release/jobs/patchbank" 12
 /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10

@@ -297,7 +297,6 @@ CHANGES = (
         ("warp_sum(lost2)) * more", "warp_sum(lost2)) * 0.9999f"),
         ("warp_sum(norm2) * scale * scale", "warp_sum(norm2) * scale"),
         ("+ 0x1p-50f) * scale", "+ 0x1p-50f)"),
-        ("value += __uint_as_float(", "value = __uint_as_float("),
         ("& 0x7FFFFFFFu", "& 0x7FFF0000u"),
         ("bits > most ? bits : most", "bits < most ? bits : most"),
         ("if (most > MOST_BITS)", "if (most >= MOST_BITS)"),
