@@ -5,10 +5,10 @@ goes on to the same bytes once there is room.
 Usage:  full_disk.py PROGRAM [HITS]     HITS: most hits of one fault point that are tried, spread over all of them; default: all
 
 For each fault point of io/file.h that a write passes and each time that a job passes it: the job ends with 0 (it could do
-without) or 74 and one error line, nothing stands half-written under a final name or is left beside the outputs, and a second run
-without the fault gives the bytes of an undisturbed one. Then, where this process may mount one, on a tmpfs that is too small by and
-by, and on one that is read-only (65). Prints a line a job and point, and at the end "N moments, all well". Exit status: 0, or 1 at
-the first that is not.
+without) or 74 and one error line, nothing stands half-written under a final name or is left beside the outputs, and a second
+run without the fault gives the bytes of an undisturbed one. Then, where this process may mount one, on a tmpfs that is too
+small by and by, and on one that is read-only (65). Prints a line a job and point, and at the end "N moments, all well". Exit
+status: 0, or 1 at the first that is not.
 """
 
 import os
