@@ -84,6 +84,11 @@ begin() { # NAME...: what a batch script starts with; the settings that it needs
   say "starts, restart $restart of at most $RESTARTS, on ${SLURM_JOB_NODELIST:-?}"
 }
 
+# ARCHIVE: whether it is there, whole. A pack that was killed behind its manifest has left its state, which nobody needs then.
+is_packed() {
+  [ -e "$1/manifest.json" ] && rm -rf "$1/state"
+}
+
 # Slurm's warning before the time limit comes to this shell alone (--signal=B:USR1@...), and scancel's TERM to shell and ranks.
 stop() {
   stopping=1
