@@ -173,6 +173,13 @@ void pb_output_abandon(pb_output *output) {
     output->temporary[0] = '\0';
 }
 
+pb_status pb_output_check(const char *path) {
+    pb_output output = {0};
+    pb_status status = pb_output_begin(&output, path);
+    pb_output_abandon(&output);
+    return status;
+}
+
 static pb_status flush_to_disk(const char *path, const char *shown) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)

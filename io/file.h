@@ -46,6 +46,10 @@ PB_CHECKED pb_status pb_output_room(const char *folder, int writer);
  * long, or a folder stands under it. */
 PB_CHECKED pb_status pb_output_begin(pb_output *output, const char *path);
 
+/* Whether `path` could be written: begins and gives up. A night's work must not end at a folder that cannot be written: that is
+ * found out first. Errors: those of pb_output_begin. */
+PB_CHECKED pb_status pb_output_check(const char *path);
+
 /* Flushes the closed temporary file to the disk, renames it, and flushes its folder. On error it is removed; an older file
  * under the final name stays, unless it was the folder that could not be flushed after the rename. */
 PB_CHECKED pb_status pb_output_commit(pb_output *output);

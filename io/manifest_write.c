@@ -1,23 +1,9 @@
 #include "io/archive_private.h"
+#include "io/json_text.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A text as JSON. JSON is UTF-8 and file names need not be; the source is for people, so a byte that cannot be shown becomes a
- * question mark instead of the end of a long job. */
-static json_t *text_to_json(const char *text) {
-    json_t *value = json_string(text);
-    if (value)
-        return value;
-    char *plain = strdup(text);
-    for (char *c = plain; c && *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    value = plain ? json_string(plain) : NULL;
-    free(plain);
-    return value;
-}
 
 static json_t *summary_to_json(const pb_shard_summary *summary) {
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "file", summary->file, "images", (json_int_t)summary->images, "bytes",
@@ -37,7 +23,7 @@ static json_t *summaries_to_json(const pb_shard_summary *summaries, size_t count
 }
 
 static json_t *edition_to_json(const pb_edition *edition) {
-    return json_pack("{s:o, s:I, s:I, s:I, s:s}", "source", text_to_json(edition->source), "shard_images",
+    return json_pack("{s:o, s:I, s:I, s:I, s:s}", "source", pb_json_text(edition->source), "shard_images",
                      (json_int_t)edition->shard_images, "images", (json_int_t)edition->images, "shards",
                      (json_int_t)edition->shards, "sha256", edition->sha256);
 }
@@ -57,7 +43,7 @@ static json_t *manifest_to_json(const pb_edition *editions, size_t edition, cons
     const pb_edition *self = &editions[edition];
     json_t *root =
         json_pack("{s:s, s:i, s:o, s:I, s:I, s:o}", "format", PB_MANIFEST_FORMAT, "version",
-                  edition == 0 ? PB_MANIFEST_VERSION_ALONE : PB_MANIFEST_VERSION, "source", text_to_json(self->source),
+                  edition == 0 ? PB_MANIFEST_VERSION_ALONE : PB_MANIFEST_VERSION, "source", pb_json_text(self->source),
                   "shard_images", (json_int_t)self->shard_images, "images", (json_int_t)self->images, "shards",
                   summaries_to_json(summaries, self->shards));
     if (root && edition > 0 && json_object_set_new(root, "earlier", editions_to_json(editions, edition)) != 0) {

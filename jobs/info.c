@@ -31,8 +31,8 @@ static json_t *editions_to_json(const pb_archive *archive) {
     json_t *editions = json_array();
     for (size_t i = 0; i < pb_archive_editions(archive); i++) {
         const pb_edition *edition = pb_archive_edition(archive, i);
-        json_t *one = json_pack("{s:s, s:I, s:I, s:s}", "source", edition->source, "images", (json_int_t)edition->images,
-                                "shards", (json_int_t)edition->shards, "sha256", edition->sha256);
+        json_t *one = json_pack("{s:o, s:I, s:I, s:s}", "source", pb_json_text(edition->source), "images",
+                                (json_int_t)edition->images, "shards", (json_int_t)edition->shards, "sha256", edition->sha256);
         if (json_array_append_new(editions, one) != 0) {
             json_decref(editions);
             return NULL;

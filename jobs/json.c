@@ -8,19 +8,6 @@
 
 bool pb_json_only(const char *path) { return path && strcmp(path, "-") == 0; }
 
-json_t *pb_json_text(const char *text) {
-    json_t *value = json_string(text);
-    if (value)
-        return value;
-    char *plain = strdup(text);
-    for (char *c = plain; c && *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    value = plain ? json_string(plain) : NULL;
-    free(plain);
-    return value;
-}
-
 pb_status pb_json_write(const json_t *answer, const char *path) {
     char *text = json_dumps(answer, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (!text)

@@ -231,43 +231,14 @@ static pb_status check_scores(const scoring *s, size_t count) {
     return pb_ok();
 }
 
-/* On rank 0: writes images whose positions follow each other. */
-static pb_status write_part(scoring *s, const pb_verdict *verdicts, float *maps, size_t count) {
-    pb_result_block block = {.count = count, .map = maps};
-    uint64_t *index = NULL;
-    pb_record *records = NULL;
-    pb_status status = pb_allocate(&block.score, count, sizeof *block.score, "a block of results");
-    pb_keep_first(&status, pb_allocate(&block.patch, count, sizeof *block.patch, "a block of results"));
-    pb_keep_first(&status, pb_allocate(&block.nearest, count, sizeof *block.nearest, "a block of results"));
-    pb_keep_first(&status, pb_allocate(&block.brightness, count, sizeof *block.brightness, "a block of results"));
-    pb_keep_first(&status, pb_allocate(&index, count, sizeof *index, "a block of results"));
-    pb_keep_first(&status, pb_allocate(&records, count, sizeof *records, "a block of results"));
-    for (size_t i = 0; i < count && !pb_failed(&status); i++) {
-        block.score[i] = verdicts[i].score;
-        block.patch[i] = verdicts[i].patch;
-        block.nearest[i] = verdicts[i].nearest;
-        memcpy(block.brightness[i], verdicts[i].brightness, sizeof block.brightness[i]);
-        index[i] = verdicts[i].index;
-        status = pb_archive_record(s->setup.archive, index[i], &records[i]);
-    }
-    if (!pb_failed(&status))
-        status = pb_results_write(s->writer, verdicts[0].position, &block, index, records);
-    pb_release(&block.score);
-    pb_release(&block.patch);
-    pb_release(&block.nearest);
-    pb_release(&block.brightness);
-    pb_release(&index);
-    pb_release(&records);
-    return status;
-}
-
 /* On rank 0: writes what the ranks sent, in stretches of positions that follow each other. */
 static pb_status write_parts(scoring *s, const pb_verdict *verdicts, float *maps, size_t count) {
     pb_status status = pb_ok();
     for (size_t at = 0, run; at < count && !pb_failed(&status); at += run) {
         for (run = 1; at + run < count && verdicts[at + run].position == verdicts[at].position + run;)
             run++;
-        status = write_part(s, verdicts + at, maps + at * patches(s), run);
+        status = pb_verdicts_write(s->writer, verdicts[at].position, s->setup.archive, verdicts + at, maps + at * patches(s),
+                                   run);
     }
     s->written += count;
     return status;

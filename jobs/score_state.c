@@ -169,30 +169,50 @@ pb_status pb_score_state_keep(pb_score_state *state, const pb_verdict *verdicts,
 }
 
 /* The columns of a block, one value an image. */
-static pb_status fill_block(const pb_score_state *state, pb_result_block *block, uint64_t *index, pb_record *records) {
-    PB_TRY(pb_allocate(&block->score, state->count, sizeof *block->score, "scores to save"));
-    PB_TRY(pb_allocate(&block->patch, state->count, sizeof *block->patch, "scores to save"));
-    PB_TRY(pb_allocate(&block->nearest, state->count, sizeof *block->nearest, "scores to save"));
-    PB_TRY(pb_allocate(&block->brightness, state->count, sizeof *block->brightness, "scores to save"));
-    for (size_t i = 0; i < state->count; i++) {
-        const pb_verdict *verdict = &state->verdicts[i];
-        block->score[i] = verdict->score;
-        block->patch[i] = verdict->patch;
-        block->nearest[i] = verdict->nearest;
-        memcpy(block->brightness[i], verdict->brightness, sizeof block->brightness[i]);
-        index[i] = verdict->index;
-        PB_TRY(pb_archive_record(state->archive, verdict->index, &records[i]));
+static pb_status fill_block(pb_archive *archive, const pb_verdict *verdicts, pb_result_block *block, uint64_t *index,
+                            pb_record *records) {
+    PB_TRY(pb_allocate(&block->score, block->count, sizeof *block->score, "a block of results"));
+    PB_TRY(pb_allocate(&block->patch, block->count, sizeof *block->patch, "a block of results"));
+    PB_TRY(pb_allocate(&block->nearest, block->count, sizeof *block->nearest, "a block of results"));
+    PB_TRY(pb_allocate(&block->brightness, block->count, sizeof *block->brightness, "a block of results"));
+    for (size_t i = 0; i < block->count; i++) {
+        block->score[i] = verdicts[i].score;
+        block->patch[i] = verdicts[i].patch;
+        block->nearest[i] = verdicts[i].nearest;
+        memcpy(block->brightness[i], verdicts[i].brightness, sizeof block->brightness[i]);
+        index[i] = verdicts[i].index;
+        PB_TRY(pb_archive_record(archive, index[i], &records[i]));
     }
     return pb_ok();
 }
 
-static pb_status write_file(const pb_score_state *state, const pb_result_block *block, const uint64_t *index,
-                            const pb_record *records) {
+pb_status pb_verdicts_write(pb_results_writer *writer, uint64_t first, pb_archive *archive, const pb_verdict *verdicts,
+                            float *maps, size_t count) {
+    pb_result_block block = {.count = count, .map = maps};
+    uint64_t *index = NULL;
+    pb_record *records = NULL;
+    pb_status status = pb_allocate(&index, count, sizeof *index, "a block of results");
+    pb_keep_first(&status, pb_allocate(&records, count, sizeof *records, "a block of results"));
+    if (!pb_failed(&status))
+        status = fill_block(archive, verdicts, &block, index, records);
+    if (!pb_failed(&status))
+        status = pb_results_write(writer, first, &block, index, records);
+    pb_release(&block.score);
+    pb_release(&block.patch);
+    pb_release(&block.nearest);
+    pb_release(&block.brightness);
+    pb_release(&index);
+    pb_release(&records);
+    return status;
+}
+
+static pb_status write_file(const pb_score_state *state) {
     char path[PB_PATH_MAX];
     pb_results_writer *writer = NULL;
-    PB_TRY(pb_state_range_path(&state->run.state, PREFIX, index[0], index[state->count - 1], path));
+    const pb_verdict *verdicts = state->verdicts;
+    PB_TRY(pb_state_range_path(&state->run.state, PREFIX, verdicts[0].index, verdicts[state->count - 1].index, path));
     PB_TRY(pb_results_create(path, state->count, state->grid, &state->attributes, &writer));
-    pb_status status = pb_results_write(writer, 0, block, index, records);
+    pb_status status = pb_verdicts_write(writer, 0, state->archive, verdicts, state->maps, state->count);
     if (!pb_failed(&status))
         status = pb_results_publish(&writer, NULL, NULL, 0);
     pb_results_abandon(&writer);
@@ -201,23 +221,9 @@ static pb_status write_file(const pb_score_state *state, const pb_result_block *
 
 pb_status pb_score_state_save(pb_score_state *state) {
     double begun = pb_clock_seconds();
-    pb_result_block block = {.count = state->count, .map = state->maps};
-    uint64_t *index = NULL;
-    pb_record *records = NULL;
     if (state->count == 0)
         return pb_ok();
-    pb_status status = pb_allocate(&index, state->count, sizeof *index, "scores to save");
-    pb_keep_first(&status, pb_allocate(&records, state->count, sizeof *records, "scores to save"));
-    if (!pb_failed(&status))
-        status = fill_block(state, &block, index, records);
-    if (!pb_failed(&status))
-        status = write_file(state, &block, index, records);
-    pb_release(&block.score);
-    pb_release(&block.patch);
-    pb_release(&block.nearest);
-    pb_release(&block.brightness);
-    pb_release(&index);
-    pb_release(&records);
+    pb_status status = write_file(state);
     state->count = 0; /* also those that could not be saved: the next ones may be */
     pb_run_saved(&state->run, begun);
     return pb_run_tolerate(status);

@@ -22,6 +22,11 @@ typedef struct pb_verdict {
     uint32_t patch, nearest;
 } pb_verdict;
 
+/* Writes `count` verdicts with their maps [count][grid] as images first .. of a results file; `archive` has their records.
+ * Errors: those of pb_archive_record and pb_results_write; PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_verdicts_write(pb_results_writer *writer, uint64_t first, pb_archive *archive, const pb_verdict *verdicts,
+                                       float *maps, size_t count);
+
 typedef struct pb_saved_scores pb_saved_scores; /* an open file of them */
 
 /* Zeroed it is empty. */

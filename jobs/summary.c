@@ -205,12 +205,7 @@ static pb_status write_file(const pb_job *job, const pb_status *status, const ra
 }
 
 pb_status pb_summary_check(const pb_job *job) {
-    pb_output output = {0};
-    if (!job->options->summary)
-        return pb_ok();
-    PB_TRY(pb_output_begin(&output, job->options->summary));
-    pb_output_abandon(&output);
-    return pb_ok();
+    return job->options->summary ? pb_output_check(job->options->summary) : pb_ok();
 }
 
 void pb_summary_write(const pb_job *job, const pb_status *status) {

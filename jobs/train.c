@@ -88,16 +88,12 @@ static pb_status describe_amount(pb_training *t) {
     return pb_attributes_set_u64(&t->attributes, "left_out_patches", t->left_out);
 }
 
-/* On rank 0. A night's work must not end at a folder that cannot be written: that is found out first. */
+/* On rank 0. */
 static pb_status check_outputs(const pb_training *t) {
     for (size_t i = 0; i < t->ratio_count; i++) {
         char path[PB_PATH_MAX];
-        pb_output output = {0};
         PB_TRY(pb_train_bank_path(t, t->ratios[i], path));
-        pb_status status = pb_output_begin(&output, path);
-        pb_output_abandon(&output);
-        if (pb_failed(&status))
-            return status;
+        PB_TRY(pb_output_check(path));
     }
     return pb_ok();
 }

@@ -26,14 +26,6 @@ static void update_free(pb_update *u) {
     pb_release(&u->centres);
 }
 
-/* On rank 0. A folder that cannot be written is found out before the work. */
-static pb_status check_output(const pb_job *job) {
-    pb_output output = {0};
-    pb_status status = pb_output_begin(&output, job->options->bank_out);
-    pb_output_abandon(&output);
-    return status;
-}
-
 /* What a bank promises grows when rows are forgotten or --rows forbids new ones; what later updates aim at does not. */
 static pb_status read_aim(pb_update *u) {
     const char *text = pb_attributes_get(&u->bank.attributes, PB_UPDATE_AIM);
@@ -125,7 +117,7 @@ static pb_status open_all(pb_update *u) {
     const pb_job *job = u->training.job;
     char sha256[PB_SHA256_TEXT];
     uint64_t rows;
-    pb_status status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? check_output(job) : pb_ok());
+    pb_status status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? pb_output_check(job->options->bank_out) : pb_ok());
     if (!pb_failed(&status))
         status = pb_forget_read(job->comm, job->options->forget, &u->forget);
     if (!pb_failed(&status))

@@ -48,7 +48,7 @@ PROCESS_CALLS = (
 # source is gone or has its own test) or whose test is gone is an error.
 TESTED_ELSEWHERE = (
     ("tests/io/test_archive.c", "an archive is written, read and verified through io/archive.h as a whole",
-     ("io/archive_columns.c", "io/archive_read.c", "io/archive_verify.c", "io/archive_write.c", "io/manifest.c",
+     ("io/archive_columns.c", "io/archive_read.c", "io/archive_verify.c", "io/archive_write.c", "io/json_text.c", "io/manifest.c",
       "io/manifest_write.c")),
     ("tests/io/test_archive_damage.c", "what our HDF5 layer promises is that damage is noticed, and h5py reads the rest",
      ("io/h5.c", "io/h5_column.c", "io/h5_ragged.c")),

@@ -152,22 +152,27 @@ static pb_cover *open_cover(pb_comm *comm, const opened *o, size_t n, int dim) {
     return cover;
 }
 
-/* Collective: selection in rounds. stop: goes on from its picks if it has any, and notes where to go on from; may be NULL. */
-static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start, size_t candidates,
-                                interruption *stop) {
+/* A selection among the n points of all ranks, of which the cover has this rank's. */
+static pb_greedy_input rounds_input(pb_comm *comm, pb_cover *cover, size_t n, int dim, size_t picks, size_t candidates) {
     pb_range mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
-    opened o;
-    open_devices(comm, &o);
-    pb_cover *cover = open_cover(comm, &o, n, dim);
-    pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
-    pb_greedy_input input = {.cover = cover,
+    return (pb_greedy_input){.cover = cover,
                              .count = pb_range_size(mine),
                              .first = mine.first,
                              .total = n,
                              .dim = dim,
-                             .start = start,
                              .picks = picks,
                              .candidates_most = candidates};
+}
+
+/* Collective: selection in rounds. stop: goes on from its picks if it has any, and notes where to go on from; may be NULL. */
+static size_t rounds_over_ranks(pb_comm *comm, size_t n, int dim, size_t picks, uint64_t start, size_t candidates,
+                                interruption *stop) {
+    opened o;
+    open_devices(comm, &o);
+    pb_cover *cover = open_cover(comm, &o, n, dim);
+    pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
+    pb_greedy_input input = rounds_input(comm, cover, n, dim, picks, candidates);
+    input.start = start;
     if (stop && stop->count > 0) {
         coreset.count = stop->count;
         memcpy(picked, stop->picked, stop->count * sizeof *picked);
@@ -362,23 +367,16 @@ static size_t plain_given(size_t n, int dim, const float *given, size_t given_co
 /* Collective. From `given_count` rows behind the n points, against the plain loop. */
 static void compare_given(pb_comm *comm, size_t n, int dim, size_t given_count, size_t picks, float enough) {
     const float *given = all + n * (size_t)dim;
-    pb_range mine = pb_partition(n, pb_comm_size(comm), pb_comm_rank(comm));
     float wanted_before, before;
     opened o;
     size_t wanted = plain_given(n, dim, given, given_count, picks, enough, &wanted_before);
     open_devices(comm, &o);
     pb_cover *cover = open_cover(comm, &o, n, dim);
     pb_coreset coreset = {.room = picks, .picked = picked, .radius = radius};
-    pb_greedy_input input = {.cover = cover,
-                             .count = pb_range_size(mine),
-                             .first = mine.first,
-                             .total = n,
-                             .dim = dim,
-                             .given = given,
-                             .given_count = given_count,
-                             .enough = enough,
-                             .picks = picks,
-                             .candidates_most = 100};
+    pb_greedy_input input = rounds_input(comm, cover, n, dim, picks, 100);
+    input.given = given;
+    input.given_count = given_count;
+    input.enough = enough;
     must(pb_greedy_select(o.devices, &input, &coreset, &before, NULL));
     same_as_expected(coreset.count, wanted);
     HOLDS(before == wanted_before);
