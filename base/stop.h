@@ -7,9 +7,13 @@
 
 #include "base/status.h"
 
-/* From now on SIGUSR1 and SIGTERM ask this process to stop instead of ending it. Only main.c calls it, for jobs that keep state:
- * any other is better ended by the signal at once. */
+/* From now on SIGUSR1 and SIGTERM ask this process to stop instead of ending it, those too that pb_stop_hold has held back. Only
+ * main.c calls it, for jobs that keep state: any other is better ended by the signal at once. Before MPI_Init, in which ranks
+ * wait for each other: one that was ended there would be a lost rank to the others. */
 void pb_stop_on_signals(void);
+
+/* Holds both signals back until pb_stop_on_signals, across an exec too, which would forget handlers. */
+void pb_stop_hold(void);
 
 /* PB_OK, or, once a signal has come, always PB_E_REQUEUE naming it. Not collective, thread safe. */
 PB_CHECKED pb_status pb_stop_check(void);

@@ -212,8 +212,6 @@ static pb_status run(pb_comm *comm, int argc, char **argv) {
             print_job_help(entry, stdout);
         return status;
     }
-    if (entry->bit & PB_JOBS_KEEPING_STATE)
-        pb_stop_on_signals();
     pb_summary summary;
     pb_job job = {.name = entry->name, .bit = entry->bit, .comm = comm, .options = &options, .summary = &summary};
     pb_summary_begin(&summary, comm);
@@ -241,8 +239,18 @@ static void wait_without_spinning(char **argv) {
         execv("/proc/self/exe", argv);
 }
 
+/* Whether the job that is asked for, if there is one, goes on later when it is asked to stop. */
+static bool keeps_state(int argc, char **argv) {
+    int words;
+    const job_entry *entry = find_job(argc, argv, &words);
+    return entry && (entry->bit & PB_JOBS_KEEPING_STATE);
+}
+
 int main(int argc, char **argv) {
     pb_status status = pb_ok();
+    bool stops = keeps_state(argc, argv);
+    if (stops)
+        pb_stop_hold();
     pb_device_plugin_path(getenv("PATCHBANK_CUDA_PLUGIN"));
     pb_device_plans_path(getenv("PATCHBANK_PLANS"));
     if (answer_at_once(argc, argv, &status)) {
@@ -251,6 +259,8 @@ int main(int argc, char **argv) {
         return flush_answers(status.code);
     }
     wait_without_spinning(argv);
+    if (stops)
+        pb_stop_on_signals();
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write(2), met like a full disk */
     pb_comm *comm;
     status = pb_comm_create(&argc, &argv, &comm);

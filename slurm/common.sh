@@ -2,7 +2,8 @@
 #
 # Exit codes are those of patchbank (docs/ARCHITECTURE.md, "How a run goes wrong") and become the batch job's own: 64 for a
 # setting that is wrong. 74 and 75 requeue, up to RESTARTS; 1, 64, 65, 69 and 70 never do. A step that was killed by SIGKILL,
-# SIGUSR1 or SIGTERM (137, 138, 143: a rank was lost, or told to leave before it could listen) is a machine's failure, as 74.
+# SIGUSR1, SIGPIPE or SIGTERM (137, 138, 141, 143: a rank was lost, told to leave before it could listen, or talking to one that
+# was lost) is a machine's failure, as 74.
 # shellcheck shell=bash disable=SC2034,SC2153
 
 EXAMPLE=$PATCHBANK_SLURM/patchbank.conf.example # the one table of settings: names, defaults, meaning
@@ -138,7 +139,7 @@ finish() { # CODE of the last step: ends the job
   trap '' USR1 TERM # requeueing ends this shell by TERM, before it has said so
   case $1 in
     0) say "done" ;;
-    74 | 75 | 137 | 138 | 143) requeue "$1" ;;
+    74 | 75 | 137 | 138 | 141 | 143) requeue "$1" ;;
     1) say "exit code 1: the answer is no, see the report above" ;;
     *) say "exit code $1: not tried again, correct what is said above" ;;
   esac

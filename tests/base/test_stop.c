@@ -31,4 +31,14 @@ Test(stop, the_first_signal_counts) {
     is_asked("SIGTERM");
 }
 
+/* As across the exec with which main.c begins once more. */
+Test(stop, what_was_held_back_asks_later) {
+    pb_stop_hold();
+    raise(SIGUSR1);
+    pb_status status = pb_stop_check();
+    cr_assert_not(pb_failed(&status), "%s", status.message);
+    pb_stop_on_signals();
+    is_asked("SIGUSR1");
+}
+
 Test(stop, without_handlers_a_signal_ends_the_process, .signal = SIGUSR1) { raise(SIGUSR1); }

@@ -42,6 +42,20 @@ Test(run_state, a_training_goes_on_from_every_step) {
     }
 }
 
+/* Rank 0 waits in MPI_Init for rank 1, which begins only when rank 0 was signalled, after it has said to catch it (SIGUSR1 is bit
+ * 9 of SigCgt). Ended there, it would be a lost rank to the other. */
+Test(run_state, a_rank_is_asked_while_mpi_starts) {
+    must(in_folder("(job='%s train --archive archive --bank b.h5 " STATE_OPTIONS "'; "
+                   "%s -n 1 sh -c \"echo \\$\\$ > pid; exec $job\" : -n 1 sh -c \"until [ -e go ]; do sleep 0.1; done; exec $job\" & "
+                   "for i in $(seq 300); do sleep 0.1; "
+                   "caught=$(sed -n 's/^SigCgt:[[:space:]]*/0x/p' /proc/$(cat pid)/status 2>/dev/null); "
+                   "[ $((${caught:-0} & 0x200)) -eq 0 ] || break; done; "
+                   "kill -USR1 $(cat pid); touch go; wait $!)",
+                   PB_PROGRAM, PB_MPIEXEC),
+         75);
+    says_once("asked to stop by SIGUSR1");
+}
+
 /* Interrupted again and again, each time on another number of ranks, every run getting a little further. */
 Test(run_state, a_training_is_done_in_many_short_runs) {
     static const char *const FAULTS[] = {"train.batch@0:2!usr1", "train.batch@0:4!kill", "train.round@0:2!usr1",

@@ -112,6 +112,13 @@ def kill(pid, number):
         pass
 
 
+def kill_all(pids):
+    """Kills them; they, as found before."""
+    for pid in pids:
+        kill(pid, signal.SIGKILL)
+    return pids
+
+
 def wait_for(condition, seconds, what):
     """Until condition() is true; its value. Raises with `what` when that takes longer."""
     end = time.monotonic() + seconds
@@ -129,11 +136,8 @@ def clean(folder):
     the next round."""
     conf = os.path.join(folder, "slurm.conf")
     for _ in range(100):
-        found = processes_of(conf)
-        if not found:
+        if not kill_all([pid for pid, _ in processes_of(conf)]):
             break
-        for pid, _ in found:
-            kill(pid, signal.SIGKILL)
         time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -284,10 +288,10 @@ class Cluster:
             kill(int(file.read()), signal.SIGKILL)
 
     def kill_node(self, node):
-        """The node crashes. Its daemon first, so that nobody reports the death of the others."""
+        """The node crashes; when this returns, nothing of it lives. Its daemon first, so that nobody reports the death of the
+        others. Who is killed may live a little longer, or have started something just before."""
         self.kill_slurmd(node)
-        for pid in self.processes_on(node):
-            kill(pid, signal.SIGKILL)
+        wait_for(lambda: not kill_all(self.processes_on(node)), 20, f"all of {node} is dead")
 
     def restore(self):
         """Brings nodes back that were killed."""

@@ -2,12 +2,14 @@
 """Interrupts pack, train and score on a Slurm on this host, at seeded moments, and insists on the bits of an undisturbed run.
 
 Usage:  interrupt.py PATCHBANK [--moments N] [--seed N] [--kinds usr1,cancel,rank,node] [--jobs pack,train,score]
+                     [--within SECONDS]
 
 Kinds:  usr1    the warning before the time limit, as --signal=B:USR1@... sends it: to the batch script alone
         cancel  scancel, and the same job submitted again
         rank    SIGKILL of one rank
         node    a node crashes: daemon, steps and ranks. Slurm notices after some 25 s
-At N moments of each kind and of each job, drawn evenly from the time that it takes undisturbed; the jobs run at once. Every other
+At N moments of each kind and of each job, drawn evenly from the time that it takes undisturbed (--within: from its first SECONDS
+alone, in which ranks find each other); the jobs run at once. Every other
 train and score saves its state all the time (--checkpoint 0), so that one that is killed has something to go on from.
 One that ended before its moment is not counted, and another moment is drawn. Then the job has to come to its end by itself (but
 for cancel), and its archive, bank, or results.h5 and scores.csv must be the undisturbed run's, byte for byte, with nothing else
@@ -36,8 +38,8 @@ class TooLate(Exception):
 
 
 class Interruptions:
-    def __init__(self, running, program, jobs, seed):
-        self.cluster, self.jobs, self.seed = running, jobs, seed
+    def __init__(self, running, program, jobs, seed, within):
+        self.cluster, self.jobs, self.seed, self.within = running, jobs, seed, within
         self.site = fixture.Fixture(running, program, SBATCH_OPTIONS="--exclusive", PACK_OPTIONS="--shard-images 100")
         self.site.write_list("many.csv", fixture.repeated(self.site.rows, COPIES))
         with open(self.site.path("sources"), "w", encoding="utf-8") as file:
@@ -99,7 +101,7 @@ class Interruptions:
         """One interruption; its seconds from the first rank to the good end."""
         folder = self.site.path(f"{kind}-{name}-{number}-{draw}")
         drawn = random.Random(f"{self.seed} {folder.rsplit('/', 1)[1]}")
-        moment, choice = drawn.random() * self.seconds[name] / 2**draw, drawn.randrange(2)
+        moment, choice = drawn.random() * min(self.seconds[name], self.within) / 2**draw, drawn.randrange(2)
         options = "--checkpoint 0" if number % 2 == 0 else ""    # saves all the time, or only when it is asked to stop
         job = self.submit(name, folder, options)
         begun = self.wait_for_ranks(job)
@@ -132,7 +134,7 @@ class Interruptions:
 
 def run_all(running, arguments):
     jobs = arguments.jobs.split(",")
-    runs = Interruptions(running, arguments.program, jobs, arguments.seed)
+    runs = Interruptions(running, arguments.program, jobs, arguments.seed, arguments.within)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(runs.measure, jobs))
         for kind in arguments.kinds.split(","):
@@ -147,6 +149,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--moments", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--within", type=float, default=float("inf"))
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--jobs", default=",".join(JOBS))
     arguments = parser.parse_args()

@@ -85,7 +85,7 @@ class Job(ScriptTest):
                 self.assertEqual(self.train(code)[:2], (code, words.startswith(("retry", "requeue"))))
 
     def test_lost_ranks_requeue_and_crashes_do_not(self):
-        for code, requeued in ((137, True), (138, True), (143, True), (134, False), (139, False), (127, False)):
+        for code, requeued in ((137, True), (138, True), (141, True), (143, True), (134, False), (139, False), (127, False)):
             with self.subTest(code=code):
                 if os.path.exists(self.path("requeued")):
                     os.remove(self.path("requeued"))
