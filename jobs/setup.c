@@ -16,32 +16,32 @@ int pb_setup_decoders(const pb_job *job) {
     return job->options->decoders > 0 ? (int)job->options->decoders : pb_setup_threads(job);
 }
 
-/* Usable GPUs, counted, and the one that is wanted. */
+/* Of one host: NVIDIA's largest have 16. */
+enum { GPUS_MAX = 64, GPU_NAME_MAX = 64 };
+
 typedef struct gpus {
-    int count, wanted;
-    char name[64]; /* of the wanted one */
+    int count;
+    char names[GPUS_MAX][GPU_NAME_MAX]; /* "cuda:0", ... of the usable ones */
 } gpus;
 
 static void consider(void *context, const char *name, bool usable, const char *about) {
     (void)about;
     gpus *g = context;
-    if (usable && strncmp(name, "cuda:", 5) == 0 && g->count++ == g->wanted)
-        snprintf(g->name, sizeof g->name, "%s", name);
+    if (usable && strncmp(name, "cuda:", 5) == 0 && g->count < GPUS_MAX)
+        snprintf(g->names[g->count++], GPU_NAME_MAX, "%s", name);
 }
 
 /* "cuda" without a number: the usable GPUs that the batch system lets this rank see, by turns among the ranks of the host. Where
- * each sees one, as with a GPU a task under Slurm, it is that. */
+ * each sees one, as with a GPU a task under Slurm, it is that. They are looked for once: a GPU that fails may be usable the first
+ * time and not the second. Where none is, opening the first says why. */
 static void name_device(const pb_job *job, char *name, size_t size) {
-    gpus g = {.wanted = -1, .name = "cuda:0"};
-    snprintf(name, size, "%s", job->options->device);
-    if (strcmp(name, "cuda") != 0)
-        return;
-    pb_device_each(consider, &g);
-    if (g.count > 0) {
-        g = (gpus){.wanted = pb_comm_local_rank(job->comm) % g.count};
+    gpus g = {.count = 0};
+    if (strcmp(job->options->device, "cuda") == 0)
         pb_device_each(consider, &g);
-    }
-    snprintf(name, size, "%s", g.name);
+    if (g.count > 0)
+        snprintf(name, size, "%s", g.names[pb_comm_local_rank(job->comm) % g.count]);
+    else
+        snprintf(name, size, "%s", strcmp(job->options->device, "cuda") == 0 ? "cuda:0" : job->options->device);
 }
 
 pb_status pb_setup_device(const pb_job *job, int threads, pb_device **device) {

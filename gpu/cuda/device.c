@@ -184,20 +184,22 @@ static bool read_name(const char *which, int *ordinal) {
     return *ordinal >= 0 && *end == '\0';
 }
 
-/* How many devices there are; why there are none in `trouble`. */
-static int count_devices(char *trouble, size_t size) {
-    int count = 0;
+/* *count: how many devices there are; why there are none in `trouble`. PB_E_UNSUPPORTED where there is nothing to count,
+ * PB_E_SYSTEM where counting failed, as it does when a GPU has fallen off its bus: another node, or this one later, may do. */
+static pb_code count_devices(int *count, char *trouble, size_t size) {
+    *count = 0;
     snprintf(trouble, size, "%s", pb_cuda_no_driver());
     if (trouble[0])
-        return 0;
-    cudaError_t error = cudaGetDeviceCount(&count);
+        return PB_E_UNSUPPORTED;
+    cudaError_t error = cudaGetDeviceCount(count);
     if (error != cudaSuccess) {
+        *count = 0;
         snprintf(trouble, size, "no device: %s", cudaGetErrorString(error));
-        return 0;
+        return error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ? PB_E_UNSUPPORTED : PB_E_SYSTEM;
     }
-    if (count == 0)
+    if (*count == 0)
         snprintf(trouble, size, "no device");
-    return count;
+    return *count == 0 ? PB_E_UNSUPPORTED : PB_OK;
 }
 
 /* Name, compute capability, memory and driver; *usable: whether the plugin has kernels for it. */
@@ -218,8 +220,8 @@ static cudaError_t describe(int ordinal, struct cudaDeviceProp *properties, char
 
 static void cuda_each(pb_device_visitor *visit, void *context) {
     char text[400];
-    const int count = count_devices(text, sizeof text);
-    if (count == 0)
+    int count;
+    if (count_devices(&count, text, sizeof text) != PB_OK)
         visit(context, "cuda", false, text);
     for (int d = 0; d < count; d++) {
         struct cudaDeviceProp properties;
@@ -281,9 +283,10 @@ static pb_status cuda_open(pb_device *device, const char *which) {
     if (!read_name(which, &ordinal))
         return pb_fail(PB_E_USAGE, "device cuda%s%s: say which by its number, as cuda:0; patchbank devices lists them",
                        which ? ":" : "", which ? which : "");
-    const int count = count_devices(text, sizeof text);
-    if (count == 0)
-        return pb_fail(PB_E_UNSUPPORTED, "device cuda:%d: %s", ordinal, text);
+    int count;
+    const pb_code counted = count_devices(&count, text, sizeof text);
+    if (counted != PB_OK)
+        return pb_fail(counted, "device cuda:%d: %s", ordinal, text);
     if (ordinal >= count)
         return pb_fail(PB_E_UNSUPPORTED, "device cuda:%d: there are %d, from cuda:0 on", ordinal, count);
     cudaError_t error = describe(ordinal, &properties, text, sizeof text, &usable);

@@ -35,9 +35,13 @@ JOBS = {
 }
 
 
+class Wrong(Exception):
+    """What is not as it must be."""
+
+
 def expect(condition, what):
     if not condition:
-        sys.exit(f"check_jobs.py: {what}")
+        raise Wrong(what)
 
 
 def run(folder, ranks, arguments, **environment):
@@ -47,7 +51,7 @@ def run(folder, ranks, arguments, **environment):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
                               timeout=LIMIT_S, env={**os.environ, "PATCHBANK_CUDA_PLUGIN": PLUGIN, **environment})
     except subprocess.TimeoutExpired:
-        sys.exit(f"check_jobs.py: {ranks} ranks, {environment}: does not end: {arguments}")
+        raise Wrong(f"{ranks} ranks, {environment}: does not end: {arguments}") from None
     return done.returncode, done.stdout
 
 
@@ -154,12 +158,19 @@ def every(_, ranks, counts):
 
 def check_fails(folder, choose):
     runs = ended = 0
+    wrong = []
     for job in JOBS:
         for ranks in (1, 3):
             for kind, rank, call in choose(job, ranks, count_calls(folder, job, ranks)):
-                ended += fail(folder, job, ranks, kind, rank, call)
                 runs += 1
+                try:
+                    ended += fail(folder, job, ranks, kind, rank, call)
+                except Wrong as reason:
+                    print(f"{reason}", flush=True)
+                    wrong.append(f"{job} {ranks} ranks {kind}:{rank}:{call}")
+                    remove(os.path.join(folder, JOBS[job][0]))
     print(f"{runs} runs, of which {ended} ended with an error")
+    expect(not wrong, f"{len(wrong)} are wrong: {', '.join(wrong)}")
     expect(2 * ended > runs, "most failures must be seen")
 
 
@@ -173,4 +184,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Wrong as reason:
+        sys.exit(f"check_jobs.py: {reason}")

@@ -49,6 +49,10 @@ Test(cuda_device, says_why_there_is_none) {
     expect_refused("cuda:0", PB_E_UNSUPPORTED, "no device");
     emulator_devices(0, cudaErrorNoDevice);
     expect_refused("cuda:0", PB_E_UNSUPPORTED, "no device: no CUDA-capable device is detected");
+    emulator_devices(0, cudaErrorInsufficientDriver);
+    expect_refused("cuda:0", PB_E_UNSUPPORTED, "no device: ");
+    emulator_devices(0, cudaErrorInvalidDevice);
+    expect_refused("cuda:0", PB_E_SYSTEM, "no device: ");
 }
 
 static void note_device(void *context, const char *name, bool usable, const char *about) {
