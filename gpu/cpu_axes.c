@@ -1,5 +1,12 @@
 /* Orthogonal iteration: V becomes C V made orthonormal, with the covariance C of a sample. C is never formed: C V is the sum over
- * the points v of v (v' V), 2 * PB_AXES products a value, so that the cost is linear in the dimensions. No library needed. */
+ * the points v of v (v' V), 2 * PB_AXES products a value, so that the cost is linear in the dimensions. No library needed. (G. H.
+ * Golub, C. F. Van Loan, "Matrix Computations", orthogonal iteration.)
+ *
+ * Steps: a sample less its mean (begin), a first basis, ROUNDS rounds, then `finish`, where the axes are rounded to float and
+ * scaled until their norm is proved to be below 1. Everything before `finish` only has to be good; what it proves, it proves on
+ * the floats as stored (gpu/cpu_axes.h). All arithmetic is in double and in a fixed order by one thread, so the axes depend on
+ * the sample alone.
+ */
 #include "gpu/cpu_axes.h"
 
 #include "base/memory.h"
@@ -12,7 +19,7 @@
  * with these 1.07 %, and they take a twelfth of the time. */
 enum { SAMPLE = 1024, ROUNDS = 4 };
 
-/* A sample: every step-th point, less their mean. */
+/* A sample: every step-th point, less their mean. The points are not copied; `point` is the one that is being looked at. */
 typedef struct sample {
     const float *rows;
     size_t count, stride; /* stride from one to the next */
@@ -21,6 +28,7 @@ typedef struct sample {
     double (*basis)[PB_AXES], (*sum)[PB_AXES]; /* [dim] */
 } sample;
 
+/* Memory and mean. s is to be released by `end`, after an error too. */
 static pb_status begin(sample *s, const float *rows, size_t count, size_t stride, int dim) {
     const size_t dims = (size_t)dim;
     *s = (sample){.rows = rows, .count = count < SAMPLE ? count : SAMPLE, .dim = dim};
@@ -44,11 +52,13 @@ static void end(sample *s) {
     pb_release(&s->sum);
 }
 
+/* point becomes sample point i less the mean. */
 static void centre_point(sample *s, size_t i) {
     for (int k = 0; k < s->dim; k++)
         s->point[k] = s->rows[i * s->stride + (size_t)k] - s->mean[k];
 }
 
+/* sum's column h gets factor[h] times the point. */
 static void add_multiples(sample *s, const double factor[PB_AXES]) {
     for (int k = 0; k < s->dim; k++)
         for (int h = 0; h < PB_AXES; h++)
@@ -80,6 +90,7 @@ static void multiply(sample *s) {
     }
 }
 
+/* Columns g and h of sum. */
 static double product(const sample *s, int g, int h) {
     double sum = 0;
     for (int k = 0; k < s->dim; k++)
@@ -88,7 +99,8 @@ static double product(const sample *s, int g, int h) {
 }
 
 /* basis becomes sum made orthonormal (Gram and Schmidt, twice for accuracy). What vanishes, as when the points have fewer
- * dimensions, becomes a zero axis and stays one. */
+ * dimensions, becomes a zero axis and stays one. 1e-20 is the square of 1e-10: what is left of a column after that much
+ * cancellation is rounding of double, not a direction. `before` of a zero column is 0, and 0 > 0 is false: it stays zero. */
 static void orthonormalize(sample *s) {
     for (int h = 0; h < PB_AXES; h++) {
         const double before = product(s, h, h);
@@ -105,11 +117,13 @@ static void orthonormalize(sample *s) {
     memcpy(s->basis, s->sum, (size_t)s->dim * sizeof *s->basis);
 }
 
+/* Each entry is rounded once more; finish measures the norm afterwards. */
 static void scale_axes(pb_axes *axes, double factor) {
     for (size_t i = 0; i < (size_t)axes->dim * PB_AXES; i++)
         axes->columns[i] = (float)(axes->columns[i] * factor);
 }
 
+/* Products of floats are exact in double; only the sum rounds. */
 static double axis_product(const pb_axes *axes, int g, int h) {
     double sum = 0;
     for (size_t k = 0; k < (size_t)axes->dim; k++)
@@ -117,7 +131,8 @@ static double axis_product(const pb_axes *axes, int g, int h) {
     return sum;
 }
 
-/* |R|^2 = |R R'| <= the largest of the diagonal + the Frobenius norm of the rest. */
+/* |R|^2 = |R R'| <= the largest of the diagonal + the Frobenius norm of the rest. For the axes as stored; the rest is nearly 0,
+ * as they are nearly orthogonal, so the bound is nearly the norm. */
 double pb_axes_norm2(const pb_axes *axes) {
     double largest = 0, rest = 0;
     for (int g = 0; g < PB_AXES; g++) {
@@ -128,7 +143,8 @@ double pb_axes_norm2(const pb_axes *axes) {
     return largest + sqrt(rest);
 }
 
-/* Brings the norm just below 1, 1e-6 being more than rounding to float changes, and fills in what follows from the axes. */
+/* Brings the norm just below 1, 1e-6 being more than rounding to float changes, and fills in what follows from the axes. False
+ * where no axis is left, as when all points are equal, or the proof fails; nobody filters then. */
 static bool finish(pb_axes *axes, const sample *s) {
     double norm2 = pb_axes_norm2(axes);
     if (!(norm2 > 0))
@@ -144,6 +160,8 @@ static bool finish(pb_axes *axes, const sample *s) {
     return pb_axes_norm2(axes) < 1 - 1e-9; /* far more than the rounding of the bound itself */
 }
 
+/* Cost: about 2 * PB_AXES * (ROUNDS + 1) * SAMPLE * dim multiply-adds in double, 21 million for 128 dimensions; memory for 2 *
+ * PB_AXES + 2 doubles a dimension. */
 pb_status pb_axes_find(const float *rows, size_t count, size_t stride, int dim, pb_axes *axes, bool *usable) {
     PB_ASSERT(count >= 1 && dim >= 1);
     *axes = (pb_axes){.dim = dim};

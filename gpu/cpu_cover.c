@@ -1,4 +1,16 @@
-/* A cover of the "cpu" device: its memory, its points and its centres. */
+/* A cover of the "cpu" device (contract: gpu/cover.h): its memory, its points and its centres, and whether it filters.
+ *
+ * Order of reading: create and free; write, place and read, which are before the first centre; then centres. With the first
+ * centre it is decided whether pairs will be filtered (begin_filter, start); every later centre only gets a row, a place, and
+ * margins that hold for it too. No point meets a later centre here: that is refresh's work (cpu_cover_rounds.c).
+ *
+ * Invariants. bounds, nearest and met of a point always belong together: bounds is what cpu_cover_body.h promises of the centres
+ * 0 .. met - 1. extent holds for every row that has a place, points and centres alike, and rounding, reach and slack follow from
+ * it. filtered goes from true to false at most, never back, once there is a centre; bounds that were found by filter stay valid
+ * without it. Rows have zeros beyond dim up to stride, so that sums over whole registers are those over dim.
+ *
+ * Errors are those of memory. A cover whose add has failed may be added to again, or freed.
+ */
 #include "gpu/cpu_cover.h"
 
 #include "base/memory.h"
@@ -7,12 +19,16 @@
 #include <omp.h>
 #include <string.h>
 
-/* Where the margins of cpu_cover_body.h hold. With fewer dimensions places would be no smaller than rows. */
+/* Where the margins of cpu_cover_body.h hold. With fewer dimensions places would be no smaller than rows. DIM_MOST: the bound EPS
+ * = 2 (dim + 4) u of g(dim + 2) is proved up to there. */
 enum { DIM_LEAST = PB_AXES + 1, DIM_MOST = 2048 };
 
-/* X^2: below, an underflow could be seen beside E; above, a square might overflow. */
+/* X^2: below, an underflow could be seen beside E; above, a square might overflow: 2^64 leaves room below float's 2^128 for all
+ * that is summed from rows and places. */
 static const float ROW2_LEAST = 0x1p-64f, ROW2_MOST = 0x1p64f;
 
+/* Everything that has one value a point, and `left`, which has one a block in refresh and one a thread in scan. Places are made
+ * when a filter is (begin_filter). */
 static pb_status allocate_points(pb_cover *cover) {
     size_t rows = cover->capacity, blocks = pb_cover_blocks(rows) + 1, threads = (size_t)cover->threads;
     PB_TRY(pb_allocate(&cover->rows, rows, cover->stride * sizeof *cover->rows, "points"));
@@ -23,6 +39,7 @@ static pb_status allocate_points(pb_cover *cover) {
     return pb_allocate(&cover->left, blocks > threads ? blocks : threads, sizeof *cover->left, "blocks of points");
 }
 
+/* What each thread works with; `heads` grows with the centres (reserve). */
 static pb_status allocate_work(pb_cover *cover) {
     const size_t row = (size_t)cover->dim * sizeof(float);
     PB_TRY(pb_allocate(&cover->work, (size_t)cover->threads, sizeof *cover->work, "work on points"));
@@ -38,6 +55,8 @@ bool pb_cover_may_filter(int dim) { return dim >= DIM_LEAST && dim <= DIM_MOST; 
 
 bool pb_cover_holds(const pb_cover_extent *extent) { return extent->row2 >= ROW2_LEAST && extent->row2 <= ROW2_MOST; }
 
+/* Contract: gpu/cover.h. Rows that may be filtered are padded to whole tiles, which the loops over registers need; others stay
+ * dense, as the plain way takes them. Memory is zeroed, so padding needs no loop. */
 pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint32_t first_index, pb_cover **cover_out) {
     PB_ASSERT(capacity < UINT32_MAX - first_index && dim >= 1);
     *cover_out = NULL;
@@ -58,12 +77,14 @@ pb_status pb_cpu_cover_create(pb_device *device, size_t capacity, int dim, uint3
     return status;
 }
 
+/* What only a filter needs. */
 static void release_filter(pb_cover *cover) {
     pb_axes_free(&cover->axes);
     pb_release(&cover->places);
     pb_release(&cover->centre_places);
 }
 
+/* Takes a cover at any stage of being made. */
 void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
     (void)device;
     if (!cover)
@@ -85,6 +106,7 @@ void pb_cpu_cover_free(pb_device *device, pb_cover *cover) {
     pb_release(&cover);
 }
 
+/* By bits and without a branch, so that the loop is vectorised: an exponent of all ones is an infinity or a NaN. */
 bool pb_cover_copy_row(float *to, const float *from, int dim) {
     bool sound = true;
     for (int k = 0; k < dim; k++) {
@@ -94,6 +116,7 @@ bool pb_cover_copy_row(float *to, const float *from, int dim) {
     return sound;
 }
 
+/* The least index is a minimum, so it is the same for any number of threads. */
 pb_status pb_cpu_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                              int64_t *not_finite) {
     (void)device;
@@ -125,7 +148,9 @@ pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t fir
     return pb_ok();
 }
 
-/* Room for one more centre: doubled when it is used up, so that a centre costs the same however many there are. */
+/* Room for one more centre: doubled when it is used up, so that a centre costs the same however many there are. pb_resize zeroes
+ * what is new, which is the padding of centres. heads is scratch of one call of sort_by_chunk, so its old values need not be kept
+ * (old count 0). The room is noted last: after an error the next call begins anew. */
 static pb_status reserve(pb_cover *cover) {
     if (cover->centre_count < cover->centre_room)
         return pb_ok();
@@ -139,6 +164,8 @@ static pb_status reserve(pb_cover *cover) {
     return pb_ok();
 }
 
+/* A centre's place in the form in which it is scored: |c|^2 - 2 c y is one multiply-add an axis. The square is summed here in
+ * order; margin 4 holds for any order. */
 static void place_centre(pb_cover *cover, size_t j, pb_cover_extent *extent) {
     _Alignas(PB_ALIGNMENT) float place[PB_AXES];
     float *centre = cover->centre_places + j * PB_COVER_PLACE;
@@ -163,13 +190,17 @@ pb_status pb_cover_append(pb_cover *cover, const float *row) {
     return pb_ok();
 }
 
-/* What was found by filter stays as good as it is. */
+/* Gives up the filter for good. Bounds that were found by it stay as good as they are: at most 3 EPS above the canonical ones,
+ * and the plain way knows that (`take` in cpu_cover_exact.c). */
+/* From now on every distance is canonical. */
 static void leave_filter(pb_cover *cover) {
     release_filter(cover);
     cover->filtered = false;
 }
 
-/* E and G of cpu_cover_body.h, a little larger than they need be. */
+/* E and G of cpu_cover_body.h, a little larger than they need be. In double, from lengths that were measured in float and made
+ * longer by as much as that may err; `up` is for 1 / (1 - p u), at most 1.0002 for the dimensions allowed, and for the rounding
+ * to float. */
 static void set_margins(pb_cover *cover) {
     const double u = 0x1p-24, up = 1.01, longer = 1 + (double)cover->rounding;
     const double x = sqrt(cover->extent.row2) * longer, y = sqrt(cover->extent.place2) * longer;
@@ -182,6 +213,7 @@ static void set_margins(pb_cover *cover) {
     cover->slack = (float)(up * 8 * (PB_AXES + 6) * u * y * y + 0x1p-100);
 }
 
+/* Margins only grow. What was excluded under smaller ones was excluded rightly, as they held for the rows there were. */
 void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent) {
     pb_cover_extent *all = &cover->extent;
     if (extent->row2 <= all->row2 && extent->place2 <= all->place2)
@@ -194,7 +226,9 @@ void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent) {
         leave_filter(cover);
 }
 
-/* An empty rank, say, has no axes. */
+/* Axes of the points that there are. A cover without points, that of an empty rank say, has none and is never filtered: in a
+ * selection it only picks among what others send. Without an error but without axes (all points equal, or the proof failed)
+ * filtered stays false. */
 static pb_status begin_filter(pb_cover *cover) {
     release_filter(cover); /* of an attempt that failed */
     if (!pb_cover_may_filter(cover->dim) || cover->count == 0)
@@ -205,7 +239,8 @@ static pb_status begin_filter(pb_cover *cover) {
     return pb_ok();
 }
 
-/* Every point gets its place and meets the first centre. */
+/* Every point gets its place and meets the first centre. The filter is left here when the points turn out to be so short that an
+ * underflow could be seen (row2), or so long that margins do not hold (pb_cover_widen). */
 static void start(pb_cover *cover) {
     float row2 = 0, place2 = 0;
 #pragma omp parallel for num_threads(pb_cover_threads(cover, cover->count)) schedule(static) reduction(max : row2, place2)
@@ -223,7 +258,8 @@ static void start(pb_cover *cover) {
         leave_filter(cover);
 }
 
-/* Every point meets the first centre, without a place. */
+/* Every point meets the first centre, without a place. Memory came zeroed, so that nearest need not be set. The same function
+ * serves a filter that was left just now, whose nearest is 0 too. */
 static void start_plain(pb_cover *cover) {
 #pragma omp parallel for num_threads(pb_cover_threads(cover, cover->count)) schedule(static)
     for (size_t i = 0; i < cover->count; i++) {
@@ -242,6 +278,7 @@ static pb_status add_first(pb_cover *cover, const float *row) {
     return pb_ok();
 }
 
+/* After an error the centres before it are in; the caller gives the cover up. */
 pb_status pb_cpu_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count) {
     (void)device;
     for (size_t j = 0; j < count; j++) {

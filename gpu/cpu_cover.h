@@ -30,7 +30,8 @@ enum {
     PB_COVER_PLACE = PB_AXES + 1 /* floats of a centre's place c: |c|^2, then -2 c */
 };
 
-/* 16 points and their scores; all that has lanes is aligned for whole registers. */
+/* 16 points and their scores; all that has lanes is aligned for whole registers. A thread's workspace for one tile and one chunk
+ * of centres, 18 KiB, so that it stays in the first cache; nothing in it outlives advance_tile. */
 typedef struct pb_cover_tile {
     _Alignas(PB_ALIGNMENT) float places[PB_AXES][PB_COVER_TILE];
     _Alignas(PB_ALIGNMENT) float bounds[PB_COVER_TILE];
@@ -44,7 +45,8 @@ typedef struct pb_cover_tile {
     const float *rows[PB_COVER_TILE];
 } pb_cover_tile;
 
-/* How many pairs of a point and a centre were looked at, and how. */
+/* How many pairs of a point and a centre were looked at, and how. For benchmarks, and for pb_cover_search_pays; no result depends
+ * on them. */
 typedef struct pb_cover_counts {
     uint64_t filtered;  /* by place */
     uint64_t measured;  /* of those: passed, and measured */
@@ -52,7 +54,7 @@ typedef struct pb_cover_counts {
     uint64_t canonical; /* one by one, to decide */
 } pb_cover_counts;
 
-/* What a thread works with. */
+/* What a thread works with. Threads share nothing that is written but the arrays of points, of which each has its own. */
 typedef struct pb_cover_work {
     pb_cover_tile tile;
     pb_cover_counts counts;
@@ -74,6 +76,8 @@ typedef struct pb_cover_extent {
     float row2, place2;
 } pb_cover_extent;
 
+/* A cover. It is in one of three states: before the first centre (points may be written), filtered, or not filtered. The arrays
+ * of points have room for `capacity`, of which `count` are there. */
 struct pb_cover {
     const pb_cpu_kernels *kernels;
     int threads, dim;
@@ -103,10 +107,12 @@ struct pb_cover {
     size_t *left;        /* of each block or share of the points: what came of it */
 };
 
+/* The key of a point's bound (gpu/cover.h): at least that of its distance. */
 static inline uint64_t pb_cover_key_of(const pb_cover *cover, uint32_t point) {
     return pb_pack_farthest(cover->bounds[point], cover->first_index + point);
 }
 
+/* Blocks of so many points, rounded up. */
 static inline size_t pb_cover_blocks(size_t points) { return (points + PB_COVER_BLOCK - 1) / PB_COVER_BLOCK; }
 
 /* Threads that work on so many points is worth waking. */
@@ -115,7 +121,8 @@ static inline int pb_cover_threads(const pb_cover *cover, size_t points) {
     return blocks < 2 ? 1 : blocks < (size_t)cover->threads ? (int)blocks : cover->threads;
 }
 
-/* Candidates during a selection, in tiles. Lanes beyond the last have a bound of -1. */
+/* Candidates during a selection, in tiles. Lanes beyond the last have a bound of -1. A candidate is where i / 16 is its tile and
+ * i % 16 its lane. All memory but `candidates` is its own. */
 typedef struct pb_contest {
     size_t count;
     const pb_candidate *candidates;
@@ -129,7 +136,9 @@ typedef struct pb_contest {
     pb_cover_counts *counts;
 } pb_contest;
 
-/* The inner loops of the filtered way for one instruction set. */
+/* The inner loops of the filtered way for one instruction set. Defined once in cpu_cover_body.h. All sets keep the promise of
+ * bounds, but their bounds need not be the same bits; picks and neighbours are. `cover` must be filtered (for `scan` it need not
+ * be). None fails or allocates. */
 struct pb_cover_kernels {
     /* Places of `count` rows [count][stride]; widens *extent to them. */
     void (*place)(const pb_cover *cover, const float *rows, size_t count, float *places, pb_cover_extent *extent);
@@ -154,17 +163,20 @@ struct pb_cover_kernels {
     void (*meet)(const pb_cover *cover, pb_contest *contest);
 };
 
-/* Whether rows of so many dimensions can be filtered; and whether the margins hold for rows as long as these. */
+/* Whether rows of so many dimensions can be filtered; and whether the margins hold for rows as long as these. The second decides
+ * by the squares of lengths. */
 bool pb_cover_may_filter(int dim);
 bool pb_cover_holds(const pb_cover_extent *extent);
 
-/* Copies a row and tells whether all of it is finite. */
+/* Copies a row and tells whether all of it is finite. dim floats; the row is copied either way. */
 bool pb_cover_copy_row(float *to, const float *from, int dim);
 
-/* Appends a centre (dim floats) without letting any point meet it. */
+/* Appends a centre (dim floats) without letting any point meet it. Its number is the count before. Errors: PB_E_SYSTEM; it is
+ * then not in. */
 pb_status pb_cover_append(pb_cover *cover, const float *row);
 
-/* Has the margins hold for rows and places as long as these, if need be by filtering no more. */
+/* Has the margins hold for rows and places as long as these, if need be by filtering no more. To be called before the first pair
+ * with such a row is looked at by filter. Never fails. */
 void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent);
 
 /* Lets `count` points meet centres begin .. end - 1, which lie in one chunk. Those whose key is still >= floor are moved to the
@@ -172,7 +184,7 @@ void pb_cover_widen(pb_cover *cover, const pb_cover_extent *extent);
 size_t pb_cover_exact_advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                               uint64_t floor);
 
-/* pb_device_cover_select, the plain way. */
+/* pb_device_cover_select, the plain way. *made and *next are 0 on entry. The cover may be filtered or not. */
 pb_status pb_cover_exact_select(pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count, uint64_t floor,
                                 size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next);
 

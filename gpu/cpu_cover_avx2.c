@@ -1,4 +1,5 @@
-/* The loops of covers for AVX2 with FMA: a tile is two registers wide. */
+/* The loops of covers for AVX2 with FMA: a tile is two registers wide. Comparisons are ordered (_OQ): a NaN passes none of them,
+ * as pb_cover_kernels' loops expect. */
 #include <immintrin.h>
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ static inline unsigned not_above(vec a, vec b) { return (unsigned)_mm256_movemas
 static inline unsigned not_below(vec a, vec b) { return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 static inline unsigned equal(vec a, vec b) { return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
 
+/* Halves, then pairs, then the last two: no particular order is promised. */
 static inline float total(vec a) {
     __m128 sum = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
@@ -66,6 +68,7 @@ static inline void transpose_block(const float *const rows[8], int from, float *
     }
 }
 
+/* Four blocks of 8 x 8. */
 static inline void transpose(const float *const rows[16], float *out) {
     for (int i = 0; i < 16; i += 8)
         for (int k = 0; k < 16; k += 8)

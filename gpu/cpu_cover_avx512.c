@@ -1,4 +1,5 @@
-/* The loops of covers for AVX-512: a tile is one register wide. */
+/* The loops of covers for AVX-512: a tile is one register wide. Comparisons give masks of 16 bits, which are the lanes as bits
+ * that cpu_cover_body.h wants. They are ordered (_OQ): a NaN passes none. */
 #include <immintrin.h>
 
 #include <stdbool.h>
@@ -36,7 +37,8 @@ static inline void keep_less(vec score, uint32_t j, vec *least, number *which) {
     *which = _mm512_mask_mov_epi32(*which, less, _mm512_set1_epi32((int)j));
 }
 
-/* Pairs of rows, then of pairs, within 128-bit lanes; then the lanes. */
+/* Pairs of rows, then of pairs, within 128-bit lanes; then the lanes: 0x88 takes lanes 0 and 2, 0xDD lanes 1 and 3, of both
+ * operands. */
 static inline void transpose(const float *const rows[16], float *out) {
     __m512 a[16], b[16];
     for (int i = 0; i < 16; i++)

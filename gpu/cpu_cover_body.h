@@ -49,14 +49,18 @@
 #define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")
 
+/* Registers that a tile's 16 points, or a strip of two tiles' floats of a row, take. */
 enum { VECTORS = PB_COVER_TILE / WIDTH, STRIP = 2 * PB_COVER_TILE, SUMS = STRIP / WIDTH };
 
 _Static_assert((int)PB_AXES == (int)PB_COVER_TILE, "one transpose serves both");
 _Static_assert(PB_COVER_SPARE >= GROUP - 1 && PB_COVER_CHUNK % GROUP == 0, "whole groups of scores");
 
+/* u and TINY of the margins above. */
 static const float U = 0x1p-24f, TINY = 0x1p-99f;
 
-/* Sum of the squares of a, or of a - b, in any order. size is a multiple of 16. */
+/* Sum of the squares of a, or of a - b, in any order. size is a multiple of 16. A strip's SUMS registers are independent chains,
+ * so the latency of an addition is hidden; they are added pairwise at the end. Rows are aligned and have zeros beyond dim
+ * (cpu_cover.c), so no remainder is left. `difference` is a constant at every call, and the loops are compiled for it. */
 INLINE float sum_squares(const float *a, const float *b, size_t size, const bool difference) {
     vec sums[SUMS];
     UNROLL for (int v = 0; v < SUMS; v++)
@@ -83,7 +87,9 @@ INLINE float measure(const float *a, const float *b, size_t stride) { return sum
 
 INLINE float square(const float *a, size_t size) { return sum_squares(a, a, size, false); }
 
-/* A point, whose bound and nearest centre these are, has been measured at v from centre j: margin 2, but for its first case. */
+/* A point, whose bound and nearest centre these are, has been measured at v from centre j: margin 2, but for its first case.
+ * Called when v may lower the bound, or is too close to it or too small to tell. Apart from `meet`, so that this rare case takes
+ * none of its registers. */
 APART void weigh(const pb_cover *cover, const float *row, size_t j, float v, float *bound, uint32_t *nearest,
                  pb_cover_counts *counts) {
     const float *centres = cover->centres, eps = cover->rounding;
@@ -100,7 +106,8 @@ APART void weigh(const pb_cover *cover, const float *row, size_t j, float v, flo
     *bound = fresh < old ? fresh : old;
 }
 
-/* A point measures centre j. Most of the time that is all: the centre is too far. */
+/* A point measures centre j. Most of the time that is all: the centre is too far. The test is so written that a NaN, which finite
+ * rows cannot give but a caller's mistake could, goes to `weigh`. */
 INLINE void meet(const pb_cover *cover, const float *row, size_t j, float *bound, uint32_t *nearest, pb_cover_counts *counts) {
     if (j == *nearest)
         return;
@@ -113,6 +120,9 @@ INLINE void meet(const pb_cover *cover, const float *row, size_t j, float *bound
 
 /* ---- places ---- */
 
+/* Places of up to ROWS rows at once, so that an axis that has been loaded serves all: y = -b, then one multiply-add a dimension
+ * (margin 3). A short group computes its last row again and stores it once. Widens *extent by the squares of rows and places,
+ * whose error margins 3 and 4 allow for (`longer` in cpu_cover.c). */
 INLINE void place_group(const pb_cover *cover, const float *rows, size_t height, float *places, pb_cover_extent *extent) {
     const float *row[ROWS];
     vec sums[ROWS][VECTORS];
@@ -143,11 +153,14 @@ INLINE void place_group(const pb_cover *cover, const float *rows, size_t height,
         }
 }
 
+/* Contract: pb_cover_kernels.place. */
 static void place(const pb_cover *cover, const float *rows, size_t count, float *places, pb_cover_extent *extent) {
     for (size_t i = 0; i < count; i += ROWS)
         place_group(cover, rows + i * cover->stride, count - i < ROWS ? count - i : ROWS, places + i * PB_AXES, extent);
 }
 
+/* Contract: pb_cover_kernels.start. As `weigh` with nothing met before: the bound is the measured distance made longer by EPS, or
+ * the canonical one where v is tiny. */
 static void start(pb_cover *cover, size_t begin, size_t end, pb_cover_counts *counts, pb_cover_extent *extent) {
     for (size_t i = begin; i < end; i += ROWS) {
         const size_t height = end - i < ROWS ? end - i : ROWS;
@@ -168,6 +181,7 @@ static void start(pb_cover *cover, size_t begin, size_t end, pb_cover_counts *co
 
 /* ---- tiles ---- */
 
+/* |y|^2 of each lane of a tile, summed over the axes in any order. */
 INLINE void squares(const float (*places)[PB_COVER_TILE], float *own) {
     vec sums[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++)
@@ -192,6 +206,8 @@ INLINE void limit(const pb_cover *cover, const float *bounds, const float *own, 
     }
 }
 
+/* Lanes as bits, the first point's in bit 0. A score that is a NaN would not pass; there is none, as places of finite rows within
+ * the extent are finite. */
 INLINE unsigned lanes_not_above(const float *scores, const float *limits) {
     unsigned lanes = 0;
     UNROLL for (int v = 0; v < VECTORS; v++)
@@ -199,7 +215,9 @@ INLINE unsigned lanes_not_above(const float *scores, const float *limits) {
     return lanes;
 }
 
-/* Scores of a tile with `count` centres, and the least for each point. */
+/* Scores of a tile with `count` centres, and the least for each point. The tile's places stay in registers (or the first cache)
+ * while the centres pass: a centre is 17 floats, and 16 multiply-adds for each of the tile's pairs with it. Scores are kept for
+ * measure_tile, as limits fall before they are compared again. */
 INLINE void score(pb_cover_tile *tile, const float *centre, size_t count) {
     vec y[PB_AXES][VECTORS], least[VECTORS];
     number which[VECTORS];
@@ -269,7 +287,10 @@ INLINE void meet_lane(const pb_cover *cover, pb_cover_tile *tile, int lane, size
     meet(cover, tile->rows[lane], j, tile->bounds + lane, tile->nearest + lane, counts);
 }
 
-/* Measures the pairs whose score passes; first each point's centre that looks nearest, which lowers its limit for the others. */
+/* Measures the pairs whose score passes; first each point's centre that looks nearest, which lowers its limit for the others.
+ * Most tiles are done after one comparison: no least score passes. Else the limits are made anew once, and all pairs that still
+ * pass are found as bits, four centres to a word, so that runs of centres without any are skipped. Limits are not made anew after
+ * every measured pair: they only get lower, so that what passes here is a superset of what must be measured. */
 INLINE void measure_tile(const pb_cover *cover, pb_cover_tile *tile, size_t from, size_t count, pb_cover_counts *counts) {
     unsigned lanes = lanes_not_above(tile->least, tile->limits);
     if (!lanes)
@@ -292,7 +313,9 @@ INLINE void measure_tile(const pb_cover *cover, pb_cover_tile *tile, size_t from
         }
 }
 
-/* Lets a tile of points meet centres begin .. end - 1. Returns how many of them are left, moved to `left`. */
+/* Lets a tile of points meet centres begin .. end - 1. Returns how many of them are left, moved to `left`. All lanes take part,
+ * those that have met some of the centres too: to meet a centre again changes nothing. Writes back for real points only; repeated
+ * lanes have changed nothing that lasts. */
 INLINE size_t advance_tile(pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t lanes, size_t begin, size_t end,
                            uint64_t floor, uint32_t *left) {
     pb_cover_tile *tile = &work->tile;
@@ -312,16 +335,20 @@ INLINE size_t advance_tile(pb_cover *cover, pb_cover_work *work, const uint32_t 
     return count;
 }
 
+/* Points that are filtered before it is asked whether that pays, and how many must be left for the answer to matter. */
 enum { SAMPLE = 2 * PB_COVER_TILE, REST_LEAST = 4 * SAMPLE }; /* points */
 
 /* Whether so many pairs were measured that the plain way, which takes whole tiles of centres, would have been faster. A
- * measured pair costs about what 160 dimensions do, beside its own. */
+ * measured pair costs about what 160 dimensions do, beside its own. Both sides count multiply-adds of the kernels; MEASURE_COST
+ * is what one dimension of a measured pair is worth in these. */
 static bool does_not_pay(const pb_cover *cover, size_t points, size_t centres, uint64_t measured) {
     const size_t lanes = (centres + PB_LANES - 1) / PB_LANES * PB_LANES;
     return (float)measured * (float)(cover->dim + 160) * MEASURE_COST > (float)points * (float)lanes * (float)cover->dim;
 }
 
-/* The first points are a sample for the others. */
+/* Contract: pb_cover_kernels.advance. The first points of a block are a sample for the others: neighbours in a block are mostly
+ * neighbours in an image. Either way keeps the same promise, so the sample decides only about time, and it depends on the block
+ * alone, not on threads. */
 static size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                       uint64_t floor) {
     const uint64_t measured = work->counts.measured;
@@ -339,6 +366,8 @@ static size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, si
     return left;
 }
 
+/* Contract: pb_cover_kernels.scan. Bounds may begin anywhere in memory (load_any), since threads divide the points without regard
+ * to registers. */
 static size_t scan(const pb_cover *cover, size_t begin, size_t end, float least, uint32_t *points) {
     const vec wanted = broadcast(least);
     size_t found = 0, i = begin;
@@ -353,8 +382,10 @@ static size_t scan(const pb_cover *cover, size_t begin, size_t end, float least,
 
 /* ---- contests ---- */
 
+/* Tiles of a contest; the last may be partly empty. */
 static size_t tiles_of(const pb_contest *contest) { return (contest->count + PB_COVER_TILE - 1) / PB_COVER_TILE; }
 
+/* Contract: pb_cover_kernels.enter. Empty lanes of the last tile repeat the last candidate's place, and have the bound -1. */
 static void enter(const pb_cover *cover, pb_contest *contest) {
     for (size_t tile = 0; tile < tiles_of(contest); tile++) {
         const size_t first = tile * PB_COVER_TILE;
@@ -368,6 +399,7 @@ static void enter(const pb_cover *cover, pb_contest *contest) {
     }
 }
 
+/* -1 where there are no candidates. */
 INLINE float largest_bound(const pb_contest *contest) {
     vec most = broadcast(-1.0f);
     for (size_t i = 0; i < tiles_of(contest) * PB_COVER_TILE; i += WIDTH)
@@ -383,8 +415,10 @@ static void settle(const pb_cover *cover, pb_contest *contest, size_t i) {
     contest->counts->canonical++;
 }
 
-/* Whoever has the largest bound is settled. Once all of those keep it the first by index among them leads: all others are
- * below. */
+/* Whoever has the largest bound is settled. Once all of those keep it the first by index among them leads: all others are below.
+ * Each turn settles at least one candidate or is the last; a candidate stays settled until a centre lowers its bound. In practice
+ * it takes about one canonical distance a pick. The floor is compared with the largest key that such a bound can have, that of
+ * index 0, so that nobody who could reach it is turned away. */
 static uint64_t leader(const pb_cover *cover, pb_contest *contest, uint64_t floor, size_t *winner) {
     for (;;) {
         const float most = largest_bound(contest);
@@ -411,7 +445,9 @@ static uint64_t leader(const pb_cover *cover, pb_contest *contest, uint64_t floo
     }
 }
 
-/* Whose bound a centre lowers is to be settled again. */
+/* Whose bound a centre lowers is to be settled again. Every candidate is scored against the one new centre, and only those that
+ * pass measure it; limits of a tile are made anew when one of its bounds may have fallen. A centre that is met twice would do no
+ * harm, as in a tile. */
 static void meet_last(const pb_cover *cover, pb_contest *contest) {
     const size_t j = cover->centre_count - 1;
     const float *centre = cover->centre_places + j * PB_COVER_PLACE;

@@ -1,5 +1,6 @@
 /* The loops of covers for any processor, in GCC's portable vectors of four floats. A multiply-add rounds twice here, which sums
- * that only filter may. */
+ * that only filter may. Comparisons of such vectors give masks of all ones or zeros, by which `choose` picks. Measuring is
+ * cheaper here than in the kernels of cpu_kernels_plain.c, where every fmaf may be a call: hence a MEASURE_COST far below 1. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static inline float largest(vec a) {
     return low > high ? low : high;
 }
 
+/* Lane i of a mask as bit i. */
 static inline unsigned bits(mask a) {
     return ((unsigned)a[0] & 1) | ((unsigned)a[1] & 2) | ((unsigned)a[2] & 4) | ((unsigned)a[3] & 8);
 }
@@ -51,6 +53,7 @@ static inline void keep_less(vec score, uint32_t j, vec *least, number *which) {
     *which = choose(less, broadcast_number(j), *which);
 }
 
+/* No shuffles: rows are copied value by value, once for a tile and a chunk. */
 static inline void transpose(const float *const rows[16], float *out) {
     for (int i = 0; i < 16; i++)
         for (int k = 0; k < 16; k++)

@@ -2,6 +2,14 @@
  *
  * Threads share the work by blocks of points. What comes of a block depends on nothing outside of it, so the candidates and their
  * order are the same for any number of threads.
+ *
+ * A round. scan: all points whose bound reaches the floor become candidates, by one pass over the bounds (4 bytes a point).
+ * refresh_blocks: each of them meets the centres that it has missed, in chunks of PB_COVER_CHUNK, and drops out after the chunk
+ * that takes it below the floor. Then settle, key and raise are asked when there are too many of them to be gathered, candidates
+ * and update when not (gpu/cover.h).
+ *
+ * The candidates are `candidates`, local indices; every step keeps them in the order in which it found them. No step waits for
+ * another rank, allocates or fails: all memory is the cover's.
  */
 #include "gpu/cpu_cover.h"
 
@@ -39,6 +47,7 @@ static void scan(pb_cover *cover) {
     drop(cover); /* bounds equal to the floor's distance, by index */
 }
 
+/* Chunks of centres there are, the last perhaps begun only. */
 static size_t chunks_of(const pb_cover *cover) { return (cover->centre_count + PB_COVER_CHUNK - 1) / PB_COVER_CHUNK; }
 
 /* The chunk of centres in which a point stopped; beyond the last one for those that are up to date. */
@@ -46,7 +55,9 @@ static size_t chunk_of(const pb_cover *cover, uint32_t point) {
     return cover->met[point] < cover->centre_count ? cover->met[point] / PB_COVER_CHUNK : chunks_of(cover);
 }
 
-/* Orders points by chunk: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1], from 0 for q = 0. */
+/* Orders points by chunk: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1], from 0 for q = 0. A counting sort in
+ * two passes; the counts of chunk q begin at heads[q + 1] and are moved up by the second pass to where the chunk ends. Points of
+ * one chunk keep their order. */
 static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t count) {
     const size_t chunks = chunks_of(cover);
     uint32_t *heads = work->heads;
@@ -59,11 +70,14 @@ static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint
         work->order[heads[chunk_of(cover, points[i])]++] = points[i];
 }
 
+/* Either way for points to meet the centres of one chunk: pb_cover_kernels.advance or pb_cover_exact_advance. */
 typedef size_t advance(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count, size_t begin, size_t end,
                        uint64_t floor);
 
 /* Brings a block of points up to date as far as they stay >= floor; points becomes those that do, in a fixed order. A point
- * enters at the chunk of centres where it had stopped and leaves after the one that takes it below the floor. */
+ * enters at the chunk of centres where it had stopped and leaves after the one that takes it below the floor. Points of all
+ * chunks so far go through a chunk together, so that what is read of its centres serves many. The loop's last turn, q == chunks,
+ * only adds the points that were up to date already. */
 static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *points, size_t count) {
     advance *meet = cover->filtered ? cover->kernels->cover->advance : pb_cover_exact_advance;
     const size_t centres = cover->centre_count, chunks = chunks_of(cover);
@@ -81,6 +95,8 @@ static size_t refresh_block(pb_cover *cover, pb_cover_work *work, uint32_t *poin
     return active;
 }
 
+/* A block is one piece of work. Blocks differ in what they cost, by how early their points drop out: hence dynamic. The pieces
+ * are put together in the blocks' order. */
 static void refresh_blocks(pb_cover *cover) {
     const size_t count = cover->candidate_count, blocks = pb_cover_blocks(count);
 #pragma omp parallel for num_threads(pb_cover_threads(cover, count)) schedule(dynamic, 1)
@@ -96,7 +112,8 @@ static void refresh_blocks(pb_cover *cover) {
     }
 }
 
-/* With candidates left the largest key is one of theirs, since only theirs are >= floor. */
+/* With candidates left the largest key is one of theirs, since only theirs are >= floor. Otherwise all points are looked at:
+ * their keys are below the floor, and the largest of them is what the next floor is set by. */
 static uint64_t largest_key(const pb_cover *cover) {
     uint64_t most = 0;
     for (size_t i = 0; i < cover->candidate_count; i++) {
@@ -121,6 +138,7 @@ pb_status pb_cpu_cover_refresh(pb_device *device, pb_cover *cover, uint64_t floo
     return pb_ok();
 }
 
+/* Afterwards bounds are m itself (cpu_cover_body.h), so keys of candidates are those of picking. */
 pb_status pb_cpu_cover_settle(pb_device *device, pb_cover *cover, size_t *count) {
     (void)device;
 #pragma omp parallel for num_threads(pb_cover_threads(cover, cover->candidate_count)) schedule(static)
@@ -133,7 +151,9 @@ pb_status pb_cpu_cover_settle(pb_device *device, pb_cover *cover, size_t *count)
     return pb_ok();
 }
 
-/* Radix selection, a byte at a time from the top: needs no memory, and ties or order cost nothing. */
+/* Radix selection, a byte at a time from the top: needs no memory, and ties or order cost nothing. `prefix` is what is known of
+ * the key's upper bytes; a pass counts the next byte of those keys that begin so, and goes down from the largest until `position`
+ * keys lie above. Eight passes over the candidates. */
 pb_status pb_cpu_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key) {
     (void)device;
     uint64_t prefix = 0;
@@ -156,6 +176,7 @@ pb_status pb_cpu_cover_key(pb_device *device, pb_cover *cover, size_t position, 
     return pb_ok();
 }
 
+/* Bounds do not change, so nobody meets anything: candidates below the new floor drop out. */
 pb_status pb_cpu_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor, size_t *count) {
     (void)device;
     PB_ASSERT(floor >= cover->floor);
@@ -176,6 +197,8 @@ pb_status pb_cpu_cover_candidates(pb_device *device, pb_cover *cover, pb_candida
     return pb_ok();
 }
 
+/* Candidates have met everything that select picked, and before that everything of this cover: they are up to date. That they
+ * come back in their order is asserted by their indices. */
 pb_status pb_cpu_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count) {
     (void)device;
     PB_ASSERT(count == cover->candidate_count);

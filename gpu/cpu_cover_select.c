@@ -1,10 +1,20 @@
-/* Greedy selection among gathered candidates, the filtered way. One thread: a pick takes about as long as waking others would. */
+/* Greedy selection among gathered candidates, the filtered way (contract: pb_device_cover_select). One thread: a pick takes about
+ * as long as waking others would. Every rank does the same work on the same candidates and so makes the same picks; nothing is
+ * exchanged.
+ *
+ * A contest is a copy of the candidates in the form of the filter: rows padded, places in tiles of 16, bounds that are tightened
+ * only as needed (leader and meet in cpu_cover_body.h). A pick is found by settling whoever has the largest bound until the
+ * leader is sure, appended as a centre, and met by all. Where this cover does not filter, or the candidates of others are too
+ * long for its margins, cpu_cover_exact.c does the same.
+ */
 #include "gpu/cpu_cover.h"
 
 #include "base/memory.h"
 
 #include <string.h>
 
+/* Arrays of one value a candidate are as long as whole tiles; lanes without a candidate keep the bound -1, which no limit lets
+ * through and no maximum sees. c is to be released, after an error too. */
 static pb_status allocate(pb_contest *c, const pb_cover *cover) {
     const size_t lanes = (c->count + PB_COVER_TILE - 1) / PB_COVER_TILE * PB_COVER_TILE;
     PB_TRY(pb_allocate(&c->rows, c->count, cover->stride * sizeof *c->rows, "candidates"));
@@ -31,7 +41,8 @@ static void release(pb_contest *c) {
     pb_release(&c->exact);
 }
 
-/* Candidates may come from ranks whose points are longer than any here: the margins are widened before they are used. */
+/* Candidates may come from ranks whose points are longer than any here: the margins are widened before they are used. If the
+ * margins cannot hold for them, pb_cover_widen ends the filter, and the caller sees that by cover->filtered. */
 static pb_status enter(pb_contest *c, pb_cover *cover, const float *rows) {
     PB_TRY(allocate(c, cover));
     for (size_t i = 0; i < c->count; i++) {
@@ -48,6 +59,8 @@ static pb_status enter(pb_contest *c, pb_cover *cover, const float *rows) {
     return pb_ok();
 }
 
+/* Picks while there is somebody at or above the floor. A pick's row is one of those that enter has measured, by the same kernel
+ * with the same result, so appending it never widens the margins and never ends the filter in the middle. */
 static pb_status run(pb_contest *c, pb_cover *cover, uint64_t floor, size_t most, uint64_t *picked, float *distance2,
                      size_t *made, uint64_t *next) {
     const pb_cover_kernels *kernels = cover->kernels->cover;
@@ -64,6 +77,7 @@ static pb_status run(pb_contest *c, pb_cover *cover, uint64_t floor, size_t most
     return pb_ok();
 }
 
+/* The contest is released before the plain way begins, so that the candidates are not in memory twice over. */
 pb_status pb_cpu_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
                               uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next) {
     (void)device;

@@ -1,4 +1,12 @@
-/* Patch features and projection of the "cpu" device: the work cut into pieces for threads, the arithmetic in cpu_kernels.h. */
+/* Patch features and projection of the "cpu" device: the work cut into pieces for threads, the arithmetic in cpu_kernels.h.
+ *
+ * Patch features (contract: pb_device_patch_features, order of arithmetic: pb_ref_patch_features). A piece of work is a band of
+ * rows of one image's grid. In it a tap of the grid's own size is averaged straight into the features; a smaller one is averaged
+ * row by row into scratch memory, blended along columns, and two such rows are blended into each row of features. The two rows
+ * last made are kept, since consecutive rows of the grid lie between the same two or move on by one.
+ *
+ * Each value is computed by one thread in the stated order, so nothing depends on bands or threads (invariants 1 and 4).
+ */
 #include "gpu/cpu.h"
 
 #include "base/memory.h"
@@ -20,7 +28,7 @@ typedef struct patches {
     float *features;
 } patches;
 
-/* What a thread works in. */
+/* What a thread works in. Laid out in one block of memory a thread by scratch_at; made anew for each tap of a piece. */
 typedef struct scratch {
     float *zeros;      /* [channels] */
     float *means;      /* [width][channels] of one row of a tap */
@@ -28,13 +36,15 @@ typedef struct scratch {
     int row[2];        /* which rows of the tap they are */
 } scratch;
 
+/* Room for the three rows and the zeros. */
 static size_t scratch_floats(const patches *p) { return 3 * p->widest + (size_t)p->channels; }
 
+/* `zeros` is the one part that nobody writes, so what the block was allocated with stays. Rows -1 are none. */
 static scratch scratch_at(const patches *p, float *memory) {
     return (scratch){memory + 3 * p->widest, memory, {memory + p->widest, memory + 2 * p->widest}, {-1, -1}};
 }
 
-/* Row `row` of the means of a tap of one image. */
+/* Row `row` of the means of a tap of one image. Values of place x go to out + x * stride floats. */
 static void mean_row(const patches *p, const float *tap, pb_layer_shape shape, int row, const scratch *s, float *out,
                      size_t stride) {
     const size_t row_floats = (size_t)shape.size.width * (size_t)shape.channels;
@@ -46,7 +56,8 @@ static void mean_row(const patches *p, const float *tap, pb_layer_shape shape, i
     p->kernels->mean_row(p->patch, rows, s->zeros, shape.size.width, shape.channels, out, stride);
 }
 
-/* Makes blended[slot] the row `row` of the means, blended along columns. */
+/* Makes blended[slot] the row `row` of the means, blended along columns. All channels of a place at once: the fraction is that of
+ * the place. */
 static void blend_columns(const patches *p, const float *tap, pb_layer_shape shape, int row, scratch *s, int slot) {
     const size_t channels = (size_t)shape.channels;
     mean_row(p, tap, shape, row, s, s->means, channels);
@@ -58,7 +69,8 @@ static void blend_columns(const patches *p, const float *tap, pb_layer_shape sha
     s->row[slot] = row;
 }
 
-/* The slot that holds row `row`; makes it, without touching row `keep`, when none does. */
+/* The slot that holds row `row`; makes it, without touching row `keep`, when none does. `keep` is the other row that the caller
+ * is about to blend with, so it must survive. Where low and high are the same row (at the edges) both calls find one slot. */
 static int blended_row(const patches *p, const float *tap, pb_layer_shape shape, int row, int keep, scratch *s) {
     for (int slot = 0; slot < 2; slot++)
         if (s->row[slot] == row)
@@ -89,6 +101,7 @@ static void tap_band(const patches *p, const float *tap, pb_layer_shape shape, i
  * band that would weigh, with more a single image would not occupy the threads. */
 enum { BAND = 8 };
 
+/* Rows first .. first + BAND - 1 of the features of one image, or fewer at the end; all taps, side by side. */
 static void band(const patches *p, size_t image, int first, float *memory) {
     const int last = first + BAND < p->grid.height ? first + BAND : p->grid.height;
     float *out = p->features + (image * (size_t)p->grid.height + (size_t)first) * (size_t)p->grid.width * p->dim;
@@ -135,6 +148,7 @@ pb_status pb_cpu_patch_features(pb_device *device, int patch, int tap_count, con
     return pb_ok();
 }
 
+/* A row is one chain of additions, so threads take different rows. */
 pb_status pb_cpu_unit_rows(pb_device *device, float *rows, size_t n, int dim) {
     const pb_cpu_kernels *kernels = kernels_of(device);
 #pragma omp parallel for num_threads(device->threads) schedule(static)
@@ -143,7 +157,8 @@ pb_status pb_cpu_unit_rows(pb_device *device, float *rows, size_t n, int dim) {
     return pb_ok();
 }
 
-/* Lays the columns of matrix [dim][out_dim] into tiles: a column is a "point" whose product with a row is wanted. */
+/* Lays the columns of matrix [dim][out_dim] into tiles: a column is a "point" whose product with a row is wanted. Lanes beyond
+ * out_dim keep the zeros of the allocation; their products are not stored. */
 static void tile_columns(const float *matrix, int dim, int out_dim, float *tiles) {
     for (int first = 0; first < out_dim; first += PB_LANES) {
         int columns = out_dim - first < PB_LANES ? out_dim - first : PB_LANES;
@@ -153,6 +168,7 @@ static void tile_columns(const float *matrix, int dim, int out_dim, float *tiles
     }
 }
 
+/* Contract: gpu/device.h. The matrix is laid out anew in each call: dim * out_dim moves beside n times as many multiply-adds. */
 pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out) {
     PB_ASSERT(dim >= 1 && out_dim >= 1);
     const pb_cpu_kernels *kernels = kernels_of(device);

@@ -1,9 +1,11 @@
-/* Which kernels this processor runs. This file is compiled without instruction set options, so that asking is safe everywhere. */
+/* Which kernels this processor runs. This file is compiled without instruction set options, so that asking is safe everywhere.
+ * __builtin_cpu_supports also asks whether the operating system saves the registers. */
 #include "gpu/cpu.h"
 
 #include <stdbool.h>
 #include <string.h>
 
+/* All parts of AVX-512 that gpu/CMakeLists.txt lets the compiler use, and FMA: Xeon Phi has F without the others. */
 static bool runs_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
@@ -24,6 +26,7 @@ static const struct {
     {&pb_cpu_kernels_plain, runs_always, "nothing"},
 };
 
+/* Contract: gpu/cpu.h. NULL takes the first set that runs here; "plain" always does. */
 const pb_cpu_kernels *pb_cpu_kernels_choose(const char *name) {
     for (size_t i = 0; i < sizeof SETS / sizeof *SETS; i++)
         if ((!name || strcmp(name, SETS[i].kernels->name) == 0) && SETS[i].runs_here())

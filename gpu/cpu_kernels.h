@@ -20,7 +20,8 @@ enum {
 };
 
 /* Rows to give to one call: as many as fit in 256 KiB, so that they stay in the second cache beside a tile, and the tiles come
- * from memory once a chunk. A multiple of PB_ROWS_STEP, at most PB_ROWS_CHUNK. */
+ * from memory once a chunk. A multiple of PB_ROWS_STEP, at most PB_ROWS_CHUNK. dim >= 1; for very many dimensions at least
+ * PB_ROWS_STEP rows. */
 static inline size_t pb_cpu_chunk_rows(int dim) {
     size_t steps = (256 << 10) / sizeof(float) / PB_ROWS_STEP / (size_t)dim, most = PB_ROWS_CHUNK / PB_ROWS_STEP;
     return (steps == 0 ? 1 : steps < most ? steps : most) * PB_ROWS_STEP;
@@ -29,11 +30,14 @@ static inline size_t pb_cpu_chunk_rows(int dim) {
 typedef struct pb_cover_kernels pb_cover_kernels; /* gpu/cpu_cover.h */
 extern const pb_cover_kernels pb_cover_kernels_plain, pb_cover_kernels_avx2, pb_cover_kernels_avx512;
 
+/* One instruction set's kernels. None allocates, fails or keeps anything between calls; all memory is host memory, the caller's.
+ * Points and rows must be finite where distances are compared, but no value makes a kernel read or write outside of what it was
+ * given. */
 typedef struct pb_cpu_kernels {
     const char *name; /* "avx512", "avx2", "plain" */
 
     /* Nearest points of `count` queries [count][dim] among points 0 .. points - 1 of tiles; nearest: [count], in and out, as
-     * pb_device_nearest. */
+     * pb_device_nearest. count may be any number; pb_cpu_chunk_rows says what is fast. */
     void (*nearest)(const float *tiles, size_t points, int dim, uint32_t first_index, const float *queries, size_t count,
                     uint64_t *nearest);
 
@@ -76,6 +80,7 @@ typedef struct pb_cpu_kernels {
     const pb_cover_kernels *cover;
 } pb_cpu_kernels;
 
+/* gpu/cpu_kernels.c chooses among these by what the processor runs; to call one that it does not run ends the process. */
 extern const pb_cpu_kernels pb_cpu_kernels_plain, pb_cpu_kernels_avx2, pb_cpu_kernels_avx512;
 
 #endif

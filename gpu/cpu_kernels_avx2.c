@@ -1,4 +1,6 @@
-/* The kernels for AVX2 with FMA: a tile is four registers wide and searched in two halves. */
+/* The kernels for AVX2 with FMA: a tile is four registers wide and searched in two halves. Compiled with -mavx2 -mfma; called
+ * only where the processor has both (cpu_kernels.c). Stores are unaligned: results go to the caller's rows. _CMP_NGT_UQ is "not
+ * greater", true for a NaN; _CMP_GT_OQ false for it. */
 #include <immintrin.h>
 
 #include <stdbool.h>

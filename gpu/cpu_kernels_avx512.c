@@ -1,4 +1,5 @@
-/* The kernels for AVX-512: a tile is two registers wide. */
+/* The kernels for AVX-512: a tile is two registers wide. A comparison gives a mask of lanes, so none must be gathered. Compiled
+ * for F, VL, BW, DQ and FMA; called only where the processor has all of them (cpu_kernels.c). */
 #include <immintrin.h>
 
 #include <stdbool.h>

@@ -7,6 +7,15 @@
  *                           difference beside them
  *
  * Bits: a lane does the canonical arithmetic of one point in the canonical order; nothing here adds across lanes or splits k.
+ *
+ * In the order of the table at the end: distances (nearest, greedy step), projection, patch features, maps, Winograd's
+ * transforms. Loops over registers are written out by UNROLL, so that arrays of vec become registers; a loop that the compiler
+ * vectorises by itself (blend, stretch, means) is plain, as each of its values is computed alone. The files are compiled without
+ * contraction, so a multiply-add is fused exactly where it is written.
+ *
+ * How distances are blocked: ROWS rows (queries) against PART vectors of points, so that a value of a row and a vector of points
+ * that have been loaded serve PART and ROWS sums. The loop over the dimensions is the innermost, since a sum must run through
+ * them in order; what hides its latency is the ROWS * PART independent chains.
  */
 #include "base/memory.h"
 #include "gpu/cpu_kernels.h"
@@ -18,6 +27,7 @@
 #define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")
 
+/* A tile is so many vectors; it is worked on in parts of PART vectors, PART_LANES points each. */
 enum { TILE_VECTORS = PB_LANES / WIDTH, PARTS = TILE_VECTORS / PART, PART_LANES = PART * WIDTH };
 
 _Static_assert(PARTS * PART * WIDTH == PB_LANES, "parts must fill a tile");
@@ -29,7 +39,8 @@ INLINE void group_rows(const float *rows, int height, int dim, const float *row[
         row[r] = rows + (size_t)(r < height ? r : height - 1) * (size_t)dim;
 }
 
-/* distance^2 of the points in PART vectors of a tile to a group of rows. */
+/* distance^2 of the points in PART vectors of a tile to a group of rows. tile: the part's first lane, dimension 0; the next
+ * dimension is PB_LANES floats on. */
 INLINE void distances(const float *tile, const float *rows, int height, int dim, vec sums[ROWS][PART]) {
     const float *row[ROWS];
     group_rows(rows, height, dim, row);
@@ -50,7 +61,8 @@ INLINE void distances(const float *tile, const float *rows, int height, int dim,
     }
 }
 
-/* Products of a group of rows with PART vectors of columns. */
+/* Products of a group of rows with PART vectors of columns. The same blocking as `distances`, with the matrix's columns in the
+ * lanes: canonical for a projection (gpu/device.h). */
 INLINE void products(const float *tile, const float *rows, int height, int dim, vec sums[ROWS][PART]) {
     const float *row[ROWS];
     group_rows(rows, height, dim, row);
@@ -80,7 +92,10 @@ APART void keep_nearest(const float *distance2, size_t lanes, uint32_t index, ui
     *nearest = least;
 }
 
-/* One group of rows against one part of a tile, of whose points `lanes` exist. */
+/* One group of rows against one part of a tile, of whose points `lanes` exist. The minimum over the lanes is compared first,
+ * against the distance that is known: only a part that is not farther in all lanes is looked at by index. "Not above" and not
+ * "below", so that an equal distance with a smaller index is seen, and so is any distance while nothing has been seen yet: the
+ * upper half of PB_NEAREST_NONE is a NaN. */
 INLINE void nearest_part(const float *tile, size_t lanes, int dim, uint32_t index, const float *queries, int height,
                          uint64_t *nearest) {
     vec sums[ROWS][PART];
@@ -98,6 +113,8 @@ INLINE void nearest_part(const float *tile, size_t lanes, int dim, uint32_t inde
     }
 }
 
+/* Tiles outside, rows inside: a tile, PB_LANES * dim floats, is read from memory once for all rows of the call, which stay in the
+ * second cache (pb_cpu_chunk_rows). Parts whose lanes are all beyond the last point have 0 lanes. */
 static void nearest_points(const float *tiles, size_t points, int dim, uint32_t first_index, const float *queries, size_t count,
                            uint64_t *nearest) {
     for (size_t first = 0; first < points; first += PB_LANES, tiles += (size_t)PB_LANES * (size_t)dim)
@@ -109,6 +126,7 @@ static void nearest_points(const float *tiles, size_t points, int dim, uint32_t 
             }
 }
 
+/* Contract: cpu_kernels.h. One chain: dim times the latency of a fused multiply-add. */
 static float distance2(const float *a, const float *b, int dim) {
     float sum = 0.0f;
     for (int k = 0; k < dim; k++) {
@@ -118,6 +136,7 @@ static float distance2(const float *a, const float *b, int dim) {
     return sum;
 }
 
+/* As keep_nearest, for the packed maximum. */
 APART void keep_farthest(const float *distance2, size_t lanes, uint32_t index, uint64_t *farthest) {
     uint64_t most = *farthest;
     for (size_t lane = 0; lane < lanes; lane++) {
@@ -127,11 +146,14 @@ APART void keep_farthest(const float *distance2, size_t lanes, uint32_t index, u
     *farthest = most;
 }
 
-/* A pass over the points is bound by memory, and what the hardware prefetches stops at the end of a page. */
+/* A pass over the points is bound by memory, and what the hardware prefetches stops at the end of a page. So the loop asks by
+ * itself for what it will need AHEAD floats later; beyond the end of the tiles such a request has no effect. */
 enum { AHEAD = 2048 }; /* floats, 8 KiB: measured best of 2 to 32 KiB, far enough for memory and no loss in the second cache */
 
 /* Lowers the distances of the points of one tile, of which `lanes` exist, and keeps their packed maximum. One tile at a time: its
- * few chains of sums wait for each other, but already faster than memory delivers. */
+ * few chains of sums wait for each other, but already faster than memory delivers. min takes its first operand only where that is
+ * less, so a distance stays where the new one is a NaN. Lanes beyond the last point are lowered too; they mean nothing and are
+ * not kept. `most` may see them: that only costs a look by index. */
 INLINE void step_tile(const float *tile, size_t lanes, int dim, uint32_t index, const float *centre, float *distance2,
                       uint64_t *farthest) {
     vec sums[TILE_VECTORS], most = broadcast(-1.0f);
@@ -155,6 +177,7 @@ INLINE void step_tile(const float *tile, size_t lanes, int dim, uint32_t index, 
         keep_farthest(distance2, lanes, index, farthest);
 }
 
+/* The packed maximum begins at 0, which is less than any point's, so the first tile is always looked at by index. */
 static uint64_t greedy_step(const float *tiles, size_t points, int dim, uint32_t first_index, const float *centre,
                             float *distance2) {
     uint64_t farthest = 0;
@@ -164,7 +187,8 @@ static uint64_t greedy_step(const float *tiles, size_t points, int dim, uint32_t
     return farthest;
 }
 
-/* Writes the products of `height` rows with the first `columns` columns of a part. */
+/* Writes the products of `height` rows with the first `columns` columns of a part. By way of a line on the stack: out has no
+ * padding, and the last part may have fewer columns than lanes. */
 INLINE void store_products(vec sums[ROWS][PART], int height, size_t columns, size_t stride, float *out) {
     UNROLL for (int r = 0; r < ROWS; r++) {
         float line[PART_LANES];
@@ -175,6 +199,7 @@ INLINE void store_products(vec sums[ROWS][PART], int height, size_t columns, siz
     }
 }
 
+/* Columns outside, rows inside: a part of the matrix, PART_LANES * dim floats, stays in the cache while the rows pass. */
 static void project_rows(const float *tiles, int columns, int dim, const float *rows, size_t count, float *out) {
     const size_t stride = (size_t)columns;
     for (size_t first = 0; first < stride; first += PART_LANES) {
@@ -189,7 +214,8 @@ static void project_rows(const float *tiles, int columns, int dim, const float *
     }
 }
 
-/* The usual patch of 3 x 3: all nine are added in registers. */
+/* The usual patch of 3 x 3: all nine are added in registers. A place outside of the tap points to zeros instead of being left
+ * out: adding +0 to a sum that began at +0 gives the same bits (gpu/ref.h), and the loop has no branch. */
 static void mean_row_of_9(const float *const *rows, const float *zeros, int width, int channels, float *restrict out,
                           size_t stride) {
     for (int x = 0; x < width; x++, out += stride) {
@@ -208,7 +234,8 @@ static void mean_row_of_9(const float *const *rows, const float *zeros, int widt
     }
 }
 
-/* Any other: the places one after the other, all channels of each. */
+/* Any other: the places one after the other, all channels of each. Sums are kept in `out` itself, for all channels side by side.
+ * The order for each channel is that of gpu/ref.h; places outside are left out, which gives the same bits. */
 static void mean_row_of_any(int patch, const float *const *rows, int width, int channels, float *restrict out, size_t stride) {
     const float factor = 1.0f / (float)(patch * patch);
     for (int x = 0; x < width; x++, out += stride) {
@@ -235,6 +262,7 @@ static void mean_row(int patch, const float *const *rows, const float *zeros, in
         mean_row_of_any(patch, rows, width, channels, out, stride);
 }
 
+/* Order and special cases: pb_ref_unit_rows. `!(length <= 0)` is true for a NaN, which is to spread over the row. */
 static void unit_row(float *row, int dim) {
     float sum = 0.0f;
     for (int k = 0; k < dim; k++)
@@ -249,7 +277,7 @@ static void blend(const float *a, const float *b, float fraction, size_t count, 
         out[i] = __builtin_fmaf(fraction, b[i] - a[i], a[i]);
 }
 
-/* Channels may lie anywhere, unlike what load takes. */
+/* Channels may lie anywhere, unlike what load takes. memcpy of a fixed size is one unaligned load. */
 INLINE vec fetch(const float *from) {
     vec a;
     memcpy(&a, from, sizeof a);
@@ -264,7 +292,7 @@ static void stretch(const float *row, const int *low, const int *high, const flo
 /* Vectors that are smoothed at once: enough chains to hide the latency of a fused multiply-add. */
 enum { SMOOTH = 4 };
 
-/* One value. */
+/* One value. The remainder of `smooth`, in the same order of operations. */
 INLINE float smooth_one(const float *const *near, const float *weights, int reach, size_t i) {
     float sum = weights[0] * near[reach][i];
     for (int k = 1; k <= reach; k++)
@@ -272,6 +300,8 @@ INLINE float smooth_one(const float *const *near, const float *weights, int reac
     return sum;
 }
 
+/* SMOOTH vectors side by side, so many chains; the taps of the kernel are added in pairs from the middle outwards (decision
+ * 0028). */
 static void smooth(const float *const *near, const float *weights, int reach, size_t count, float *out) {
     size_t i = 0;
     for (; i + SMOOTH * WIDTH <= count; i += SMOOTH * WIDTH) {
@@ -291,6 +321,8 @@ static void smooth(const float *const *near, const float *weights, int reach, si
         out[i] = smooth_one(near, weights, reach, i);
 }
 
+/* B' d B of gpu/cpu_winograd.h, a register's worth of channels at a time: t = B' d takes rows of the tile (d[4 i + j]: row i,
+ * column j), then t B its columns. The 16 results go to 16 streams, `stride` floats apart. */
 static void winograd_spread(const float *const pixels[16], int channels, float *out, size_t stride) {
     for (int c = 0; c < channels; c += WIDTH, out += WIDTH) {
         vec d[16], t[16];
@@ -311,6 +343,8 @@ static void winograd_spread(const float *const pixels[16], int channels, float *
     }
 }
 
+/* A' m A: first down the columns (t has 2 rows of 4), then across (y: 2 x 2 outputs, row by row). Then bias, residual, and the
+ * limits that an activation is. */
 static void winograd_collect(const float *products, size_t stride, const float *bias, const float *const residuals[4],
                              float lowest, float highest, int channels, float *const pixels[4]) {
     for (int c = 0; c < channels; c += WIDTH, products += WIDTH) {

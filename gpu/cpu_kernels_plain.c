@@ -1,5 +1,6 @@
 /* The kernels for any processor: a register is one float and fmaf is the C library's, which uses the processor's instruction
- * where there is one and is exact where there is none. */
+ * where there is one and is exact where there is none. min and max give their second operand when one is a NaN, as the
+ * processor's instructions do in the other sets. */
 #include <math.h>
 #include <stdbool.h>
 

@@ -1,6 +1,11 @@
 /* Maps of pixels on the "cpu" device (gpu/device.h, gpu/ref.h), a band of rows at a time: its rows, and those above and below
  * that smoothing looks at, are made from the map of patches; a row smoothed downwards is laid out with its mirrored margins, so
- * that smoothing along it is the same loop over other stretches of memory. */
+ * that smoothing along it is the same loop over other stretches of memory.
+ *
+ * Order of arithmetic: pb_ref_smooth_maps. A band first makes all of its unsmoothed rows and `reach` more at either side
+ * (raise_row), then for each of its rows smooths downwards into `wide`, mirrors the margins, and smooths along. Rows beyond the
+ * image are made as their mirror images, so smoothing has no edges.
+ */
 #include "gpu/cpu.h"
 
 #include "base/memory.h"
@@ -11,7 +16,7 @@
  * that smoothing one takes. */
 enum { BAND = 32 };
 
-/* One call of pb_cpu_smooth_maps. */
+/* One call of pb_cpu_smooth_maps. Read only while threads work. values: [n] maps of the grid. */
 typedef struct maps {
     const pb_cpu_kernels *kernels;
     const pb_smoothing *how;
@@ -30,8 +35,10 @@ typedef struct scratch {
     float *wide;         /* [size.width + 2 * reach] one row smoothed downwards, with margins */
 } scratch;
 
+/* Places to each side that the kernel looks at. */
 static size_t reach_of(const maps *m) { return (size_t)m->how->reach; }
 
+/* Parts of scratch_at: 2 stretched rows, BAND + 2 reach rows, and one with margins. */
 static size_t scratch_floats(const maps *m) {
     return ((size_t)m->size.width) * (2 + BAND + 2 * reach_of(m) + 1) + 2 * reach_of(m);
 }
@@ -42,7 +49,9 @@ static scratch scratch_at(const maps *m, float *memory) {
                      .wide = memory + (2 + BAND + 2 * reach_of(m)) * width};
 }
 
-/* Row `row` of the map, stretched; made, without touching row `keep`, when it is not there. */
+/* Row `row` of the map, stretched; made, without touching row `keep`, when it is not there. As blended_row in cpu_features.c: the
+ * two rows last made are kept. Where a mirror turns round, rows are asked for in falling order; they are made again if they are
+ * gone. */
 static const float *stretched_row(const maps *m, const float *map, int row, int keep, scratch *s) {
     for (int slot = 0; slot < 2; slot++)
         if (s->row[slot] == row)
@@ -61,7 +70,8 @@ static void raise_row(const maps *m, const float *map, int row, scratch *s, floa
     m->kernels->blend(low, high, y.fraction, (size_t)m->size.width, out);
 }
 
-/* Smooths what lies at `first` in stretches `step` apart: rows above each other, or one row and itself, shifted. */
+/* Smooths what lies at `first` in stretches `step` apart: rows above each other, or one row and itself, shifted. near[reach] is
+ * the middle one, near[reach -+ k] those k away. */
 static void smooth(const maps *m, const float *first, size_t step, float *out) {
     const float *near[2 * PB_SMOOTHING_REACH_MAX + 1];
     for (int i = 0; i <= 2 * m->how->reach; i++)
@@ -69,6 +79,8 @@ static void smooth(const maps *m, const float *first, size_t step, float *out) {
     m->kernels->smooth(near, m->how->weights, m->how->reach, (size_t)m->size.width, out);
 }
 
+/* The pixels of rows first .. of one map. The margins of `wide` are filled from the inside out; where the row is shorter than the
+ * reach a mirror image is mirrored again (pb_smoothing_mirror always gives a place inside). */
 static void band(const maps *m, size_t image, int first, float *memory) {
     const int last = first + BAND < m->size.height ? first + BAND : m->size.height, reach = m->how->reach, width = m->size.width;
     const float *map = m->values + image * pb_size_area(m->grid);
@@ -87,6 +99,8 @@ static void band(const maps *m, size_t image, int first, float *memory) {
     }
 }
 
+/* Where pixels lie between the map's columns is the same for all rows, and worked out once. *memory: a scratch for each
+ * thread. */
 static pb_status allocate(maps *m, int threads, float **memory) {
     const size_t width = (size_t)m->size.width;
     PB_TRY(pb_allocate(&m->low, width, sizeof *m->low, "places of pixels"));

@@ -7,6 +7,19 @@
  * 3x3 convolutions of many channels go through gpu/cpu_winograd.h, for which oneDNN multiplies matrices. Everything is NHWC. On
  * AVX2 and AVX-512 oneDNN has generated code for all our convolutions in this layout (where the choice is left to it, AVX2 ends
  * in its reference code), and taps need no conversion: their layers write to the caller's memory.
+ *
+ * Order of reading. pb_compiled is the network: layers, read only, that all threads share. A cpu_worker is what a thread owns:
+ * activations, scratch memory, and oneDNN's memory objects, which are pointers with a layout. Then "calls that another major
+ * version spells differently": everything that touches oneDNN 2's descriptors, so that a change of version is a change of that
+ * part. "compiling" makes both from a pb_network; "running" is one loop over the layers for each image.
+ *
+ * A layer is one of three: a primitive (convolution or pooling with everything behind it as post-ops), Winograd's transforms
+ * around sixteen products (decision 0020), or an operation on tokens (gpu/cpu_network_tokens.c, decision 0017). Why one image at
+ * a time: decision 0004.
+ *
+ * Errors. oneDNN's codes travel as dnnl_status_t up to where the name of a layer or network is known; `check` makes a pb_status
+ * there: memory PB_E_SYSTEM, what oneDNN has not PB_E_UNSUPPORTED, the rest PB_E_INTERNAL, since all arguments are ours. Whatever
+ * was made before an error is released by pb_cpu_compiled_free, as oneDNN's destroy functions take NULL.
  */
 #include "gpu/cpu.h"
 #include "gpu/cpu_network_tokens.h"
@@ -23,6 +36,8 @@
 /* Channels repeat every 3 values and registers every 16: a stretch of 48 begins both anew, so that its loop has no remainders. */
 enum { STRETCH = 48 };
 
+/* One layer in oneDNN's form. All of it is made when the network is compiled and only read afterwards, so threads share it
+ * without a lock. */
 typedef struct cpu_layer {
     dnnl_primitive_t primitive;
     bool by_winograd;      /* the primitive is then the product of one position */
@@ -35,7 +50,8 @@ typedef struct cpu_layer {
     int source, residual; /* as in pb_layer */
 } cpu_layer;
 
-/* What one thread needs for itself. Memory objects are views of the slots, one a layer; index 0 is the network's input. */
+/* What one thread needs for itself. Memory objects are views of the slots, one a layer; index 0 is the network's input. No thread
+ * touches the worker of another. */
 typedef struct cpu_worker {
     dnnl_stream_t stream;
     float *input, *scratchpad;
@@ -45,6 +61,9 @@ typedef struct cpu_worker {
     dnnl_memory_t values[PB_LAYERS_MAX], products[PB_LAYERS_MAX]; /* of one position of a band; NULL without Winograd */
 } cpu_worker;
 
+/* A network ready to run. workers: one for each thread that a batch can occupy, the smaller of the device's threads and
+ * batch_max. mean and scale repeat the network's three values over a stretch. kernels are for the transforms of Winograd; oneDNN
+ * chooses its own code. */
 struct pb_compiled {
     dnnl_engine_t engine;
     int batch_max, layer_count, tap_count, worker_count;
@@ -63,12 +82,14 @@ struct pb_compiled {
 #error "written for oneDNN 2: version 3 made memory descriptors opaque and dropped operation descriptors"
 #endif
 
+/* An activation of one image: oneDNN names dimensions in the order N, C, H, W whatever the layout, which the tag gives. */
 static dnnl_status_t describe_nhwc(dnnl_memory_desc_t *desc, pb_layer_shape shape) {
     const dnnl_dims_t dims = {1, shape.channels, shape.size.height, shape.size.width};
     return dnnl_memory_desc_init_by_tag(desc, 4, dims, dnnl_f32, dnnl_nhwc);
 }
 
-/* The layout of pb_layer.weights, or with `any` one that oneDNN is free to choose. */
+/* The layout of pb_layer.weights, or with `any` one that oneDNN is free to choose. Groups are a dimension of their own in oneDNN:
+ * five dimensions with, four without. */
 static dnnl_status_t describe_weights(dnnl_memory_desc_t *desc, const pb_layer *layer, bool any) {
     const dnnl_dims_t grouped = {layer->groups, layer->outputs / layer->groups, layer->inputs / layer->groups, layer->kernel,
                                  layer->kernel};
@@ -121,6 +142,7 @@ typedef struct edge_widths {
     dnnl_dims_t before, after;
 } edge_widths;
 
+/* oneDNN wants the padding in numbers for each side; gpu/network_shape.c has the two rules (SAME, SYMMETRIC) that give them. */
 static edge_widths edges_of(const pb_layer *layer, pb_size in) {
     const int lengths[2] = {in.height, in.width};
     edge_widths edges = {0};
@@ -131,6 +153,9 @@ static edge_widths edges_of(const pb_layer *layer, pb_size in) {
     return edges;
 }
 
+/* A convolution as a primitive descriptor; the weights' layout is left to oneDNN, bias and post-ops are in it. *convolution is
+ * the caller's to destroy. dnnl_convolution_direct, not "auto": auto may choose oneDNN's own Winograd, whose rounding nobody has
+ * bounded here. A layer without a bias is a product of our Winograd's. */
 static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                       dnnl_primitive_desc_t *convolution) {
     const dnnl_dims_t strides = {layer->stride, layer->stride};
@@ -156,6 +181,8 @@ static dnnl_status_t make_convolution(dnnl_engine_t engine, const pb_layer *laye
     return status;
 }
 
+/* Max pooling. oneDNN leaves out what lies over the edge, as pb_operation says. Its forward_inference needs no workspace for the
+ * places of the maxima. */
 static dnnl_status_t make_pooling(dnnl_engine_t engine, const pb_layer *layer, pb_layer_shape input, pb_layer_shape output,
                                   dnnl_primitive_desc_t *pooling) {
     const dnnl_dims_t strides = {layer->stride, layer->stride}, kernel = {layer->kernel, layer->kernel};
@@ -177,7 +204,8 @@ static dnnl_status_t make_pooling(dnnl_engine_t engine, const pb_layer *layer, p
     return status;
 }
 
-/* Puts weights [outputs][inputs / groups][kernel][kernel] into the layout that `convolution` wants. */
+/* Puts weights [outputs][inputs / groups][kernel][kernel] into the layout that `convolution` wants. Done once for each layer: the
+ * memory in *weights is oneDNN's own and belongs to the caller. Waits, so that layer->weights may be freed afterwards. */
 static dnnl_status_t convert_weights(dnnl_engine_t engine, dnnl_stream_t stream, const pb_layer *layer,
                                      const_dnnl_primitive_desc_t convolution, dnnl_memory_t *weights) {
     dnnl_memory_desc_t plain;
@@ -206,6 +234,7 @@ static dnnl_status_t convert_weights(dnnl_engine_t engine, dnnl_stream_t stream,
     return status;
 }
 
+/* *bias becomes a copy, because the network may be freed after compiling. */
 static dnnl_status_t copy_bias(dnnl_engine_t engine, const pb_layer *layer, dnnl_memory_t *bias) {
     dnnl_memory_desc_t desc;
     void *values;
@@ -219,12 +248,14 @@ static dnnl_status_t copy_bias(dnnl_engine_t engine, const pb_layer *layer, dnnl
     return status;
 }
 
+/* A memory object on memory of ours; NULL values are allowed where a pointer is set before each use, as for taps. */
 static dnnl_status_t view_of(dnnl_engine_t engine, pb_layer_shape shape, float *values, dnnl_memory_t *view) {
     dnnl_memory_desc_t desc;
     dnnl_status_t status = describe_nhwc(&desc, shape);
     return status == dnnl_success ? dnnl_memory_create(view, &desc, engine, values) : status;
 }
 
+/* What a primitive wants for intermediate values. Belongs to the primitive. Asking a primitive that exists cannot fail. */
 static const dnnl_memory_desc_t *scratchpad_of(const cpu_layer *layer) {
     const_dnnl_primitive_desc_t desc;
     dnnl_primitive_get_primitive_desc(layer->primitive, &desc);
@@ -237,6 +268,7 @@ static size_t scratchpad_bytes(const cpu_layer *layer) {
 
 /* ---- compiling ---- */
 
+/* The one place where a code of oneDNN becomes a status; `name` is the layer's, the network's or the device's. */
 static pb_status check(dnnl_status_t status, const char *what, const char *name) {
     if (status == dnnl_success)
         return pb_ok();
@@ -244,7 +276,8 @@ static pb_status check(dnnl_status_t status, const char *what, const char *name)
     return pb_fail(code, "%s: oneDNN: %s: %s", name, what, dnnl_status2str(status));
 }
 
-/* The product of one position of a band is a 1x1 convolution of an image as high as the band has tiles. */
+/* The product of one position of a band is a 1x1 convolution of an image as high as the band has tiles. One primitive serves all
+ * sixteen positions, with other weights each. weights: room for [outputs][inputs], used again for each position. */
 static dnnl_status_t compile_products(pb_compiled *compiled, dnnl_stream_t stream, const pb_layer *from, float *weights,
                                       cpu_layer *layer) {
     const pb_layer product = {.inputs = from->inputs, .outputs = from->outputs, .kernel = 1, .stride = 1, .groups = 1,
@@ -265,6 +298,7 @@ static dnnl_status_t compile_products(pb_compiled *compiled, dnnl_stream_t strea
     return status;
 }
 
+/* As compile_layer, for a layer that pb_winograd_plan has taken. */
 static pb_status compile_winograd(pb_compiled *compiled, dnnl_stream_t stream, const pb_layer *from, cpu_layer *layer) {
     float *weights;
     PB_TRY(pb_allocate(&weights, (size_t)from->inputs * (size_t)from->outputs, sizeof *weights, from->name));
@@ -273,6 +307,8 @@ static pb_status compile_winograd(pb_compiled *compiled, dnnl_stream_t stream, c
     return check(status, "products", from->name);
 }
 
+/* Puts layer `index` into oneDNN's form. The order of the questions is that of the three kinds of layers at the top: a 3x3
+ * convolution large enough goes by Winograd, then tokens, and what is left is a primitive. stream: for moving weights. */
 static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, const pb_network *network, int index) {
     const pb_layer *from = &network->layers[index];
     cpu_layer *layer = &compiled->layers[index];
@@ -300,6 +336,8 @@ static pb_status compile_layer(pb_compiled *compiled, dnnl_stream_t stream, cons
     return check(status, pool ? "pooling" : "convolution", from->name);
 }
 
+/* Engine and layers. The stream serves compiling only; running has one a worker. What was made before an error stays in
+ * *compiled. */
 static pb_status compile_layers(pb_compiled *compiled, const pb_network *network) {
     PB_TRY(check(dnnl_engine_create(&compiled->engine, dnnl_cpu, 0), "engine", network->backbone));
     dnnl_stream_t stream;
@@ -313,7 +351,8 @@ static pb_status compile_layers(pb_compiled *compiled, const pb_network *network
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Memory for any band of any layer. */
+/* Memory for any band of any layer. Zero floats for a network without such layers; pb_allocate makes a valid pointer of that too.
+ * Layers run one after the other, so they share it. */
 static pb_status allocate_band(const pb_compiled *compiled, pb_winograd_memory *band) {
     size_t values = 0, products = 0, channels = 0;
     for (int l = 0; l < compiled->layer_count; l++) {
@@ -330,6 +369,8 @@ static pb_status allocate_band(const pb_compiled *compiled, pb_winograd_memory *
     return pb_allocate(&band->spare, channels, sizeof(float), "spare outputs of a band");
 }
 
+/* A worker's own memory: one scratchpad as large as the hungriest layer wants, the input in floats, and the slots in which
+ * outputs of layers take turns (gpu/network_memory.h). */
 static pb_status allocate_worker(const pb_compiled *compiled, cpu_worker *worker) {
     size_t scratchpad = 0;
     for (int l = 0; l < compiled->layer_count; l++)
@@ -355,6 +396,8 @@ static dnnl_status_t view_band(const pb_compiled *compiled, cpu_worker *worker, 
     return status;
 }
 
+/* Memory and memory objects of one worker. The objects are made here, once, and not for each image: only those of taps change
+ * their pointer (run_image), and those of a band (multiply). */
 static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_worker *worker) {
     PB_TRY(allocate_worker(compiled, worker));
     PB_TRY(check(dnnl_stream_create(&worker->stream, compiled->engine, dnnl_stream_default_flags), "stream", name));
@@ -372,6 +415,7 @@ static pb_status make_worker(const pb_compiled *compiled, const char *name, cpu_
     return check(status, "memory", name);
 }
 
+/* Runs where oneDNN sees one thread (see pb_cpu_compile): what it is compiled for must be what it runs with. */
 static pb_status compile(const pb_network *network, pb_compiled *compiled) {
     for (int i = 0; i < STRETCH; i++) {
         compiled->mean[i] = network->mean[i % 3];
@@ -386,6 +430,9 @@ static pb_status compile(const pb_network *network, pb_compiled *compiled) {
     return pb_ok();
 }
 
+/* Contract: pb_device_compile. Everything that batches need is allocated here, so that running asks for no memory. The parallel
+ * region of one thread is there for its end: omp_set_num_threads holds for the thread that calls it, and outside of a region it
+ * would change what the caller's later loops get. */
 pb_status pb_cpu_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
                          pb_compiled **compiled_out) {
     PB_ASSERT(network->layer_count <= PB_LAYERS_MAX && network->tap_count <= PB_TAPS_MAX);
@@ -416,6 +463,7 @@ pb_status pb_cpu_compile(pb_device *device, const pb_network *network, pb_precis
     return status;
 }
 
+/* Takes a worker at any stage of being made: what is not there is NULL. */
 static void free_worker(const pb_compiled *compiled, cpu_worker *worker) {
     for (int l = 0; l <= compiled->layer_count; l++)
         dnnl_memory_destroy(worker->outputs[l]);
@@ -454,6 +502,7 @@ void pb_cpu_compiled_free(pb_device *device, pb_compiled *compiled) {
 
 /* ---- running ---- */
 
+/* Bytes to (byte - mean) * scale. In float, in this order, as gpu/ref_network.c: the same bits by any width of vectors. */
 static void normalise(const pb_compiled *compiled, const uint8_t *image, size_t count, float *input) {
     size_t i = 0;
     for (; i + STRETCH <= count; i += STRETCH)
@@ -463,7 +512,8 @@ static void normalise(const pb_compiled *compiled, const uint8_t *image, size_t 
         input[i + j] = ((float)image[i + j] - compiled->mean[j]) * compiled->scale[j];
 }
 
-/* The products of all positions of a band. */
+/* The products of all positions of a band. The last band may have fewer tiles: the primitive multiplies what the band before left
+ * in the rest, and nobody reads that. */
 static dnnl_status_t multiply(const cpu_layer *layer, const cpu_worker *worker, int index) {
     dnnl_status_t status = dnnl_success;
     for (size_t p = 0; p < PB_WINOGRAD_POSITIONS && status == dnnl_success; p++) {
@@ -483,6 +533,8 @@ static dnnl_status_t multiply(const cpu_layer *layer, const cpu_worker *worker, 
     return status == dnnl_success ? dnnl_stream_wait(worker->stream) : status;
 }
 
+/* A layer band by band: transform the inputs, multiply, transform back. input and output may be a slot or the memory of a tap, so
+ * the pointers are asked for each time. */
 static dnnl_status_t run_winograd(const pb_compiled *compiled, const cpu_worker *worker, int index) {
     const cpu_layer *layer = &compiled->layers[index];
     void *input, *output, *bias, *residual = NULL;
@@ -502,6 +554,7 @@ static dnnl_status_t run_winograd(const pb_compiled *compiled, const cpu_worker 
     return status;
 }
 
+/* Hands a layer on tokens the pointers behind its memory objects. */
 static dnnl_status_t run_tokens(const pb_compiled *compiled, const cpu_worker *worker, int index) {
     const cpu_layer *layer = &compiled->layers[index];
     void *input, *output;
@@ -513,6 +566,8 @@ static dnnl_status_t run_tokens(const pb_compiled *compiled, const cpu_worker *w
                : status;
 }
 
+/* A layer without a residual has the image as its sixth argument, by number -1 + 1 = 0: it is there so that the list has one
+ * form, and is not passed. */
 static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *worker, int index) {
     const cpu_layer *layer = &compiled->layers[index];
     if (layer->by_winograd)
@@ -531,7 +586,8 @@ static dnnl_status_t run_layer(const pb_compiled *compiled, const cpu_worker *wo
     return dnnl_primitive_execute(layer->primitive, worker->stream, count, arguments);
 }
 
-/* Image number i of the batch. */
+/* Image number i of the batch. Outputs of taps go straight to their place in the caller's memory; the worker's objects are
+ * pointed there first. Layers run in their order on one stream, which is what the sharing of slots was planned for. */
 static dnnl_status_t run_image(const pb_compiled *compiled, const cpu_worker *worker, const uint8_t *images, int i,
                                float *const *taps) {
     size_t values = pb_layer_shape_values(compiled->input);
@@ -546,6 +602,9 @@ static dnnl_status_t run_image(const pb_compiled *compiled, const cpu_worker *wo
     return status == dnnl_success ? dnnl_stream_wait(worker->stream) : status;
 }
 
+/* Contract: pb_device_run. Threads take images one by one (dynamic): an image is milliseconds, and threads that were held up take
+ * fewer. Which thread takes which image changes no bit, since all workers are alike. A failure does not stop the others; one of
+ * the codes is reported. */
 pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
     (void)device;
     PB_ASSERT(n >= 0 && n <= compiled->batch_max);
@@ -569,6 +628,8 @@ pb_status pb_cpu_run(pb_device *device, pb_compiled *compiled, const uint8_t *im
 
 /* ---- */
 
+/* Contract: gpu/cpu.h. oneDNN's effective instruction set is asked for, not the processor's: ONEDNN_MAX_CPU_ISA can lower it, and
+ * then other code computes the features. */
 void pb_cpu_network_library(char *text, size_t size) {
     const dnnl_version_t *version = dnnl_version();
     const char *isa = dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa()), *prefix = "cpu_isa_";

@@ -3,6 +3,13 @@
  * oneDNN has the layer norm, the softmax and the products of matrices. Its matmul primitive wants each head's queries, keys and
  * values dense, while ours stand side by side in the output of one linear layer; its sgemm takes them where they are, by leading
  * dimensions. Scores are made for a block of queries at a time, so that they stay in the cache however many tokens there are.
+ *
+ * What is compiled once: the weights' copies, and for norms and attention one primitive (layer norm, softmax) for a fixed number
+ * of rows. What is made anew for each run: memory objects, because threads share the layer. Tokens and patches need no library;
+ * they move rows.
+ *
+ * The scratchpad of an attention is scores [rows][tokens] first, then what the softmax's primitive wants; that of a norm is the
+ * primitive's alone. Nothing is allocated while running, but for oneDNN's small objects.
  */
 #include "gpu/cpu_network_tokens.h"
 
@@ -10,13 +17,15 @@
 
 #include <string.h>
 
-/* Queries at a time: with 1,025 tokens (an image of 448 x 448) their scores are 0.5 MiB. */
+/* Queries at a time: with 1,025 tokens (an image of 448 x 448) their scores are 0.5 MiB. They are written by one product, read by
+ * the softmax and again by the next product. */
 enum { ROWS_MAX = 128 };
 
 bool pb_cpu_token_operation(pb_operation operation) {
     return operation != PB_OPERATION_CONVOLUTION && operation != PB_OPERATION_MAX_POOL;
 }
 
+/* Dense rows of floats. */
 static dnnl_status_t describe_rows(dnnl_memory_desc_t *desc, size_t rows, size_t columns) {
     const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)columns};
     return dnnl_memory_desc_init_by_tag(desc, 2, dims, dnnl_f32, dnnl_ab);
@@ -43,6 +52,7 @@ static dnnl_status_t make_primitive(dnnl_engine_t engine, const_dnnl_op_desc_t o
     return status;
 }
 
+/* A copy in oneDNN's memory of a list of floats; the network may be freed after compiling. */
 static dnnl_status_t copy_vector(dnnl_engine_t engine, const float *values, size_t count, dnnl_memory_t *copy) {
     const dnnl_dims_t dims = {(dnnl_dim_t)count};
     dnnl_memory_desc_t desc;
@@ -57,6 +67,8 @@ static dnnl_status_t copy_vector(dnnl_engine_t engine, const float *values, size
     return status;
 }
 
+/* Norms over the last dimension of [places][channels]: mean and deviation are computed by the primitive from the input (no
+ * statistics are given), scale and shift are ours. */
 static dnnl_status_t compile_layer_norm(dnnl_engine_t engine, const pb_layer *layer, pb_cpu_token_layer *compiled) {
     dnnl_memory_desc_t rows;
     dnnl_layer_normalization_desc_t operation;
@@ -71,7 +83,8 @@ static dnnl_status_t compile_layer_norm(dnnl_engine_t engine, const pb_layer *la
     return status == dnnl_success ? copy_vector(engine, layer->bias, compiled->outputs, &compiled->bias) : status;
 }
 
-/* Blocks of equally many queries; the last one begins earlier if need be and does some again, which gives the same numbers. */
+/* Blocks of equally many queries; the last one begins earlier if need be and does some again, which gives the same numbers. So
+ * one softmax of a fixed number of rows serves all blocks, and the scores take rows * tokens floats and not tokens^2. */
 static dnnl_status_t compile_attention(dnnl_engine_t engine, const pb_layer *layer, pb_cpu_token_layer *compiled) {
     size_t tokens = compiled->places, blocks = (tokens + ROWS_MAX - 1) / ROWS_MAX;
     compiled->heads = (size_t)layer->groups;
@@ -105,6 +118,7 @@ dnnl_status_t pb_cpu_tokens_compile(dnnl_engine_t engine, const pb_layer *layer,
     return dnnl_unimplemented;
 }
 
+/* oneDNN's destroy functions take NULL, so a layer whose compiling failed, or that never began, may come here. */
 void pb_cpu_tokens_free(pb_cpu_token_layer *compiled) {
     dnnl_primitive_destroy(compiled->primitive);
     dnnl_memory_destroy(compiled->weights);
@@ -119,6 +133,7 @@ static dnnl_status_t view_of(dnnl_engine_t engine, size_t rows, size_t columns, 
     return status == dnnl_success ? dnnl_memory_create(view, &desc, engine, values) : status;
 }
 
+/* A scratchpad as oneDNN describes it: so many bytes. */
 static dnnl_status_t view_bytes(dnnl_engine_t engine, size_t bytes, void *memory, dnnl_memory_t *view) {
     const dnnl_dims_t dims = {(dnnl_dim_t)bytes};
     dnnl_memory_desc_t desc;
@@ -152,7 +167,10 @@ static dnnl_status_t run_primitive(const pb_cpu_token_layer *compiled, dnnl_engi
     return status;
 }
 
-/* Queries first .. first + rows - 1 of the head whose channels begin at `channel`. */
+/* Queries first .. first + rows - 1 of the head whose channels begin at `channel`. input: [tokens][3 * outputs], of which a row
+ * has the queries of all heads, then keys, then values (pb_operation ATTENTION); with row lengths of `inputs` the three products
+ * of a head read where they lie. Softmax in place. The division by the square root of a head's channels is in the weights of the
+ * queries (gpu/network_weights.c). oneDNN's sgemm is row-major: C = A B with A [rows][..]. */
 static dnnl_status_t attend(const pb_cpu_token_layer *compiled, dnnl_engine_t engine, dnnl_stream_t stream, size_t channel,
                             size_t first, float *input, float *output, float *scores) {
     dnnl_dim_t rows = (dnnl_dim_t)compiled->rows, tokens = (dnnl_dim_t)compiled->places, inputs = (dnnl_dim_t)compiled->inputs;
@@ -169,6 +187,7 @@ static dnnl_status_t attend(const pb_cpu_token_layer *compiled, dnnl_engine_t en
     return status;
 }
 
+/* Head by head, block by block. The last block begins at `last`, so that it has as many queries as the primitive takes. */
 static dnnl_status_t run_attention(const pb_cpu_token_layer *compiled, dnnl_engine_t engine, dnnl_stream_t stream, float *input,
                                    float *output, void *scratchpad) {
     size_t dim = compiled->outputs / compiled->heads, last = compiled->places - compiled->rows;
@@ -179,6 +198,8 @@ static dnnl_status_t run_attention(const pb_cpu_token_layer *compiled, dnnl_engi
     return status;
 }
 
+/* One row more than the input: the class token, which is weights alone, and the places with their embeddings added. An addition a
+ * value, rounded once, as in gpu/ref_network.c, whose double sum of two floats rounds to the same. */
 static dnnl_status_t run_tokens(const pb_cpu_token_layer *compiled, const float *input, float *output) {
     size_t channels = compiled->outputs, count = compiled->places * channels;
     void *handle;
@@ -192,6 +213,7 @@ static dnnl_status_t run_tokens(const pb_cpu_token_layer *compiled, const float 
     return dnnl_success;
 }
 
+/* The wait at the beginning: what the layer before has queued must be in place, as this reads memory outside of the stream. */
 dnnl_status_t pb_cpu_tokens_run(const pb_cpu_token_layer *compiled, dnnl_engine_t engine, dnnl_stream_t stream, float *input,
                                 float *output, void *scratchpad) {
     size_t channels = compiled->outputs;

@@ -1,6 +1,14 @@
 /* PatchCore's published patch features on the "cpu" device (gpu/device.h, gpu/ref.h). A row of patches is made at once: the rows
  * of the tap under it are laid out channel by channel with their margin of zeros, so that a term of the pooling is one stretch of
  * memory for all patches of the row, and sums of neighbouring patches lie side by side.
+ *
+ * Steps of a band of BAND rows (contract: pb_device_patchcore_features, order of arithmetic: pb_ref_patchcore_features): lay_out
+ * and pool_row make one row of a tap's pooled neighbourhoods; blend_columns, blended_row and join_row bring it to the first tap's
+ * grid, as in cpu_features.c; pool_joined pools what all taps gave to the feature. Which values a pooled value is the mean of
+ * (`bin`) is worked out once a call.
+ *
+ * A pooled value's sum runs over its bin in order, one neighbourhood's value after the other, for all patches of the row side by
+ * side: the canonical order for each patch, in vectors across patches.
  */
 #include "gpu/cpu.h"
 
@@ -18,7 +26,7 @@ typedef struct bin {
     float factor;
 } bin;
 
-/* One call of pb_cpu_patchcore_features. */
+/* One call of pb_cpu_patchcore_features. Read only while threads work. */
 typedef struct patches {
     const pb_cpu_kernels *kernels;
     const pb_patchcore *how;
@@ -31,7 +39,7 @@ typedef struct patches {
     float *features;
 } patches;
 
-/* What a thread works in. */
+/* What a thread works in. One block of memory, divided by scratch_at. */
 typedef struct scratch {
     float *planes;     /* [channels][patch][width + margins] of the rows of a tap under one row of patches */
     float *sums;       /* [patches a row] */
@@ -41,10 +49,12 @@ typedef struct scratch {
     float *joined;     /* [BAND][grid.width][tap_count][layer_dim] */
 } scratch;
 
+/* Floats of a row of joined values. */
 static size_t joined_floats(const patches *p) {
     return (size_t)p->grid.width * (size_t)p->tap_count * (size_t)p->how->layer_dim;
 }
 
+/* Parts of scratch_at, in its order. */
 static size_t scratch_floats(const patches *p) { return p->planes + p->widest + 3 * p->pooled + BAND * joined_floats(p); }
 
 static scratch scratch_at(const patches *p, float *memory) {
@@ -56,8 +66,11 @@ static scratch scratch_at(const patches *p, float *memory) {
     return s;
 }
 
+/* A row of a tap with its margins of patch / 2 zeros on both sides. */
 static size_t line_floats(const patches *p, pb_layer_shape shape) { return (size_t)(shape.size.width + p->how->patch - 1); }
 
+/* Adaptive average pooling of `from` values to `to` (gpu/device.h): floor(j from / to) to ceil((j + 1) from / to) - 1. In 64
+ * bits: from * to can pass 2^31. */
 static void fill_bins(int from, int to, bin *bins) {
     for (int64_t j = 0; j < to; j++) {
         bin b = {(int)(j * from / to), (int)(((j + 1) * from + to - 1) / to), 0.0f};
@@ -66,7 +79,8 @@ static void fill_bins(int from, int to, bin *bins) {
     }
 }
 
-/* Lays out the rows of a tap of one image that are under row `row` of patches. */
+/* Lays out the rows of a tap of one image that are under row `row` of patches. planes: [channels][patch][line]. Rows and margins
+ * outside of the tap are the zeros of memset. Transposes: places of a channel become neighbours. */
 static void lay_out(const patches *p, const float *tap, pb_layer_shape shape, int row, float *planes) {
     const size_t channels = (size_t)shape.channels, line = line_floats(p, shape), plane = line * (size_t)p->how->patch;
     const int reach = p->how->patch / 2;
@@ -84,6 +98,7 @@ static void lay_out(const patches *p, const float *tap, pb_layer_shape shape, in
     }
 }
 
+/* Adds `count` values, `stride` floats apart, to sums. */
 static void add(const float *restrict values, int stride, int count, float *restrict sums) {
     if (stride == 1) /* a loop of its own, for vectors */
         for (int i = 0; i < count; i++)
@@ -93,7 +108,9 @@ static void add(const float *restrict values, int stride, int count, float *rest
             sums[i] += values[(size_t)i * (size_t)stride];
 }
 
-/* Row `row` of tap t's pooled neighbourhoods; patch x goes to out + x * out_stride. */
+/* Row `row` of tap t's pooled neighbourhoods; patch x goes to out + x * out_stride. A flattened neighbourhood is ordered by
+ * channel, row, column, so its value `at` of the patch at x is in plane line at / patch, at float at % patch + x * stride: one
+ * stretch of memory for all patches. */
 static void pool_row(const patches *p, int t, const float *tap, int row, const scratch *s, float *out, size_t out_stride) {
     const pb_patchcore *how = p->how;
     const pb_layer_shape shape = p->shapes[t];
@@ -149,7 +166,7 @@ static void join_row(const patches *p, int t, const float *tap, int row, scratch
                           out + (size_t)column * stride);
 }
 
-/* One row of features out of joined values. */
+/* One row of features out of joined values. The mean of values of one tap or, where bins cross the border, of two. */
 static void pool_joined(const patches *p, const float *joined, float *out) {
     const size_t stride = (size_t)p->tap_count * (size_t)p->how->layer_dim;
     const bin *bins = p->bins + stride;
@@ -164,6 +181,8 @@ static void pool_joined(const patches *p, const float *joined, float *out) {
     }
 }
 
+/* Rows first .. of one image. The taps one after the other, each with its own two rows in `blended`; the joined rows of all of
+ * them are in the same memory, as scratch_at lays it out alike. */
 static void band(const patches *p, size_t image, int first, float *memory) {
     const int last = first + BAND < p->grid.height ? first + BAND : p->grid.height;
     float *joined = NULL;
@@ -200,6 +219,8 @@ static void measure(patches *p) {
     fill_bins(p->tap_count * how->layer_dim, how->feature_dim, p->bins + (size_t)p->tap_count * dim);
 }
 
+/* scratch memory is not zeroed between pieces: everything that is read from it has been written by the piece, but for `row`,
+ * which says what is there. */
 pb_status pb_cpu_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                     const float *const *taps, int n, float *features) {
     patches p = {.kernels = ((const pb_cpu_state *)device->state)->kernels, .how = how, .tap_count = tap_count,

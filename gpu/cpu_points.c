@@ -2,6 +2,14 @@
  *
  * Threads share the work by tiles or by queries; their packed results are merged by maximum or minimum, which are the same
  * whatever the division.
+ *
+ * Two things are done with points. A greedy step is one pass over all tiles, each thread with a stretch of them. A search is
+ * divided by chunks of queries and slices of tiles; after some millions of pairs it goes through a filter first
+ * (gpu/cpu_cover_search.h), which is a copy of the points as centres of a cover, and belongs to the points as they are: every
+ * write forgets it.
+ *
+ * Points and their distances are in step: whatever writes points resets the distances of just those. A filter is only ever a
+ * matter of speed: without memory for it, or where it does not pay, a search is the plain one, and the same bits.
  */
 #include "gpu/cpu_cover_search.h"
 
@@ -9,7 +17,8 @@
 
 #include <string.h>
 
-/* A filter for searches, made once searches of the present points have cost what it costs. */
+/* A filter for searches, made once searches of the present points have cost what it costs. It is behind a pointer because a
+ * search takes points as const: what it finds out about their use is no change of them. */
 typedef struct search_filter {
     pb_cover *cover; /* NULL: none yet, or none that these points can have */
     uint64_t pairs;  /* searched since they were written */
@@ -29,6 +38,7 @@ static size_t tile_floats(const pb_points *points) { return (size_t)points->dim 
 
 static const pb_cpu_kernels *kernels_of(const pb_device *device) { return ((const pb_cpu_state *)device->state)->kernels; }
 
+/* Contract: gpu/device.h. Memory is zeroed, so lanes beyond the last point hold zeros until they are written. */
 pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out) {
     (void)device;
     PB_ASSERT(capacity < UINT32_MAX && dim >= 1);
@@ -50,11 +60,13 @@ pb_status pb_cpu_points_create(pb_device *device, size_t capacity, int dim, pb_p
     return status;
 }
 
+/* To be called before points change. The count of pairs begins anew, so other points may have a filter again. */
 static void forget_filter(pb_device *device, pb_points *points) {
     pb_cpu_cover_free(device, points->filter->cover);
     *points->filter = (search_filter){0};
 }
 
+/* Takes points at any stage of being made. */
 void pb_cpu_points_free(pb_device *device, pb_points *points) {
     if (!points)
         return;
@@ -68,6 +80,7 @@ void pb_cpu_points_free(pb_device *device, pb_points *points) {
 
 enum { STRIP = 64 }; /* dimensions moved at a time: 8 KiB of a tile, which stays in the first cache while 32 rows are laid in */
 
+/* By bits: an exponent of all ones is an infinity or a NaN. */
 static bool finite(float value) { return (pb_float_bits(value) & 0x7F800000u) != 0x7F800000u; }
 
 /* Lays rows [lanes][dim] into the lanes of a tile from `lane` on. Returns the least row with a value that is not finite, or
@@ -90,6 +103,8 @@ static size_t fill_tile(float *tile, int dim, size_t lane, const float *rows, si
     return bad;
 }
 
+/* Each thread fills whole tiles (the first and the last perhaps in part), so that no two write to one. The least index is a
+ * minimum over threads, the same for any division. */
 pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                               int64_t *not_finite) {
     PB_ASSERT(count <= points->capacity && first <= points->capacity - count);
@@ -112,7 +127,7 @@ pb_status pb_cpu_points_write(pb_device *device, pb_points *points, size_t first
     return pb_ok();
 }
 
-/* Copies a point; a pb_row_reader. */
+/* Copies a point; a pb_row_reader. The row's values are PB_LANES floats apart. */
 static void read_point(const void *context, size_t index, float *row) {
     const pb_points *points = context;
     const float *lane = points->tiles + index / PB_LANES * tile_floats(points) + index % PB_LANES;
@@ -132,6 +147,8 @@ void pb_cpu_points_clear(pb_device *device, pb_points *points) {
     points->count = 0; /* whatever is written next resets its own distances */
 }
 
+/* A share of whole tiles for each thread, always the same one, so that its points may still be in that thread's cache. The
+ * maximum of packed pairs is the same for any division. */
 pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best) {
     const pb_cpu_kernels *kernels = kernels_of(device);
     const size_t tiles = tiles_of(points->count), shares = (size_t)device->threads;
@@ -150,7 +167,8 @@ pb_status pb_cpu_greedy_step(pb_device *device, pb_points *points, uint32_t firs
     return pb_ok();
 }
 
-/* A search is divided into chunks of queries times slices of tiles; each pair is one piece of work for one thread. */
+/* A search is divided into chunks of queries times slices of tiles; each pair is one piece of work for one thread. nearest: the
+ * caller's, in and out. slices > 1 only where there are fewer chunks than threads need. */
 typedef struct search {
     const pb_cpu_kernels *kernels;
     const pb_points *points;
@@ -162,6 +180,7 @@ typedef struct search {
 
 enum { PIECES_A_THREAD = 4 }; /* so that the last piece holds up the others by a quarter of a thread's share at most */
 
+/* One slice if there are enough chunks to occupy the threads: a chunk then reads the points once, and nothing is merged. */
 static void divide(search *s, int threads) {
     const size_t tiles = tiles_of(s->points->count), wanted = threads > 1 ? (size_t)threads * PIECES_A_THREAD : 1;
     s->chunk_rows = pb_cpu_chunk_rows(s->points->dim);
@@ -170,6 +189,8 @@ static void divide(search *s, int threads) {
     s->slices = s->slices < tiles ? s->slices : tiles;
 }
 
+/* Chunk number piece % chunks against slice number piece / chunks. What is found goes to a list of its own first, as pieces of
+ * different slices have the same queries; merging it is 240 comparisons at most, under a lock that is rarely waited for. */
 static void search_piece(const search *s, size_t piece) {
     const size_t query = piece % s->chunks * s->chunk_rows, slice = piece / s->chunks;
     const size_t rows = s->count - query < s->chunk_rows ? s->count - query : s->chunk_rows;
@@ -186,6 +207,7 @@ static void search_piece(const search *s, size_t piece) {
             s->nearest[query + i] = found[i];
 }
 
+/* Every pair by the kernels. A count of 0 is nothing to do. */
 static void search_plainly(const pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
                            size_t count, uint64_t *nearest) {
     search work = {.kernels = kernels_of(device), .points = points, .first_index = first_index, .queries = queries,
@@ -200,7 +222,9 @@ static void search_plainly(const pb_device *device, const pb_points *points, uin
 /* Fewer points are searched as fast without a filter; that many pairs cost what a filter of a few thousand points does. */
 enum { FILTERED_LEAST = 256, PAIRS_BEFORE = 4 << 20 };
 
-/* Makes the filter when it is due. Without memory for it searches go on as they are. */
+/* Makes the filter when it is due. Without memory for it searches go on as they are. It is due in the one call in which the count
+ * of pairs passes PAIRS_BEFORE; when that gives none (no memory, no axes, numbers too large) it is not tried again for these
+ * points. */
 static void consider_filter(pb_device *device, const pb_points *points, size_t count) {
     const uint64_t before = points->filter->pairs;
     points->filter->pairs += (uint64_t)points->count * count;
@@ -210,6 +234,8 @@ static void consider_filter(pb_device *device, const pb_points *points, size_t c
     (void)status;
 }
 
+/* Contract: gpu/device.h. The filter takes queries from the first on as far as its margins hold; those that it leaves are
+ * searched plainly. So every query is searched once, by one way or the other, with the same result. */
 pb_status pb_cpu_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries, size_t count,
                          uint64_t *nearest) {
     PB_ASSERT(points->count <= UINT32_MAX - first_index);

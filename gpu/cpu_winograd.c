@@ -1,3 +1,7 @@
+/* Which layers go by Winograd's F(2x2, 3x3), how they are cut into bands, and where the pixels of each tile lie. Arithmetic and
+ * formulas: gpu/cpu_winograd.h; the transforms themselves are in gpu/cpu_kernels_body.h; why: decision 0020. Only pointers are
+ * computed here: a pixel outside of the image becomes a pointer to zeros (or, when written, to spare memory), so that the
+ * transforms have no edges. */
 #include "gpu/cpu_winograd.h"
 
 #include <math.h>
@@ -15,11 +19,14 @@ enum { BAND_TILES = 200 };
  * transform would share one set of the first cache (measured: eight times slower). */
 enum { PAGE_FLOATS = 1024, SKEW_FLOATS = 80 };
 
+/* A whole number of pages, then the skew. */
 static size_t stride_of(int tiles, int channels) {
     size_t floats = (size_t)tiles * (size_t)channels;
     return (floats + PAGE_FLOATS - 1) / PAGE_FLOATS * PAGE_FLOATS + SKEW_FLOATS;
 }
 
+/* Bands are made equally high, so that the last is not a remainder that reads all weights for a few tiles. GELU is left to
+ * oneDNN: the transform back ends with a minimum and a maximum, which is all that the other activations are. */
 bool pb_winograd_plan(const pb_layer *layer, pb_layer_shape input, pb_layer_shape output, pb_winograd *plan) {
     int rows = (output.size.height + 1) / 2, columns = (output.size.width + 1) / 2;
     bool dense = layer->operation == PB_OPERATION_CONVOLUTION && layer->groups == 1 &&
@@ -42,6 +49,7 @@ bool pb_winograd_plan(const pb_layer *layer, pb_layer_shape input, pb_layer_shap
 
 int pb_winograd_bands(const pb_winograd *plan) { return (plan->rows + plan->band_rows - 1) / plan->band_rows; }
 
+/* Row p / 4 of G by its row p % 4, element by element: (G g G')[a][b] = sum over k, l of G[a][k] G[b][l] g[k][l]. */
 void pb_winograd_weights(const pb_layer *layer, int position, float *out) {
     static const double G[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
     const double *down = G[position / 4], *across = G[position % 4];
@@ -67,6 +75,8 @@ static int tiles_in(const pb_winograd *plan, int band) {
     return plan->columns * (left < plan->band_rows ? left : plan->band_rows);
 }
 
+/* Tile t of the image has its upper left pixel at (row of tiles * 2 - above, column of tiles * 2 - left): tiles of 4 x 4 pixels
+ * overlap by two. */
 void pb_winograd_spread(const pb_winograd *plan, const pb_cpu_kernels *kernels, const float *image, int band,
                         const pb_winograd_memory *memory) {
     const int first = band * plan->tiles, count = tiles_in(plan, band), channels = plan->input.channels;
@@ -81,6 +91,7 @@ void pb_winograd_spread(const pb_winograd *plan, const pb_cpu_kernels *kernels, 
     }
 }
 
+/* Outputs beyond the last row or column, which an odd side has, go to the spare memory. No residual is one of zeros. */
 void pb_winograd_collect(const pb_winograd *plan, const pb_cpu_kernels *kernels, const float *bias, const float *residual,
                          int band, const pb_winograd_memory *memory, float *image) {
     const int first = band * plan->tiles, count = tiles_in(plan, band), channels = plan->output.channels;
