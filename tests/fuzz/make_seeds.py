@@ -58,18 +58,29 @@ def make_safetensors(folder):
     write(folder, "no-json", safetensors(b"{\"a\":"))
 
 
+FILES = ("manifest.json", "shard-00000.h5", "edition-000002/manifest.json", "edition-000002/shard-00001.h5")
+
+
+def joined(archive):
+    """An archive's files as fuzz_archive.c takes them."""
+    paths = [os.path.join(archive, name) for name in FILES]
+    return b"".join(struct.pack("<I", len(data)) + data for data in (read(p) if os.path.exists(p) else b"" for p in paths))
+
+
 def make_archives(folder, make_archive):
     with tempfile.TemporaryDirectory() as made:
         images = os.path.join(made, "images")
         subprocess.run([sys.executable, os.path.join(IO, "archive_images.py"), images], check=True)
         rows = read(os.path.join(images, "list.csv")).splitlines(keepends=True)
-        for name, count in (("all", len(rows)), ("one", 2), ("masked", 3)):
-            part = os.path.join(images, f"{name}.csv")
-            write(images, f"{name}.csv", b"".join(rows[:count]))
+        lists = {name: os.path.join(images, f"{name}.csv") for name in ("all", "one", "masked", "rest")}
+        for name, part in (("all", rows), ("one", rows[:2]), ("masked", rows[:3]), ("rest", rows[:1] + rows[3:6])):
+            write(images, f"{name}.csv", b"".join(part))
+        for name, words in (("all", ["all"]), ("one", ["one"]), ("masked", ["masked"]), ("behind", ["one", "rest"])):
             archive = os.path.join(made, name)
-            subprocess.run([make_archive, part, archive], check=True)
-            manifest = read(os.path.join(archive, "manifest.json"))
-            write(folder, name, struct.pack("<I", len(manifest)) + manifest + read(os.path.join(archive, "shard-00000.h5")))
+            subprocess.run([make_archive, lists[words[0]], archive] + [lists[word] for word in words[1:]], check=True)
+            write(folder, name, joined(archive))
+        shutil.copy(os.path.join(made, "behind", FILES[2]), os.path.join(made, "behind", FILES[0]))
+        write(folder, "grown", joined(os.path.join(made, "behind")))
 
 
 def main(words):
