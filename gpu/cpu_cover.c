@@ -191,8 +191,7 @@ pb_status pb_cover_append(pb_cover *cover, const float *row) {
 }
 
 /* Gives up the filter for good. Bounds that were found by it stay as good as they are: at most 3 EPS above the canonical ones,
- * and the plain way knows that (`take` in cpu_cover_exact.c). */
-/* From now on every distance is canonical. */
+ * and the plain way knows that (`take` in cpu_cover_exact.c). From now on every distance is canonical. */
 static void leave_filter(pb_cover *cover) {
     release_filter(cover);
     cover->filtered = false;
