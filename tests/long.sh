@@ -9,7 +9,8 @@
 #            run begins; an input that fails is left there too
 #   scaling  selection and search on up to 1,024 simulated ranks, whose picks must be equal (tests/bench/scaling)
 #   disk     the disk refuses at a dozen of the times that pack, train and score pass each write point (tests/jobs/full_disk.py)
-#   slurm    jobs interrupted on a Slurm on this host, in each of four ways at ten moments (tests/slurm/interrupt.py)
+#   slurm    jobs interrupted on a Slurm on this host, in each of four ways at ten moments, and while MPI starts
+#            (tests/slurm/interrupt.py)
 #
 # Installs what is missing. Each part builds what it needs; one that fails does not keep later ones from running. Ends with a
 # table of the parts. Exit status: 0 when none failed, else 1; 64 wrong usage.
@@ -51,7 +52,8 @@ part_disk() {
 }
 
 part_slurm() {
-    build release patchbank && /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10
+    build release patchbank && /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10 &&
+        /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10 --within 0.6 --kinds usr1,cancel,rank
 }
 
 # run PART: its line of the table. The time is that of its build too.
