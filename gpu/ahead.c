@@ -1,4 +1,5 @@
-/* The front of the slots of gpu/ahead.h, and what stands for them where a device has none. */
+/* The front of the slots of gpu/ahead.h, and what stands for them where a device has none. A device has all slots of copies or
+ * none, and likewise of recordings (gpu/device_table.h), so one slot of each group tells. */
 #include "gpu/ahead.h"
 
 #include "base/memory.h"
@@ -6,8 +7,10 @@
 
 #include <string.h>
 
+/* Writes through the address of any object pointer: see base/memory.c. */
 static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
 
+/* *pointer_out is NULL after every error. */
 pb_status pb_device_host_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what) {
     void *memory = NULL;
     store(pointer_out, NULL);
@@ -18,6 +21,7 @@ pb_status pb_device_host_alloc(pb_device *device, size_t bytes, void *pointer_ou
     return pb_ok();
 }
 
+/* Memory of a device without such slots came from pb_allocate and goes back there. */
 void pb_device_host_release(pb_device *device, void *pointer_inout) {
     void *memory;
     memcpy(&memory, pointer_inout, sizeof memory);
@@ -30,6 +34,8 @@ void pb_device_host_release(pb_device *device, void *pointer_inout) {
 
 bool pb_device_sends_ahead(const pb_device *device) { return device->table->send; }
 
+/* Without a slot the copy is done on return, which is earlier than the contract asks for: arrive, spent and sent then have
+ * nothing to wait for. */
 pb_status pb_device_send(pb_device *device, int place, void *to_device, const void *from_host, size_t bytes) {
     PB_ASSERT(place >= 0 && place < PB_PLACES && (bytes == 0 || (to_device && from_host)));
     return device->table->send ? device->table->send(device, place, to_device, from_host, bytes)
@@ -58,6 +64,7 @@ pb_status pb_device_record_end(pb_device *device, pb_recording **recording_out) 
     return device->table->record_end(device, recording_out);
 }
 
+/* *replayed is false after an error too. */
 pb_status pb_device_replay(pb_device *device, const pb_recording *recording, bool *replayed) {
     *replayed = false;
     PB_NEED(device, replay);

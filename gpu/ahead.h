@@ -10,28 +10,33 @@
 #include "gpu/device.h"
 
 /* Host memory that the device copies from by itself. Errors: PB_E_SYSTEM. Released by pb_device_host_release, which sets *pointer
- * to NULL and takes NULL. A device that is NULL gives plain host memory. */
+ * to NULL and takes NULL. A device that is NULL gives plain host memory. Pinned on CUDA, so it is a scarce kind: for trays and
+ * batches, not for data. Zeroed or not is the device's affair. */
 PB_CHECKED pb_status pb_device_host_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what);
 void pb_device_host_release(pb_device *device, void *pointer_inout);
 
 /* Whether pb_device_send returns long before the copy is done. */
 bool pb_device_sends_ahead(const pb_device *device);
 
-/* Places in device memory that are sent to by turns, numbered from 0. */
+/* Places in device memory that are sent to by turns, numbered from 0. Two: one is worked on while the other is filled, and the
+ * host is never more than one batch ahead (decision 0025). */
 enum { PB_PLACES = 2 };
 
 /* Begins a copy from host memory to place number `place`, beside the operations that are queued. It begins when those before the
  * last pb_device_spent of that place are done. from_host stays as it is until pb_device_sent; memory of pb_device_host_alloc, or
- * the copy is not beside anything. Errors: PB_E_SYSTEM. */
+ * the copy is not beside anything. Errors: PB_E_SYSTEM. `place` names the order, not the memory: to_device is whatever the caller
+ * uses by turns. */
 PB_CHECKED pb_status pb_device_send(pb_device *device, int place, void *to_device, const void *from_host, size_t bytes);
 
-/* Operations called from now on find in place whatever was sent. Does not wait. Errors: PB_E_SYSTEM. */
+/* Operations called from now on find in place whatever was sent. Does not wait. Errors: PB_E_SYSTEM. To be called after
+ * pb_device_send and before the first operation that reads what was sent. */
 PB_CHECKED pb_status pb_device_arrive(pb_device *device);
 
-/* No operation called from now on reads what was sent to the place. Does not wait. Errors: PB_E_SYSTEM. */
+/* No operation called from now on reads what was sent to the place. Does not wait. Errors: PB_E_SYSTEM. Without it the next
+ * pb_device_send to the place would not wait for the operations called since the one before. */
 PB_CHECKED pb_status pb_device_spent(pb_device *device, int place);
 
-/* Returns when whatever was sent has left host memory. Errors: PB_E_SYSTEM. */
+/* Returns when whatever was sent has left host memory. Errors: PB_E_SYSTEM. The operations that read it need not have begun. */
 PB_CHECKED pb_status pb_device_sent(pb_device *device);
 
 /* Operations that are recorded: which, with which arguments and memory. */

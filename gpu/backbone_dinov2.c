@@ -12,11 +12,14 @@
 
 enum { PATCH = 14 };
 
+/* The patch embedding, a convolution with kernel and stride of one patch, and the tokens. */
 static const pb_step stem_steps[] = {
     {.name = "patch_embed.proj", .width = PB_WIDTH_OUTPUTS, .extent = PB_EXTENT_BOTH},
     {.name = "pos_embed", .width = PB_WIDTH_OUTPUTS, .operation = PB_OPERATION_TOKENS},
 };
 
+/* x becomes x + ls1 * proj(attention(qkv(norm1(x)))), then that + ls2 * fc2(gelu(fc1(norm2(..)))); the last step joins by the
+ * block's `residual`. */
 static const pb_step block_steps[] = {
     {.name = "norm1", .width = PB_WIDTH_OUTPUTS, .operation = PB_OPERATION_LAYER_NORM},
     {.name = "attn.qkv", .width = PB_WIDTH_ATTENDED},
@@ -27,6 +30,8 @@ static const pb_step block_steps[] = {
     {.name = "mlp.fc2", .width = PB_WIDTH_OUTPUTS, .scale = "ls2.gamma"},
 };
 
+/* A tap: the patch tokens, then the final norm. Norms look at each token alone, so leaving out the class token first changes
+ * nothing but the work. */
 static const pb_step head_steps[] = {
     {.name = "patches", .width = PB_WIDTH_OUTPUTS, .operation = PB_OPERATION_PATCHES},
     {.name = "norm", .width = PB_WIDTH_OUTPUTS, .operation = PB_OPERATION_LAYER_NORM},

@@ -11,10 +11,13 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
+/* The stem, which cannot be tapped. */
 static const pb_step stem_steps[] = {
     PB_STEP_CONVOLUTION("_conv_stem", "_bn0", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6),
 };
 
+/* An inverted residual: 1x1 up to expansion times the channels, depthwise, 1x1 down without an activation. Block 0 has expansion
+ * 1 and leaves out the first. */
 static const pb_step inverted_steps[] = {
     PB_STEP_CONVOLUTION("_expand_conv", "_bn0", PB_WIDTH_EXPANDED, PB_EXTENT_POINT, PB_ACTIVATION_RELU6),
     PB_STEP_CONVOLUTION("_depthwise_conv", "_bn1", PB_WIDTH_DEPTHWISE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6),
@@ -29,6 +32,7 @@ static const pb_block stem[] = {
     {.prefix = "_blocks." #number ".", .steps = inverted_steps, .step_count = COUNT(inverted_steps), .expansion = expansion_, \
      .kernel = kernel_, .stride = stride_, .outputs = outputs_, .residual = true}
 
+/* number, expansion, kernel, stride, output channels: the table of EfficientNet-B0. */
 static const pb_block blocks[] = {
     INVERTED(0, 1, 3, 1, 16),
     INVERTED(1, 6, 3, 2, 24), INVERTED(2, 6, 3, 1, 24),
@@ -48,6 +52,8 @@ static const struct {
 } PARTS[] = {{"_expand_conv", "conv_pw", ""},         {"_bn0", "bn1", ""},    {"_depthwise_conv", "conv_dw", "conv_dw"},
              {"_bn1", "bn2", "bn1"},                  {"_project_conv", "conv_pwl", "conv_pw"}, {"_bn2", "bn3", "bn2"}};
 
+/* A name of a stem's tensor, "_conv_stem.weight" or "_bn0.weight", becomes timm's without the underscore, and bn1; a block's
+ * becomes "blocks.STAGE.NUMBER IN IT.PART". A name that is neither comes out as something that no file has. */
 static void timm_name(const char *name, char other[PB_TENSOR_NAME_MAX]) {
     int block = 0, length = 0, stage = 0;
     snprintf(other, PB_TENSOR_NAME_MAX, "%s%s", strncmp(name, "_bn0", 4) == 0 ? "bn1" : "", name + (name[1] == 'b' ? 4 : 1));

@@ -1,4 +1,8 @@
-/* What a backbone offers, read off its outline: tables and numbers for users cannot disagree with what is run. */
+/* What a backbone offers, read off its outline: tables and numbers for users cannot disagree with what is run.
+ *
+ * A block is described by the outline of the network that is cut behind it: its stride is the input's side over the output's, its
+ * channels those of the tap.
+ */
 #include "gpu/network.h"
 
 #include "gpu/backbone_table.h"
@@ -6,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The table of a name that is known; NULL for others. */
 static const pb_backbone *table_of(const char *name) {
 #define RETURN_TABLE(backbone)         \
     if (strcmp(name, #backbone) == 0)  \
@@ -15,6 +20,7 @@ static const pb_backbone *table_of(const char *name) {
     return NULL;
 }
 
+/* Before folding, so the numbers are those that papers give, less a classifier. */
 static int64_t parameters_of(const pb_network *network) {
     int64_t count = 0;
     for (int l = 0; l < network->layer_count; l++)

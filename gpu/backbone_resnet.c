@@ -4,6 +4,8 @@
  * are;
  * S. Zagoruyko, N. Komodakis, "Wide Residual Networks", BMVC 2016: twice the channels inside a unit. The taps are the outputs of
  * "layer1" to "layer4" by number. The classifier is left out.
+ *
+ * Order of reading: steps (a stem, two kinds of units, the shortcut), a row a layer (LAYER), a table a network (LAYERS).
  */
 #include "gpu/backbone_table.h"
 
@@ -13,6 +15,7 @@ static const pb_step stem_steps[] = {
     PB_STEP_CONVOLUTION("conv1", "bn1", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU),
 };
 
+/* No weights; its name is for messages. */
 static const pb_step pool_steps[] = {
     {.name = "maxpool", .width = PB_WIDTH_DEPTHWISE, .extent = PB_EXTENT_BOTH, .operation = PB_OPERATION_MAX_POOL},
 };
@@ -22,17 +25,20 @@ static const pb_block stem[] = {
     {.prefix = "", .steps = pool_steps, .step_count = COUNT(pool_steps), .kernel = 3, .stride = 2, .outputs = 64},
 };
 
+/* ResNet-18 and -34. The stride is in the first convolution. */
 static const pb_step basic_steps[] = {
     PB_STEP_CONVOLUTION("conv1", "bn1", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU),
     PB_STEP_CONVOLUTION("conv2", "bn2", PB_WIDTH_OUTPUTS, PB_EXTENT_KERNEL, PB_ACTIVATION_RELU),
 };
 
+/* The others: 1x1 down to the middle's channels, 3x3 there, 1x1 up. */
 static const pb_step bottleneck_steps[] = {
     PB_STEP_CONVOLUTION("conv1", "bn1", PB_WIDTH_MIDDLE, PB_EXTENT_POINT, PB_ACTIVATION_RELU),
     PB_STEP_CONVOLUTION("conv2", "bn2", PB_WIDTH_MIDDLE, PB_EXTENT_BOTH, PB_ACTIVATION_RELU),
     PB_STEP_CONVOLUTION("conv3", "bn3", PB_WIDTH_OUTPUTS, PB_EXTENT_POINT, PB_ACTIVATION_RELU),
 };
 
+/* Where a unit changes stride or channels its input goes through a 1x1 convolution without activation. */
 static const pb_step shortcut =
     PB_STEP_CONVOLUTION("downsample.0", "downsample.1", PB_WIDTH_OUTPUTS, PB_EXTENT_STRIDE, PB_ACTIVATION_NONE);
 

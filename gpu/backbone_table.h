@@ -3,7 +3,8 @@
  * A backbone is a stem and numbered blocks. A block row has the prefix of its tensors' names and the numbers in which blocks
  * differ; what the blocks of a kind have in common, the operations one after the other with their names, stands once in a list
  * of steps. A row may stand for several units in a row, as ResNet's layers do. gpu/network.c makes layers and tensor names out of
- * them, so that another family of networks is another table: backbone_FAMILY.c, and a line in PB_BACKBONES.
+ * them, so that another family of networks is another table: backbone_FAMILY.c, and a line in PB_BACKBONES. Static data only; not
+ * collective.
  */
 #ifndef PB_GPU_BACKBONE_TABLE_H
 #define PB_GPU_BACKBONE_TABLE_H
@@ -86,7 +87,8 @@ typedef struct pb_backbone {
     void (*other_name)(const char *name, char other[PB_TENSOR_NAME_MAX]);
 } pb_backbone;
 
-/* The one list of backbones: each is known to users by this name and defined as pb_backbone_NAME in its family's file. */
+/* The one list of backbones: each is known to users by this name and defined as pb_backbone_NAME in its family's file. Their
+ * order is the order in which they are shown. */
 #define PB_BACKBONES(X)   \
     X(efficientnet_lite0) \
     X(resnet18)           \

@@ -1,5 +1,8 @@
 /* The front of covers, as gpu/device.c is that of the other operations: checks what no kind of device needs to check again, and
- * answers PB_E_UNSUPPORTED for a kind without covers. */
+ * answers PB_E_UNSUPPORTED for a kind without covers.
+ *
+ * In the order of a cover's life: create, write, place, read, add, then the steps of a round. Contracts: gpu/cover.h.
+ */
 #include "gpu/cover.h"
 
 #include "gpu/device_table.h"
@@ -25,6 +28,7 @@ pb_status pb_device_cover_write(pb_device *device, pb_cover *cover, size_t first
     return device->table->cover_write(device, cover, first, count, rows, not_finite);
 }
 
+/* Returns nothing, so a missing slot is asserted; a kind with covers has it. */
 void pb_device_cover_place(pb_device *device, pb_cover *cover, uint32_t first_index) {
     PB_ASSERT(cover && device->table->cover_place);
     device->table->cover_place(device, cover, first_index);

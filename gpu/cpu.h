@@ -1,7 +1,8 @@
 /* cpu.h: private to gpu/: the parts of the "cpu" device, which fill the slots of pb_cpu_table (gpu/device_cpu.c).
  * Contracts: gpu/device.h. cpu_network*.c are the only files that know oneDNN; cpu_points.c and cpu_features.c drive the kernels
- * of cpu_kernels.h, which come in one source compiled per instruction set and are chosen when the device is opened.
- */
+ * of cpu_kernels.h, which come in one source compiled per instruction set and are chosen when the device is opened. Not
+ * collective. Slots may use up to pb_device.threads OpenMP threads inside and are called by one thread at a time. Errors:
+ * PB_E_SYSTEM for memory; others where said. */
 #ifndef PB_GPU_CPU_H
 #define PB_GPU_CPU_H
 
@@ -33,12 +34,15 @@ pb_status pb_cpu_patch_features(pb_device *device, int patch, int tap_count, con
 pb_status pb_cpu_unit_rows(pb_device *device, float *rows, size_t n, int dim);
 pb_status pb_cpu_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out);
 
-/* Where output place i of `out` lies in `in` places (gpu/ref.h): between low and high, `fraction` of the way. */
+/* Where output place i of `out` lies in `in` places (gpu/ref.h): between low and high, `fraction` of the way. The same for rows
+ * and columns, of features and of maps. */
 typedef struct pb_cpu_place {
     int low, high;
     float fraction;
 } pb_cpu_place;
 
+/* In whole numbers, so that low, high and the two operands of the fraction are exact on every machine: p / q with p = (2 i + 1)
+ * in - out, q = 2 out, clamped to [0, in - 1]. */
 static inline pb_cpu_place pb_cpu_place_of(int i, int in, int out) {
     int64_t numerator = (2 * (int64_t)i + 1) * in - out, denominator = 2 * (int64_t)out, most = denominator * (in - 1);
     numerator = numerator < 0 ? 0 : numerator > most ? most : numerator;

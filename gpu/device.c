@@ -1,5 +1,10 @@
 /* The front of the device table: finds a kind of device by name, checks what no kind needs to check again, and answers
- * PB_E_UNSUPPORTED for operations that a kind does not have. */
+ * PB_E_UNSUPPORTED for operations that a kind does not have.
+ *
+ * Every function has the same form: assert what no caller may get wrong, empty the outputs, ask for the slot (PB_NEED), call it.
+ * Contracts are in gpu/device.h; gpu/ahead.c, gpu/cover.c and gpu/peers.c are the fronts of the other slots. The device's errors
+ * pass unchanged.
+ */
 #include "gpu/device_table.h"
 
 #include "base/memory.h"
@@ -9,8 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The one kind that comes as a plugin (gpu/plugin.h). */
 #define PLUGIN_KIND "cuda"
 
+/* Devices point at it, so it is to be set before the first of them is opened. */
 static char plans[PATH_MAX]; /* by pb_device_plans_path; "" when none was */
 
 void pb_device_plans_path(const char *path) { snprintf(plans, sizeof plans, "%s", path ? path : ""); }
@@ -21,7 +28,8 @@ static bool is_of_kind(const char *name, const char *kind) {
     return strlen(kind) == length && memcmp(kind, name, length) == 0;
 }
 
-/* The table for the kind before the colon of "kind:which". */
+/* The table for the kind before the colon of "kind:which". The plugin is opened only when its kind is named, so a program that
+ * uses the CPU alone starts where there is no driver. */
 static pb_status find_kind(const char *name, const pb_device_table **table) {
     *table = &pb_cpu_table;
     if (is_of_kind(name, pb_cpu_table.kind))
@@ -33,6 +41,7 @@ static pb_status find_kind(const char *name, const pb_device_table **table) {
     return pb_prefix(pb_plugin_table(table), prefix);
 }
 
+/* A plugin that cannot be opened is one line too: the kind, not usable, and why. */
 void pb_device_each(pb_device_visitor *visit, void *context) {
     const pb_device_table *plugin;
     pb_cpu_table.each(visit, context);
@@ -43,6 +52,8 @@ void pb_device_each(pb_device_visitor *visit, void *context) {
         plugin->each(visit, context);
 }
 
+/* The kind's own `open` gets what stands after the colon, NULL when there is none, and fills in state, description, arithmetic
+ * and identity. */
 pb_status pb_device_open(const char *name, int threads, pb_device **device_out) {
     PB_ASSERT(name && threads >= 1);
     *device_out = NULL;
@@ -61,6 +72,7 @@ pb_status pb_device_open(const char *name, int threads, pb_device **device_out) 
     return status;
 }
 
+/* What was made on it is not freed here: it must be gone already. */
 void pb_device_close(pb_device **device) {
     if (!*device)
         return;
@@ -92,6 +104,7 @@ pb_status pb_device_alloc(pb_device *device, size_t bytes, void *pointer_out, co
     return pb_ok();
 }
 
+/* Takes the address of any object pointer, like pb_device_alloc. */
 void pb_device_release(pb_device *device, void *pointer_inout) {
     void *memory;
     memcpy(&memory, pointer_inout, sizeof memory);
@@ -141,6 +154,7 @@ pb_status pb_device_run(pb_device *device, pb_compiled *compiled, const uint8_t 
     return device->table->run(device, compiled, images, n, taps);
 }
 
+/* A neighbourhood has a middle: its side is odd. */
 static bool is_neighbourhood(int patch) { return patch >= 1 && patch <= PB_NEIGHBOURHOOD_MAX && patch % 2 == 1; }
 
 pb_status pb_device_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
@@ -208,6 +222,7 @@ pb_status pb_device_points_read(pb_device *device, const pb_points *points, size
     return device->table->points_read(device, points, index, row);
 }
 
+/* Returns nothing, so a missing slot is asserted: whoever has points has this. */
 void pb_device_points_clear(pb_device *device, pb_points *points) {
     PB_ASSERT(points && device->table->points_clear);
     device->table->points_clear(device, points);

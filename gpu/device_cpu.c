@@ -1,4 +1,8 @@
-/* The "cpu" device: its memory is host memory, so that copies are copies and results are in place when a call returns. */
+/* The "cpu" device: its memory is host memory, so that copies are copies and results are in place when a call returns.
+ *
+ * The table at the end names every operation; those that are more than a copy are in the cpu_*.c files (gpu/cpu.h). Slots of
+ * gpu/peers.h and gpu/ahead.h are empty: ranks exchange by MPI, and what is sent is copied at once.
+ */
 #include "gpu/cpu.h"
 
 #include "base/memory.h"
@@ -6,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "cpu" takes the best kernels of this processor, "cpu:avx2" those. oneDNN chooses for itself. */
+/* "cpu" takes the best kernels of this processor, "cpu:avx2" those. oneDNN chooses for itself. "arithmetic" names what decides
+ * the bits of features: oneDNN, its version and instruction set, and our Winograd. Our kernels are not in it, as all sets give
+ * the same bits. */
 static pb_status cpu_open(pb_device *device, const char *which) {
     const pb_cpu_kernels *kernels = pb_cpu_kernels_choose(which);
     if (!kernels)
@@ -42,6 +48,7 @@ static void cpu_each(pb_device_visitor *visit, void *context) {
 
 static void cpu_close(pb_device *device) { pb_release(&device->state); }
 
+/* Zeroed, which the contract does not promise. */
 static pb_status cpu_alloc(pb_device *device, size_t bytes, void **pointer, const char *what) {
     (void)device;
     return pb_allocate(pointer, bytes, 1, what);
@@ -52,6 +59,7 @@ static void cpu_release(pb_device *device, void *pointer) {
     pb_release(&pointer);
 }
 
+/* Upload and download: a copy of nothing may have NULL pointers, which memcpy may not. */
 static pb_status cpu_copy(pb_device *device, void *to, const void *from, size_t bytes) {
     (void)device;
     if (bytes > 0)

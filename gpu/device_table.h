@@ -1,8 +1,9 @@
 /* device_table.h: private to gpu/: what a kind of device must provide. gpu/device.h has the contracts of the operations, whose
  * signatures the table repeats, gpu/cover.h those of the cover_ slots, gpu/peers.h those of the peers_ slots, gpu/ahead.h
  * those of the last ones, which have plain stand-ins. Any other slot that is NULL answers PB_E_UNSUPPORTED. pb_compiled,
- * pb_points, pb_cover, pb_peers and pb_recording are defined by each kind of device for itself.
- */
+ * pb_points, pb_cover, pb_peers and pb_recording are defined by each kind of device for itself. How a call comes here: the fronts
+ * (gpu/device.c, cover.c, peers.c, ahead.c) have asserted the arguments and emptied the outputs, so a slot need not. A slot that
+ * frees never gets NULL. */
 #ifndef PB_GPU_DEVICE_TABLE_H
 #define PB_GPU_DEVICE_TABLE_H
 
@@ -14,6 +15,7 @@
 
 enum { PB_DEVICE_TABLE_VERSION = 11 }; /* raised with every change of the table: a plugin of another version is refused */
 
+/* One kind of device: static, never changed. Slots in the order of the headers. */
 typedef struct pb_device_table {
     uint32_t version;  /* PB_DEVICE_TABLE_VERSION of the plugin's build */
     const char *kind;  /* what stands before the colon in a device's name: "cpu" */
@@ -87,6 +89,7 @@ typedef struct pb_device_table {
     void (*recording_free)(pb_device *device, pb_recording *recording);
 } pb_device_table;
 
+/* An opened device. Front ends make it with table, threads and plans; the kind's open fills in the rest. */
 struct pb_device {
     const pb_device_table *table;
     void *state;           /* of the kind of device; may be NULL */
@@ -97,7 +100,8 @@ struct pb_device {
     char identity[40];     /* see pb_device_identity */
 };
 
-/* The answer of an operation whose slot is empty, and how a front end ends its function with it. */
+/* The answer of an operation whose slot is empty, and how a front end ends its function with it. To be used before anything that
+ * would have to be undone. */
 pb_status pb_device_unsupported(const pb_device *device, const char *operation);
 #define PB_NEED(device, slot)                           \
     do {                                                \

@@ -1,3 +1,18 @@
+/* Images in, patch features out (contract: gpu/extractor.h).
+ *
+ * Order of reading: pb_extractor and `measure`, where every size comes from; "tiles on the device", which makes patch features of
+ * up to batch_max tiles; "images", which cuts images into tiles, brings the tiles to the device and puts their patches into one
+ * grid (gpu/tiling.h, decision 0015). An image that the network takes whole is one tile, and is not copied.
+ *
+ * How a batch overlaps with the next (decision 0025): put begins to send tiles to the present place; take queues the operations
+ * on them (run_tiles) and makes the other place the present one, to which the next put may send at once. What orders the two is
+ * told to the device by arrive, spent and sent (gpu/ahead.h): operations wait for what has been sent; a copy to a place waits for
+ * the operations that read it, which are those before its last `spent`; the host waits only until host memory may be written
+ * again. On a device that records, a full batch is one recording for each place.
+ *
+ * Invariant 4: a batch that is not full is queued operation by operation, a full one replayed: the same operations with the same
+ * arguments. Errors leave nothing waiting.
+ */
 #include "gpu/extractor.h"
 
 #include "base/fault.h"
@@ -15,6 +30,7 @@ typedef struct tile_place {
     pb_recording *recording; /* of batch_max tiles; NULL: none yet, or it was refused */
 } tile_place;
 
+/* Everything but places, place, images, put and is_refused is settled when it is created. */
 struct pb_extractor {
     pb_device *device;
     pb_compiled *compiled;
@@ -35,13 +51,17 @@ struct pb_extractor {
     float *features;          /* device memory, those of images_max images; where images are not cut the same as patches */
 };
 
+/* Whether an image is more than one tile. */
 static bool is_cut(const pb_extractor *e) { return e->tiles > 1; }
 
+/* RGB, 8 bits. */
 static size_t tile_bytes(const pb_extractor *e) { return pb_size_area(e->tile) * 3; }
 
 /* Values of the patches of a tile. */
 static size_t tile_values(const pb_extractor *e) { return pb_size_area(e->tile_grid) * (size_t)e->dim; }
 
+/* All memory that images need, beside what the device keeps for itself. Whole images have their features in `patches`; cut ones
+ * need both, since a tile's patches are more than the part that it owns. */
 static pb_status allocate(pb_extractor *e) {
     size_t n = (size_t)e->batch_max;
     for (int p = 0; p < PB_PLACES; p++) {
@@ -59,7 +79,8 @@ static pb_status allocate(pb_extractor *e) {
     return pb_device_alloc(e->device, values * sizeof(float), &e->features, "patch features");
 }
 
-/* Pixels from one place of tap t to the next. */
+/* Pixels from one place of tap t to the next. The product of the strides on the way from the image; residuals have the same, or
+ * they could not be added. */
 static int stride_of(const pb_network *network, int t) {
     int stride = 1;
     for (int l = network->taps[t]; l >= 0; l = network->layers[l].source)
@@ -67,7 +88,8 @@ static int stride_of(const pb_network *network, int t) {
     return stride;
 }
 
-/* Works out every size that follows from the network and from what is asked. */
+/* Works out every size that follows from the network and from what is asked. Errors as pb_features_check; e->device is not used.
+ * The first tap's stride is that of patches; the last tap's, the deepest and therefore the largest, aligns the tiles. */
 static pb_status measure(pb_extractor *e, const pb_network *network) {
     const pb_features *how = &e->how;
     e->tile = network->size;
@@ -94,6 +116,7 @@ static pb_status measure(pb_extractor *e, const pb_network *network) {
     return pb_ok();
 }
 
+/* Through `measure` itself, so that what is refused here is what creating would refuse. */
 pb_status pb_features_check(const pb_network *network, const pb_features *features) {
     pb_extractor sizes = {.batch_max = 1, .how = *features};
     return measure(&sizes, network);
@@ -129,7 +152,8 @@ size_t pb_extractor_images_max(const pb_extractor *extractor) { return extractor
 
 /* ---- tiles on the device ---- */
 
-/* Patch features of n <= batch_max tiles of a place, into e->patches. */
+/* Patch features of n <= batch_max tiles of a place, into e->patches. Only queued, where the device queues. This is what a
+ * recording holds: nothing in it may copy to or from the host or make memory (pb_device_record_begin). */
 static pb_status queue_tiles(pb_extractor *e, const tile_place *place, size_t n) {
     const float *const *taps = (const float *const *)e->taps;
     PB_TRY(pb_device_run(e->device, e->compiled, place->inputs, (int)n, e->taps));
@@ -139,7 +163,9 @@ static pb_status queue_tiles(pb_extractor *e, const tile_place *place, size_t n)
     return e->how.unit ? pb_device_unit_rows(e->device, e->patches, n * pb_size_area(e->tile_grid), e->dim) : pb_ok();
 }
 
-/* A recording that is refused costs a launch an operation from then on, but no result: it is said and gone on without. */
+/* A recording that is refused costs a launch an operation from then on, but no result: it is said and gone on without. record_end
+ * is called whatever happened between, as the device demands; a failure of an operation weighs more than that of the
+ * recording. */
 static void record(pb_extractor *e, tile_place *place) {
     pb_status status = pb_device_record_begin(e->device);
     if (!pb_failed(&status)) {
@@ -155,7 +181,9 @@ static void record(pb_extractor *e, tile_place *place) {
         pb_log(PB_LOG_WARN, "not_recorded", "effect=\"each operation of a batch is started alone\" why=\"%s\"", status.message);
 }
 
-/* Queues a whole batch by its recording, made anew when that is of no use any more. *replayed: whether it could be. */
+/* Queues a whole batch by its recording, made anew when that is of no use any more. *replayed: whether it could be. A recording
+ * that cannot be replayed (memory inside the device has moved) is thrown away and made once more; if that fails, is_refused stays
+ * for good and *replayed says false, so that the caller queues the operations. */
 static pb_status replay(pb_extractor *e, tile_place *place, bool *replayed) {
     *replayed = false;
     if (e->is_refused || !pb_device_records(e->device))
@@ -170,7 +198,8 @@ static pb_status replay(pb_extractor *e, tile_place *place, bool *replayed) {
 }
 
 /* Runs a batch of whatever lies in memory, so that what comes later is there: kernels and scratch memory, whose lack is then
- * found while a smaller batch can still be made. Records it for each place. */
+ * found while a smaller batch can still be made. Records it for each place. The download waits for all of it, so an error of a
+ * kernel shows here. Values do not matter: nobody reads the features. */
 static pb_status rehearse(pb_extractor *e) {
     float value;
     PB_TRY(queue_tiles(e, &e->places[0], (size_t)e->batch_max));
@@ -180,7 +209,8 @@ static pb_status rehearse(pb_extractor *e) {
     return pb_ok();
 }
 
-/* Patch features of the n tiles that were sent to the present place, which is then the other one. */
+/* Patch features of the n tiles that were sent to the present place, which is then the other one. spent comes behind everything
+ * that reads the place, so that the next copy to it waits for just that. */
 static pb_status run_tiles(pb_extractor *e, size_t n) {
     tile_place *place = &e->places[e->place];
     bool replayed = false;
@@ -196,6 +226,8 @@ static pb_status run_tiles(pb_extractor *e, size_t n) {
 
 /* ---- creation ---- */
 
+/* The fault point extractor.memory stands for a device without memory for the batch; the caller then halves it (pb_setup_relieve
+ * in jobs/setup.c). */
 pb_status pb_extractor_create(pb_device *device, const pb_network *network, const pb_features *features, int batch_max,
                               pb_extractor **extractor_out) {
     PB_ASSERT(batch_max >= 1 && network->tap_count >= 1 && network->tap_count <= PB_TAPS_MAX);
@@ -218,7 +250,9 @@ pb_status pb_extractor_create(pb_device *device, const pb_network *network, cons
 
 /* ---- images ---- */
 
-/* Copies what tile `tile` of an image owns from its patches to the image's features. */
+/* Copies what tile `tile` of an image owns from its patches to the image's features. Both grids are row-major with dim values a
+ * place, so a tile's part is a block of rows. Tiles own disjoint parts that cover the grid, so every patch of the image is
+ * written once. */
 static pb_status place_tile(pb_extractor *e, size_t tile, const float *patches, float *features) {
     size_t columns = (size_t)e->tiling.x.count, value = (size_t)e->dim * sizeof(float);
     pb_tile_span x = pb_tile_axis_span(&e->tiling.x, (int)(tile % columns));
@@ -235,7 +269,8 @@ static size_t piece_of(const pb_extractor *e, size_t first, size_t all) {
     return all - first < (size_t)e->batch_max ? all - first : (size_t)e->batch_max;
 }
 
-/* Cuts tiles from `first` of all that were put, image by image, and begins to send them to the present place. */
+/* Cuts tiles from `first` of all that were put, image by image, and begins to send them to the present place. The host memory of
+ * a place is written here, and must not be a copy's source any more. */
 static pb_status send_cut(pb_extractor *e, size_t first) {
     const size_t image_bytes = pb_size_area(e->how.image) * 3, n = piece_of(e, first, e->put * e->tiles);
     tile_place *place = &e->places[e->place];
@@ -246,7 +281,9 @@ static pb_status send_cut(pb_extractor *e, size_t first) {
     return pb_device_send(e->device, e->place, place->inputs, place->cut, n * tile_bytes(e));
 }
 
-/* All tiles of the images that were put; the first piece has been sent. A piece comes while the one before is worked on. */
+/* All tiles of the images that were put; the first piece has been sent. A piece comes while the one before is worked on. Pieces
+ * may hold tiles of several images, and an image's tiles may be in several pieces. The patches of a piece are copied out before
+ * the next piece's operations overwrite them, as operations are in order. */
 static pb_status run_cut(pb_extractor *e) {
     const size_t all = e->put * e->tiles, image_values = pb_size_area(e->grid) * (size_t)e->dim;
     for (size_t first = 0, n; first < all; first += n) {
@@ -261,6 +298,7 @@ static pb_status run_cut(pb_extractor *e) {
     return pb_ok();
 }
 
+/* Images that are not cut are sent from the caller's memory, which is why it is borrowed until take. */
 pb_status pb_extractor_put(pb_extractor *extractor, const uint8_t *images, size_t n) {
     pb_extractor *e = extractor;
     PB_ASSERT(n <= e->images_max && !e->images && images);
@@ -274,6 +312,7 @@ pb_status pb_extractor_put(pb_extractor *extractor, const uint8_t *images, size_
     return status;
 }
 
+/* The last `sent` is what gives the caller's images back; features need not be there yet. */
 pb_status pb_extractor_take(pb_extractor *extractor, const float **features_out) {
     pb_extractor *e = extractor;
     PB_ASSERT(e->images);
@@ -287,6 +326,8 @@ pb_status pb_extractor_take(pb_extractor *extractor, const float **features_out)
     return status;
 }
 
+/* Waits for the copy, because the images are the caller's again afterwards. What was sent to the place is overwritten by the next
+ * put, which begins at the same place. */
 void pb_extractor_drop(pb_extractor *extractor) {
     if (extractor->images) {
         pb_status status = pb_device_sent(extractor->device);

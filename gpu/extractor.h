@@ -1,10 +1,19 @@
-/* extractor.h: images in, patch features out: a compiled network, its taps, the patches and the tiles in one object. */
+/* extractor.h: images in, patch features out: a compiled network, its taps, the patches and the tiles in one object.
+ *
+ * Life: check (whether it can be done, on the host alone), create, then for each batch put and take, which may overlap: features
+ * of batch n are valid while the images of batch n + 1 are on their way. Collectivity: none of these functions is collective.
+ * Threads: one at a time, the device's.
+ *
+ * Memory, on the device: two times batch_max tiles of bytes, batch_max outputs of every tap, patches of batch_max tiles, features
+ * of images_max images where images are cut, and what the compiled network takes.
+ */
 #ifndef PB_GPU_EXTRACTOR_H
 #define PB_GPU_EXTRACTOR_H
 
 #include "gpu/device.h"
 
-/* What becomes of images. */
+/* What becomes of images. All of it decides what a feature is, so a bank records it, and score and verify read it there. With
+ * unequal numbers features are not comparable. */
 typedef struct pb_features {
     bool is_patchcore;      /* patches as PatchCore published them (pb_device_patchcore_features), otherwise means of all channels
                              * (pb_device_patch_features) */
@@ -33,7 +42,7 @@ PB_CHECKED pb_status pb_extractor_create(pb_device *device, const pb_network *ne
 void pb_extractor_free(pb_extractor **extractor);
 
 /* Patches of an image; values a patch; tiles of an image; images that pb_extractor_run takes at most: as many as batch_max tiles
- * are, but at least one. */
+ * are, but at least one. All fixed when the extractor is created. */
 pb_size pb_extractor_grid(const pb_extractor *extractor);
 int pb_extractor_dim(const pb_extractor *extractor);
 size_t pb_extractor_tiles(const pb_extractor *extractor);
@@ -50,10 +59,11 @@ PB_CHECKED pb_status pb_extractor_put(pb_extractor *extractor, const uint8_t *im
  * way. Not collective. */
 PB_CHECKED pb_status pb_extractor_take(pb_extractor *extractor, const float **features_out);
 
-/* Gives up what was put, if anything is waiting. */
+/* Gives up what was put, if anything is waiting. The images are the caller's again when it returns. Cannot fail: an error of the
+ * device comes with the next call. */
 void pb_extractor_drop(pb_extractor *extractor);
 
-/* Both at once. */
+/* Both at once. Contracts and errors of both; nothing overlaps. */
 PB_CHECKED pb_status pb_extractor_run(pb_extractor *extractor, const uint8_t *images, size_t n, const float **features_out);
 
 #endif

@@ -1,4 +1,14 @@
-/* From a table to layers: which there are, how they hang together, and their shapes. Weights: gpu/network_weights.c. */
+/* From a table to layers: which there are, how they hang together, and their shapes. Weights: gpu/network_weights.c.
+ *
+ * A backbone's table (gpu/backbone_table.h) is a stem and blocks; a block is one unit or several in a row; a unit is its block's
+ * steps in order; a step is a layer. Functions follow this from the bottom up: append_layer, append_unit, append_block,
+ * append_tap, build. Layers are appended in the order in which they run: a layer reads only layers before it. Building ends with
+ * the last tap's block, so a network has no layer that no tap needs.
+ *
+ * The same code makes a loaded network, a random one and an outline: they differ in what fills a layer (pb_network_builder.fill).
+ * So tables for users, checks of sizes and the network that runs cannot disagree. On an error everything that was made is freed
+ * and the network is empty.
+ */
 #include "gpu/network_builder.h"
 
 #include "base/memory.h"
@@ -9,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Names and tables of PB_BACKBONES, in the same order. */
 static const char *const backbone_names[] = {
 #define BACKBONE_NAME(name) #name,
     PB_BACKBONES(BACKBONE_NAME)
@@ -23,6 +34,7 @@ static const pb_backbone *const backbones[] = {
 
 const char *const *pb_backbone_names(void) { return backbone_names; }
 
+/* The index of a name in both lists. The message of a failure names them all. */
 static pb_status find_backbone(const char *name, int *index) {
     char known[256] = "";
     for (*index = 0; backbone_names[*index]; (*index)++) {
@@ -42,7 +54,8 @@ pb_status pb_backbone_defaults(const char *backbone, const char **taps_out, int 
     return pb_ok();
 }
 
-/* Reads "4,10" into block numbers. */
+/* Reads "4,10" into block numbers. All that is wrong with such a text is one error, which says what is expected; numbers are
+ * compared as unsigned long, so that a huge one is out of range and not cut. */
 static pb_status parse_taps(const char *name, const pb_backbone *backbone, const char *text, int blocks[PB_TAPS_MAX],
                             int *count) {
     const char *at = text;
@@ -82,11 +95,13 @@ size_t pb_layer_weight_count(const pb_network *network, int index) {
     return 0;
 }
 
+/* Operations that have a bias in pb_layer. */
 static bool has_bias(const pb_layer *layer) {
     return layer->operation == PB_OPERATION_CONVOLUTION || layer->operation == PB_OPERATION_LAYER_NORM;
 }
 
-/* Values of the tensors that layer `index` is made of: of a batch norm those that are learnt. */
+/* Values of the tensors that layer `index` is made of: of a batch norm those that are learnt. Of TOKENS these are the class
+ * token, its embedding, and the embeddings of the square that was trained with, whatever the input's size is. */
 static int64_t parameters_of(const pb_network_builder *builder, int index) {
     const pb_layer *layer = &builder->network->layers[index];
     const pb_step *step = builder->origins[index].step;
@@ -97,6 +112,7 @@ static int64_t parameters_of(const pb_network_builder *builder, int index) {
     return weights + (int64_t)vectors * layer->outputs;
 }
 
+/* Output channels of a step. unit_inputs: of the unit; inputs: of the step. */
 static int step_outputs(const pb_block *block, const pb_step *step, int unit_inputs, int inputs) {
     switch (step->width) {
     case PB_WIDTH_EXPANDED:
@@ -121,6 +137,7 @@ typedef struct block_unit {
     int entry, entry_channels; /* the layer that it begins from, and what comes out of that */
 } block_unit;
 
+/* Memory, zeroed, and its filling. An outline, and an operation without weights, gets none. */
 static pb_status give_weights(pb_network_builder *builder, int index) {
     pb_layer *layer = &builder->network->layers[index];
     size_t count = pb_layer_weight_count(builder->network, index);
@@ -132,13 +149,15 @@ static pb_status give_weights(pb_network_builder *builder, int index) {
     return builder->fill(builder, index);
 }
 
+/* In a layer of attention groups are its heads. */
 static int groups_of(const block_unit *unit, const pb_step *step, int inputs) {
     if (step->operation == PB_OPERATION_ATTENTION)
         return unit->block->heads;
     return step->width == PB_WIDTH_DEPTHWISE ? inputs : 1;
 }
 
-/* Adds the layer of a step of `unit` that reads layer `source`. */
+/* Adds the layer of a step of `unit` that reads layer `source`. The layer is in the network before its weights are there, so that
+ * pb_network_free finds them after an error. */
 static pb_status append_layer(pb_network_builder *builder, const block_unit *unit, const pb_step *step, int source) {
     pb_network *network = builder->network;
     PB_ASSERT(network->layer_count < PB_LAYERS_MAX);
@@ -162,7 +181,9 @@ static pb_status append_layer(pb_network_builder *builder, const block_unit *uni
     return give_weights(builder, index);
 }
 
-/* Adds the layers of a unit after the last layer there is. The shortcut comes before the last step, which adds it. */
+/* Adds the layers of a unit after the last layer there is. The shortcut comes before the last step, which adds it. A unit's input
+ * is added to its last step where the table says so and shapes agree (`fits`), or through a shortcut. `joined` moves with each
+ * step that joins: in a transformer the second sum adds the first. */
 static pb_status append_unit(pb_network_builder *builder, const block_unit *unit) {
     const pb_block *block = unit->block;
     bool fits = unit->stride == 1 && unit->entry_channels == block->outputs, added = block->residual && (fits || block->shortcut);
@@ -187,7 +208,8 @@ static pb_status append_unit(pb_network_builder *builder, const block_unit *unit
     return pb_ok();
 }
 
-/* Adds the layers of a block that reads layer *at, which becomes the block's last layer. */
+/* Adds the layers of a block that reads layer *at, which becomes the block's last layer. Only the first of several units has the
+ * block's stride and may change the number of channels. */
 static pb_status append_block(pb_network_builder *builder, const pb_block *block, int *at) {
     for (int u = 0; u == 0 || u < block->units; u++) {
         block_unit unit = {.block = block, .stride = u == 0 ? block->stride : 1, .entry = *at};
@@ -201,7 +223,8 @@ static pb_status append_block(pb_network_builder *builder, const pb_block *block
     return pb_ok();
 }
 
-/* Makes the output of layer `at`, the last of a block, a tap. */
+/* Makes the output of layer `at`, the last of a block, a tap. A head (DINOv2's final norm) is appended for each tap and hangs
+ * beside the blocks: the next block reads the block, not the head. */
 static pb_status append_tap(pb_network_builder *builder, int at) {
     if (builder->backbone->head)
         PB_TRY(append_block(builder, builder->backbone->head, &at));
@@ -209,6 +232,7 @@ static pb_status append_tap(pb_network_builder *builder, int at) {
     return pb_ok();
 }
 
+/* The message names the nearest sizes that do, below and above. */
 static pb_status check_size(const char *name, int multiple, pb_size size) {
     if (size.width < PB_INPUT_LEAST || size.height < PB_INPUT_LEAST)
         return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height,
@@ -225,6 +249,8 @@ static pb_status check_size(const char *name, int multiple, pb_size size) {
                    size.width, size.height, name, multiple, below[0], below[1], above[0], above[1]);
 }
 
+/* All checks come before the first allocation. parse_taps has seen to it that the loop over blocks ends: every tap is a block
+ * that there is, in rising order. */
 static pb_status build(pb_network_builder *builder, const char *name, const char *taps, pb_size size) {
     int index, blocks[PB_TAPS_MAX], tap_count, at = -1;
     PB_TRY(find_backbone(name, &index));
@@ -249,6 +275,7 @@ static pb_status build(pb_network_builder *builder, const char *name, const char
     return pb_ok();
 }
 
+/* Whatever an error has left is freed; *builder->network is then empty. */
 static pb_status build_or_nothing(pb_network_builder *builder, const char *name, const char *taps, pb_size size) {
     *builder->network = (pb_network){0};
     pb_status status = build(builder, name, taps, size);

@@ -20,7 +20,7 @@
 
 enum { PB_LAYERS_MAX = 256, PB_BLOCKS_MAX = 32, PB_TAPS_MAX = 8 };
 
-/* GELU: x (1 + erf(x / sqrt(2))) / 2. */
+/* NONE: x. RELU: max(x, 0). RELU6: min(max(x, 0), 6). GELU: x (1 + erf(x / sqrt(2))) / 2. */
 typedef enum pb_activation { PB_ACTIVATION_NONE, PB_ACTIVATION_RELU, PB_ACTIVATION_RELU6, PB_ACTIVATION_GELU } pb_activation;
 
 /* What a layer does with its input x; y is its output.
@@ -68,7 +68,9 @@ typedef struct pb_layer {
     float *bias;              /* CONVOLUTION and LAYER_NORM [outputs]; likewise */
 } pb_layer;
 
-/* A network cut after its last tap. Created by pb_network_load, released by pb_network_free. */
+/* A network cut after its last tap. Created by pb_network_load, released by pb_network_free. All arrays are host memory of its
+ * own; backbone is a static text. Layers stand in the order in which they run: source and residual of a layer are smaller numbers
+ * than its own, or -1. */
 typedef struct pb_network {
     const char *backbone;     /* static name */
     pb_size size;             /* pixels; the input is RGB, 8 bits */
@@ -92,8 +94,8 @@ static inline size_t pb_layer_shape_values(pb_layer_shape shape) {
 /* Names of the backbones of this build, NULL after the last. Static. */
 const char *const *pb_backbone_names(void);
 
-/* The taps of `backbone` that PatchCore uses, as text ("4,10"), the side of its input in pixels, and the first file-name part
- * of weights is not known here: weights are a job's option. Errors: PB_E_USAGE for an unknown backbone, with the known ones. */
+/* The taps of `backbone` that are usual ("4,10") and the side of its usual input in pixels; both from its table, the text static.
+ * Not collective. Errors: PB_E_USAGE for an unknown backbone, with the known ones. */
 PB_CHECKED pb_status pb_backbone_defaults(const char *backbone, const char **taps_out, int *side_out);
 
 /* Least side of an input in pixels: the largest stride of a tap. */
@@ -112,19 +114,22 @@ PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, pb_
 
 /* As pb_network_load, with seeded random weights: uniform with He's variance 2 / fan-in, biases 0, norms and scales the identity,
  * position embeddings with the deviation 0.02 that training begins with, class token 0. The floor that real weights must beat:
- * what architecture and preprocessing alone achieve. */
+ * what architecture and preprocessing alone achieve. Number i of a layer's weights depends on the seed, the layer and i alone, so
+ * it is the same on every rank and machine. */
 PB_CHECKED pb_status pb_network_random(const char *backbone, const char *taps, pb_size size, uint64_t seed,
                                        pb_network *network_out);
 
-/* As pb_network_load without weights and biases, which are NULL: for whoever asks only about shapes. */
+/* As pb_network_load without weights and biases, which are NULL: for whoever asks only about shapes. Cheap: one array of
+ * layers. */
 PB_CHECKED pb_status pb_network_outline(const char *backbone, const char *taps, pb_size size, pb_network *network_out);
 
-/* What can be asked of a backbone. */
+/* What can be asked of a backbone. One entry a block that may be tapped. */
 typedef struct pb_backbone_tap {
     int block;            /* its number in a list of taps */
     int stride, channels; /* pixels of the input from one place of the output to the next; values a place */
 } pb_backbone_tap;
 
+/* What `patchbank backbones` prints. */
 typedef struct pb_backbone_info {
     const char *taps;     /* the default; static */
     int side;             /* likewise, pixels */
@@ -133,13 +138,15 @@ typedef struct pb_backbone_info {
     pb_backbone_tap all[PB_BLOCKS_MAX];
 } pb_backbone_info;
 
-/* Errors: PB_E_USAGE for an unknown backbone, PB_E_SYSTEM when memory is out. */
+/* Errors: PB_E_USAGE for an unknown backbone, PB_E_SYSTEM when memory is out. Read off outlines at the usual size. Not
+ * collective. */
 PB_CHECKED pb_status pb_backbone_describe(const char *backbone, pb_backbone_info *info_out);
 
 /* Frees everything; an empty network is fine. */
 void pb_network_free(pb_network *network);
 
-/* Output shape of layer `layer` (-1: the image, 3 channels). */
+/* Output shape of layer `layer` (-1: the image, 3 channels). Follows sources back to the image at every call; asserts that the
+ * layer is one of the network. */
 pb_layer_shape pb_network_shape(const pb_network *network, int layer);
 
 /* Pixels by which the kernel of `layer` reaches over the left edge of an input `length` pixels wide, or the upper edge of one so

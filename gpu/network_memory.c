@@ -1,4 +1,6 @@
-/* First fit, in the order of the layers. */
+/* First fit, in the order of the layers. A layer's own output never shares a slot with what the layer reads: what it reads is
+ * busy until it (busy_until >= l). One slot is one buffer; sizes grow to the largest output that is put there. Quadratic in the
+ * layers, at most 256. */
 #include "gpu/network_memory.h"
 
 #include <stdbool.h>
@@ -10,7 +12,8 @@ static bool is_tap(const pb_network *network, int layer) {
     return false;
 }
 
-/* The last layer that reads the output of `layer`; the layer itself when none does. */
+/* The last layer that reads the output of `layer`; the layer itself when none does. An output that nobody reads, and that is no
+ * tap, is busy for its own layer alone. */
 static int last_use(const pb_network *network, int layer) {
     int last = layer;
     for (int l = layer + 1; l < network->layer_count; l++)

@@ -10,7 +10,8 @@
 
 enum { PB_SLOT_NONE = -1 };
 
-/* For layers that run one after the other in their order. */
+/* For layers that run one after the other in their order. slots and slot_values beyond the layers and slots that there are mean
+ * nothing. */
 typedef struct pb_network_memory {
     int slot_count;
     int slots[PB_LAYERS_MAX];          /* slot of each layer's output; PB_SLOT_NONE: the layer is a tap */

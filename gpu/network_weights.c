@@ -1,5 +1,13 @@
 /* Weights of layers: from named tensors, or random. Here is all the folding: what is linear before or after a linear operation
- * becomes part of its weights, computed in double and rounded once. */
+ * becomes part of its weights, computed in double and rounded once.
+ *
+ * Two ways to fill a layer (pb_network_builder.fill), each a switch over the operations at its end: pb_network_fill_loaded takes
+ * tensors by name, checks their shapes and that every value is finite, and folds; pb_network_fill_random makes numbers. A tensor
+ * is borrowed from the lookup during the call and copied.
+ *
+ * A number that is finite before folding and not after (a batch norm with a variance near 0) is bad input, not a weight:
+ * PB_E_INPUT with the tensor, the channel and what was folded in.
+ */
 #include "gpu/network_builder.h"
 
 #include "base/memory.h"
@@ -14,6 +22,7 @@
 
 enum { SHAPE_TEXT_MAX = 200 };
 
+/* "[64, 3, 7, 7]", for messages. The rank is at most PB_TENSOR_RANK_MAX, or ours: the text fits. */
 static const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_TEXT_MAX]) {
     size_t used = (size_t)snprintf(text, SHAPE_TEXT_MAX, "[");
     for (int d = 0; d < rank; d++)
@@ -83,10 +92,12 @@ static bool fold_channel(const pb_network *network, int index, int o, const floa
     return finite;
 }
 
+/* A batch norm as it is stored; borrowed. */
 typedef struct norm_tensors {
     const float *scale, *shift, *mean, *variance; /* [channels] */
 } norm_tensors;
 
+/* All four or an error, which names the one that is missing. */
 static pb_status fetch_norm(const pb_network_builder *builder, const pb_layer_origin *from, int64_t channels,
                             norm_tensors *norm) {
     const struct {
@@ -99,7 +110,8 @@ static pb_status fetch_norm(const pb_network_builder *builder, const pb_layer_or
     return pb_ok();
 }
 
-/* norm(conv(x, w)) = conv(x, w * factor) + (shift - mean * factor) with factor = scale / sqrt(variance + epsilon). */
+/* norm(conv(x, w)) = conv(x, w * factor) + (shift - mean * factor) with factor = scale / sqrt(variance + epsilon). In double;
+ * each weight and bias is rounded to float once. */
 static pb_status fill_normed(const pb_network_builder *builder, int index, const float *weights) {
     const pb_layer *layer = &builder->network->layers[index];
     norm_tensors norm = {0};
@@ -136,6 +148,8 @@ static pb_status fill_biased(const pb_network_builder *builder, int index, const
     return pb_ok();
 }
 
+/* A batch norm's convolution and one with a kernel have a tensor of rank 4, a linear layer a matrix: the same values in the same
+ * order. */
 static pb_status fill_convolution(const pb_network_builder *builder, int index) {
     const pb_layer *layer = &builder->network->layers[index];
     const int64_t shape[4] = {layer->outputs, layer->inputs / layer->groups, layer->kernel, layer->kernel};
@@ -145,6 +159,7 @@ static pb_status fill_convolution(const pb_network_builder *builder, int index) 
     return normed ? fill_normed(builder, index, weights) : fill_biased(builder, index, weights);
 }
 
+/* Nothing can be folded: the norm's statistics are those of each token. */
 static pb_status fill_layer_norm(const pb_network_builder *builder, int index) {
     pb_layer *layer = &builder->network->layers[index];
     const pb_layer_origin *from = &builder->origins[index];
@@ -156,7 +171,8 @@ static pb_status fill_layer_norm(const pb_network_builder *builder, int index) {
     return pb_ok();
 }
 
-/* Puts the class token and the position embeddings, [1 + side * side][outputs] for the size trained with, into a layer. */
+/* Puts the class token and the position embeddings, [1 + side * side][outputs] for the size trained with, into a layer. Row 0 is
+ * the class token with its own embedding; rows 1, 2, ... are embeddings, interpolated to the grid of patches of this input. */
 static void place_tokens(const pb_network_builder *builder, int index, const float *class_token, const float *table) {
     pb_layer *layer = &builder->network->layers[index];
     size_t channels = (size_t)layer->outputs;
@@ -166,6 +182,8 @@ static void place_tokens(const pb_network_builder *builder, int index, const flo
                              pb_network_shape(builder->network, layer->source).size, layer->weights + channels);
 }
 
+/* Tensors that only another kind of network has are asked for first: with them the rest would load, and compute something
+ * else. */
 static pb_status fill_tokens(const pb_network_builder *builder, int index) {
     const pb_layer *layer = &builder->network->layers[index];
     const pb_positions *positions = &builder->backbone->positions;
@@ -185,6 +203,7 @@ static pb_status fill_tokens(const pb_network_builder *builder, int index) {
     return pb_ok();
 }
 
+/* Contract: gpu/network_builder.h. */
 pb_status pb_network_fill_loaded(const pb_network_builder *builder, int index) {
     switch (builder->network->layers[index].operation) {
     case PB_OPERATION_CONVOLUTION:
@@ -237,6 +256,7 @@ static pb_status randomise_tokens(const pb_network_builder *builder, int index) 
     return status;
 }
 
+/* What is not written stays as it was allocated: 0, which is right for every bias. */
 pb_status pb_network_fill_random(const pb_network_builder *builder, int index) {
     const pb_layer *layer = &builder->network->layers[index];
     switch (layer->operation) {

@@ -1,7 +1,10 @@
+/* The front of the slots of gpu/peers.h, as gpu/device.c is that of the other operations. A device whose kind has no slots, or
+ * that cannot exchange on this machine, says why; mpi/device_comm.h asks before it calls anything else. */
 #include "gpu/peers.h"
 
 #include "gpu/device_table.h"
 
+/* The reason is set before the slot is asked, which sets its own if it has one to give. */
 bool pb_device_has_peers(const pb_device *device, const char **why_not) {
     *why_not = "this kind of device leaves it to the host";
     return device->table->has_peers && device->table->has_peers(device, why_not);
@@ -12,6 +15,7 @@ pb_status pb_peers_id_create(pb_device *device, pb_peers_id *id_out) {
     return device->table->peers_id(device, id_out);
 }
 
+/* A group of one rank is allowed. */
 pb_status pb_peers_join(pb_device *device, const pb_peers_id *id, int rank, int size, double limit_s, pb_peers **peers_out) {
     PB_ASSERT(size >= 1 && rank >= 0 && rank < size);
     *peers_out = NULL;

@@ -15,12 +15,13 @@
 
 typedef struct pb_peers pb_peers;
 
-/* What names a group before it exists. */
+/* What names a group before it exists. NCCL's ncclUniqueId: bytes to be carried to all ranks as they are. */
 typedef struct pb_peers_id {
     char bytes[128];
 } pb_peers_id;
 
-/* Whether the device can exchange by itself here, else why not, a text that belongs to the device. Not collective. */
+/* Whether the device can exchange by itself here, else why not, a text that belongs to the device. Not collective. *why_not is
+ * set in either case and means nothing when it can. */
 bool pb_device_has_peers(const pb_device *device, const char **why_not);
 
 /* A new id, to be handed to all ranks of the group. Not collective. */

@@ -1,4 +1,9 @@
-/* Finds and opens the plugin of CUDA devices. */
+/* Finds and opens the plugin of CUDA devices.
+ *
+ * The plugin is looked for and opened once, when a device of its kind is first wanted, and stays open to the end. RTLD_LOCAL
+ * keeps its copies of our functions (base/, shapes of networks) apart from the program's. The version of the table is asked
+ * before any slot is used. Not thread safe: devices are opened by the rank's own thread.
+ */
 #include "gpu/plugin.h"
 
 #include <dlfcn.h>
@@ -24,7 +29,8 @@ static void program_folder(char *folder, size_t size) {
         snprintf(folder, size, ".");
 }
 
-/* The plugin's path: as given, or beside the program (a build folder), or where it is installed. */
+/* The plugin's path: as given, or beside the program (a build folder), or where it is installed. Only whether it can be read is
+ * asked here; what it is, dlopen tells. */
 static pb_status find(char *path, size_t size) {
     static const char *const PLACES[] = {"", "../lib/patchbank/"};
     if (given[0]) {
@@ -49,6 +55,8 @@ static const pb_device_table *table_of(void *library) {
     return plugin ? plugin() : NULL;
 }
 
+/* A failure is not remembered: the next call tries again. The plugin's own log lines go through the program's writer, which knows
+ * the rank. */
 pb_status pb_plugin_table(const pb_device_table **table) {
     static const pb_device_table *opened; /* never closed: CUDA's runtime lives in it to the end of the process */
     char path[2 * PATH_MAX];

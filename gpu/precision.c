@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+/* The one list of names, by value. */
 static const char *const NAMES[] = {
     [PB_PRECISION_FP32] = "fp32", [PB_PRECISION_TF32] = "tf32", [PB_PRECISION_FP16] = "fp16", [PB_PRECISION_BF16] = "bf16"};
 

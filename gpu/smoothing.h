@@ -6,10 +6,12 @@
 #ifndef PB_GPU_SMOOTHING_H
 #define PB_GPU_SMOOTHING_H
 
-/* Largest deviation in pixels, and the places to each side that it looks at. */
+/* Largest deviation in pixels, and the places to each side that it looks at. 64 pixels is more than a quarter of an input of 224;
+ * it bounds what devices lay out on stacks and in constant arguments. */
 enum { PB_SIGMA_MAX = 64, PB_SMOOTHING_REACH_MAX = 4 * PB_SIGMA_MAX };
 
-/* A kernel that is the same to both sides: weights[k] is that of the places k away, for k = 0 .. reach. */
+/* A kernel that is the same to both sides: weights[k] is that of the places k away, for k = 0 .. reach. Passed by value to
+ * kernels on GPUs: 1 KiB. */
 typedef struct pb_smoothing {
     int reach;
     float weights[PB_SMOOTHING_REACH_MAX + 1];

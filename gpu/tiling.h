@@ -36,10 +36,12 @@ typedef struct pb_tiling {
 /* The tiling of images of `image` pixels by tiles of `tile` with `overlap` pixels between neighbours, for patches `stride` pixels
  * apart and tiles that begin at multiples of `align`, a multiple of stride. Errors, PB_E_USAGE, naming the numbers and what would
  * do: a tile larger than the image; an overlap not smaller than the tile; an axis that needs more than one tile whose tile or
- * overlap is not a multiple of align; an overlap where one tile is the whole image, which would be without effect. */
+ * overlap is not a multiple of align; an overlap where one tile is the whole image, which would be without effect. *tiling_out
+ * means nothing after an error. */
 PB_CHECKED pb_status pb_tiling_create(pb_size image, pb_size tile, int overlap, int stride, int align, pb_tiling *tiling_out);
 
-/* Tiles an image has, row by row; places of the grid of the whole image. */
+/* Tiles an image has, row by row; places of the grid of the whole image. The grid is that of the image in one piece: ceil(side /
+ * stride). */
 size_t pb_tiling_count(const pb_tiling *tiling);
 pb_size pb_tiling_grid(const pb_tiling *tiling);
 
