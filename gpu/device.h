@@ -20,6 +20,13 @@
  * on the number of images in a call, on threads or on the partition.
  *
  * None of these functions is collective. A device is used by one thread at a time; it may use threads inside.
+ *
+ * Errors, where a function says nothing else: PB_E_SYSTEM when memory is out or the device failed, PB_E_UNSUPPORTED for an
+ * operation that this kind of device does not have. What an operation should have written then means nothing. A GPU that has
+ * failed (other than for lack of memory) answers every later call with an error, perhaps that of an earlier operation; its job
+ * ends. Wrong arguments (a pointer that is NULL, a patch that is even) are asserted. No images, rows or points is nothing to do,
+ * not an error. Values: a NaN or infinity in images' features or rows goes on through features and projections as IEEE arithmetic
+ * has it; points and queries must be finite, which pb_device_points_write finds out.
  */
 #ifndef PB_GPU_DEVICE_H
 #define PB_GPU_DEVICE_H
@@ -87,15 +94,17 @@ PB_CHECKED pb_status pb_device_download(pb_device *device, void *to_host, const 
 PB_CHECKED pb_status pb_device_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch,
                                           size_t width, size_t height);
 
-/* Puts a network into the device's form, ready for up to batch_max images a call. The network may be freed afterwards. Errors:
- * PB_E_UNSUPPORTED for a precision that the device does not have (a CPU has fp32 alone), or a network that it cannot compute. */
+/* Puts a network into the device's form, ready for up to batch_max images a call. The network may be freed afterwards. Asks for
+ * all memory that running it needs. Errors: PB_E_UNSUPPORTED for a precision that the device does not have (a CPU has fp32
+ * alone), or a network that it cannot compute; PB_E_SYSTEM. After an error *compiled is NULL. */
 PB_CHECKED pb_status pb_device_compile(pb_device *device, const pb_network *network, pb_precision precision, int batch_max,
                                        pb_compiled **compiled_out);
 void pb_device_compiled_free(pb_device *device, pb_compiled **compiled);
 
 /* Runs images through a compiled network: normalises the bytes and writes every tap.
  * images: device memory, [n][height][width][3] bytes, 0 <= n <= batch_max. taps: tap_count pointers to device memory, tap t
- * [n][its height][its width][its channels] float. The result of an image does not depend on the other images of the call. */
+ * [n][its height][its width][its channels] float. The result of an image does not depend on the other images of the call. Cost:
+ * that of the network; an error may be an earlier operation's. */
 PB_CHECKED pb_status pb_device_run(pb_device *device, pb_compiled *compiled, const uint8_t *images, int n, float *const *taps);
 
 /* Largest side of a neighbourhood, in places of a tap. */
@@ -107,7 +116,7 @@ enum { PB_NEIGHBOURHOOD_MAX = 13 };
  *   3. concatenated over channels in tap order.
  * patch: odd, 1 to PB_NEIGHBOURHOOD_MAX; 1 leaves the taps as they are. shapes: tap_count shapes. features: device memory,
  * [n * grid.height * grid.width][sum of channels] float, patch (row, column) of image i at row
- * (i * grid.height + row) * grid.width + column. */
+ * (i * grid.height + row) * grid.width + column. The order of arithmetic is pb_ref_patch_features'. */
 PB_CHECKED pb_status pb_device_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
                                               const float *const *taps, int n, float *features);
 
@@ -141,7 +150,7 @@ PB_CHECKED pb_status pb_device_patchcore_features(pb_device *device, const pb_pa
 PB_CHECKED pb_status pb_device_unit_rows(pb_device *device, float *rows, size_t n, int dim);
 
 /* Linear projection, canonical (see above). rows: [n][dim]; matrix: [dim][out_dim], entries of any value; out: [n][out_dim]; all
- * in device memory, out not overlapping. */
+ * in device memory, out not overlapping. n * dim * out_dim fused multiply-adds. */
 PB_CHECKED pb_status pb_device_project(pb_device *device, const float *rows, size_t n, int dim, const float *matrix, int out_dim,
                                        float *out);
 
@@ -154,7 +163,7 @@ PB_CHECKED pb_status pb_device_smooth_maps(pb_device *device, const pb_smoothing
                                            pb_size size, float *pixels);
 
 /* Room for `capacity` points of `dim` values in the device's own layout. capacity < 2^32 - 1. Every point's distance^2 starts at
- * +infinity. Owned by the caller. */
+ * +infinity. Owned by the caller. A point takes dim + 1 floats, whatever the device's layout adds. */
 PB_CHECKED pb_status pb_device_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out);
 void pb_device_points_free(pb_device *device, pb_points **points);
 
@@ -165,7 +174,7 @@ void pb_device_points_free(pb_device *device, pb_points **points);
 PB_CHECKED pb_status pb_device_points_write(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                                             int64_t *not_finite);
 
-/* Copies point `index` to `row`, device memory, dim floats. */
+/* Copies point `index` to `row`, device memory, dim floats. index < the number of points, asserted. */
 PB_CHECKED pb_status pb_device_points_read(pb_device *device, const pb_points *points, size_t index, float *row);
 
 /* Forgets all points: their number becomes 0, the capacity stays. */
@@ -174,16 +183,19 @@ void pb_device_points_clear(pb_device *device, pb_points *points);
 /* One step of textbook greedy selection: distance^2 of every point becomes the smaller of itself and its canonical distance^2 to
  * `centre` (device memory, dim floats). *best (device memory) is the packed maximum over the points afterwards, the index of a
  * point being its place plus first_index (< 2^32 - 1 in sum); 0 when there are none. A point that equals a centre stays at 0 and
- * can be picked again only when every point is at 0. */
+ * can be picked again only when every point is at 0. One pass over all points: bound by memory where they do not fit a cache. */
 PB_CHECKED pb_status pb_device_greedy_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre,
                                            uint64_t *best);
 
 /* Nearest neighbours: for each query the packed minimum over itself and all points, the index of a point being its place plus
  * first_index (< 2^32 in sum). queries: [count][dim], device memory; nearest: device memory, [count], in and out;
- * PB_NEAREST_NONE where nothing has been seen yet. */
+ * PB_NEAREST_NONE where nothing has been seen yet. A search of count queries among n points is n * count * dim subtractions and
+ * fused multiply-adds, or less where a device filters pairs by anything cheaper; the bits are the same. Ties go to the smallest
+ * index (invariant 2). */
 PB_CHECKED pb_status pb_device_nearest(pb_device *device, const pb_points *points, uint32_t first_index, const float *queries,
                                        size_t count, uint64_t *nearest);
 
+/* Larger than every packed pair; its upper half is the bits of a NaN. */
 #define PB_NEAREST_NONE UINT64_MAX
 
 /* The bits of a float, and back; for floats >= +0 their order is the order of the values. */
@@ -195,6 +207,7 @@ static inline uint32_t pb_float_bits(float value) {
     return both.bits;
 }
 
+/* The distance^2 of either packing. */
 static inline float pb_packed_distance2(uint64_t packed) {
     union {
         uint32_t bits;
@@ -203,7 +216,8 @@ static inline float pb_packed_distance2(uint64_t packed) {
     return both.value;
 }
 
-/* The two packings and what is in them. distance^2 must be >= +0 and not NaN. */
+/* The two packings and what is in them. distance^2 must be >= +0 and not NaN. index < 2^32 - 1 in the first, so that no pair is
+ * 0; < 2^32 in the second. */
 static inline uint64_t pb_pack_farthest(float distance2, uint32_t index) {
     return (uint64_t)pb_float_bits(distance2) << 32 | (UINT32_MAX - index);
 }

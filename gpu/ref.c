@@ -1,9 +1,15 @@
 /* The plain twins of gpu/ref.h except pb_ref_run (ref_network.c). Slow on purpose: one loop nest each, to be compared by eye with
- * the contracts. */
+ * the contracts.
+ *
+ * Order of arithmetic: gpu/ref.h, word for word; a fused multiply-add is fmaf, and the file is compiled without contraction.
+ * Values that others keep (a pooled row, a smoothed column) are made again for each use, so that no loop depends on another: cost
+ * does not matter here.
+ */
 #include "gpu/ref.h"
 
 #include <math.h>
 
+/* out[i][j] is one chain over k. */
 void pb_ref_project(const float *rows, size_t n, int dim, const float *matrix, int out_dim, float *out) {
     for (size_t i = 0; i < n; i++)
         for (int j = 0; j < out_dim; j++) {
@@ -14,6 +20,7 @@ void pb_ref_project(const float *rows, size_t n, int dim, const float *matrix, i
         }
 }
 
+/* The one definition of distance^2; t is rounded before it is squared. */
 float pb_ref_distance2(const float *x, const float *centre, int dim) {
     float sum = 0.0f;
     for (int k = 0; k < dim; k++) {
@@ -23,6 +30,7 @@ float pb_ref_distance2(const float *x, const float *centre, int dim) {
     return sum;
 }
 
+/* Indices from 0. A distance that is not less stays, so equal ones and NaNs change nothing. */
 uint64_t pb_ref_greedy_step(const float *points, size_t n, int dim, const float *centre, float *distance2) {
     PB_ASSERT(n < UINT32_MAX);
     uint64_t farthest = 0;
@@ -37,6 +45,7 @@ uint64_t pb_ref_greedy_step(const float *points, size_t n, int dim, const float 
     return farthest;
 }
 
+/* nearest: in and out, as on a device. */
 void pb_ref_nearest(const float *points, size_t n, int dim, uint32_t first_index, const float *queries, size_t count,
                     uint64_t *nearest) {
     PB_ASSERT(n <= UINT32_MAX - first_index);
@@ -71,6 +80,7 @@ typedef struct place {
     float fraction;
 } place;
 
+/* In whole numbers up to the division: see pb_ref_patch_features. */
 static place place_of(int i, int in, int out) {
     int64_t numerator = (2 * (int64_t)i + 1) * in - out, denominator = 2 * (int64_t)out; /* (i + 0.5) * in / out - 0.5 */
     if (numerator < 0)
@@ -81,6 +91,7 @@ static place place_of(int i, int in, int out) {
     return (place){low, low + 1 < in ? low + 1 : low, (float)(numerator % denominator) / (float)denominator};
 }
 
+/* Rounded once for the difference and once for the multiply-add. */
 static float between(float low, float high, float fraction) { return fmaf(fraction, high - low, low); }
 
 /* One value of a feature. */
@@ -93,6 +104,7 @@ static float feature(const float *tap, pb_layer_shape shape, int patch, pb_size 
     return between(low, high, y.fraction);
 }
 
+/* Features in their order in memory: image, row, column, tap, channel. */
 void pb_ref_patch_features(int patch, int tap_count, const pb_layer_shape *shapes, const float *const *taps, int n,
                            float *features) {
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX && patch % 2 == 1);
@@ -107,6 +119,7 @@ void pb_ref_patch_features(int patch, int tap_count, const pb_layer_shape *shape
                 }
 }
 
+/* `!(length <= 0)` is true for a NaN, which spreads over the row. */
 void pb_ref_unit_rows(float *rows, size_t n, int dim) {
     for (size_t i = 0; i < n; i++, rows += dim) {
         float sum = 0.0f;
@@ -123,6 +136,7 @@ typedef struct bin {
     int64_t first, end;
 } bin;
 
+/* In 64 bits, since j * from may pass 2^31. */
 static bin bin_of(int64_t j, int64_t from, int64_t to) { return (bin){j * from / to, ((j + 1) * from + to - 1) / to}; }
 
 /* Pooled value j of the patch (row, column) of a tap of one image. */
@@ -149,6 +163,7 @@ static float aligned(const pb_patchcore *how, const float *tap, pb_layer_shape s
     return between(low, high, y.fraction);
 }
 
+/* The second pooling makes the first one's values anew for each of its terms: the slowest twin. */
 void pb_ref_patchcore_features(const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes, const float *const *taps,
                                int n, float *features) {
     PB_ASSERT(tap_count >= 1 && tap_count <= PB_TAPS_MAX);
@@ -184,6 +199,7 @@ static float smooth_down(const pb_smoothing *how, const float *map, pb_size grid
     return sum;
 }
 
+/* Along the rows, of what is smoothed down the columns. */
 void pb_ref_smooth_maps(const pb_smoothing *how, const float *maps, int n, pb_size grid, pb_size size, float *pixels) {
     for (int image = 0; image < n; image++, maps += pb_size_area(grid))
         for (int row = 0; row < size.height; row++)

@@ -2,8 +2,9 @@
  *
  * Same order of arguments as gpu/device.h, same layouts, same results: bit for bit where the operation is canonical (projection,
  * greedy step, nearest, patch features, smoothed maps), within a stated bound for convolutions, whose order of summation a
- * library chooses.
- * Used by tests and by whoever writes a new device. Not collective, thread safe, no errors: shapes are asserted.
+ * library chooses. Used by tests and by whoever writes a new device. All pointers are host memory of the caller; inputs are not
+ * changed, outputs do not overlap them. Not collective, thread safe. No errors but where memory is asked for; shapes are
+ * asserted. Covers have no twin of their own: theirs is pb_ref_greedy_step, pick by pick.
  */
 #ifndef PB_GPU_REF_H
 #define PB_GPU_REF_H

@@ -1,4 +1,9 @@
-/* pb_ref_run: the network as its definition in gpu/network.h reads, without any library. */
+/* pb_ref_run: the network as its definition in gpu/network.h reads, without any library.
+ *
+ * Every value of a layer's output is computed from its definition: sums in double in the order of the loops, rounded to float
+ * once, where the layer ends. Devices differ from it by the roundings of float sums; tests/gpu has bounds for these. One image at
+ * a time; all outputs are kept, so nothing depends on how memory is shared.
+ */
 #include "gpu/ref.h"
 
 #include "base/memory.h"
@@ -6,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 
+/* pb_activation, in double. */
 static double activate(pb_activation activation, double value) {
     switch (activation) {
     case PB_ACTIVATION_NONE:
@@ -44,6 +50,7 @@ static float largest_at(const pb_layer *layer, pb_size size, const float *input,
     return largest;
 }
 
+/* Only places inside of the input count; there is always one. */
 static void run_pool(const pb_layer *layer, pb_size size, const float *input, pb_size out, float *output) {
     int above = pb_layer_pad_before(layer, size.height), left = pb_layer_pad_before(layer, size.width);
     for (int y = 0; y < out.height; y++)
@@ -52,12 +59,14 @@ static void run_pool(const pb_layer *layer, pb_size size, const float *input, pb
                 *output++ = largest_at(layer, size, input, y * layer->stride - above, x * layer->stride - left, o);
 }
 
+/* Row 0 is the class token alone. */
 static void run_tokens(const pb_layer *layer, size_t places, const float *input, float *output) {
     size_t channels = (size_t)layer->outputs;
     for (size_t i = 0; i < (1 + places) * channels; i++)
         output[i] = i < channels ? layer->weights[i] : (float)((double)input[i - channels] + (double)layer->weights[i]);
 }
 
+/* Mean first, then squares of what is left of it: no difference of large numbers. */
 static void run_layer_norm(const pb_layer *layer, size_t places, const float *input, float *output) {
     int channels = layer->outputs;
     for (size_t p = 0; p < places; p++, input += channels, output += channels) {
@@ -72,7 +81,8 @@ static void run_layer_norm(const pb_layer *layer, size_t places, const float *in
     }
 }
 
-/* What token t takes of each token's value, for the head whose queries begin at channel `first`: share[tokens], of sum 1. */
+/* What token t takes of each token's value, for the head whose queries begin at channel `first`: share[tokens], of sum 1. Softmax
+ * less the largest score, so that exp cannot overflow. */
 static void attend(const pb_layer *layer, size_t tokens, const float *input, size_t t, size_t first, double *share) {
     size_t inputs = (size_t)layer->inputs, dim = (size_t)(layer->outputs / layer->groups);
     const float *query = input + t * inputs + first, *key = input + (size_t)layer->outputs + first;
@@ -91,6 +101,7 @@ static void attend(const pb_layer *layer, size_t tokens, const float *input, siz
         share[u] /= sum;
 }
 
+/* share is scratch, one value a token. */
 static void run_attention(const pb_layer *layer, size_t tokens, const float *input, double *share, float *output) {
     size_t inputs = (size_t)layer->inputs, outputs = (size_t)layer->outputs, dim = outputs / (size_t)layer->groups;
     for (size_t t = 0; t < tokens; t++)
@@ -119,6 +130,7 @@ static void run_convolution(const pb_layer *layer, pb_size size, const float *in
             }
 }
 
+/* In float, the one step of a network that every device does with the same bits (in fp32). */
 static void normalise(const pb_network *network, const uint8_t *image, float *output) {
     for (size_t i = 0; i < pb_layer_shape_values(pb_network_shape(network, -1)); i++)
         output[i] = ((float)image[i] - network->mean[i % 3]) * network->scale[i % 3];
@@ -149,6 +161,7 @@ static void run_layer(const pb_layer *layer, pb_size in, pb_size out, const floa
     }
 }
 
+/* What tests of a device's layers compare with. */
 pb_status pb_ref_layer(const pb_layer *layer, pb_size in, pb_size out, const float *input, const float *residual, float *output) {
     double *share;
     PB_TRY(pb_allocate(&share, pb_size_area(in), sizeof *share, "shares of tokens"));
@@ -167,6 +180,7 @@ static void run_image(const pb_network *network, const uint8_t *image, float *co
     }
 }
 
+/* Memory: all activations of one image, in float. */
 pb_status pb_ref_run(const pb_network *network, const uint8_t *images, int n, float *const *taps) {
     PB_ASSERT(n >= 0 && network->layer_count <= PB_LAYERS_MAX);
     float *outputs[PB_LAYERS_MAX + 1] = {NULL};
