@@ -3,7 +3,12 @@
  * Copies have a stream of their own, and events tie it to the kernels' stream: `arrived` is recorded after each copy, and kernels
  * wait for it; `spent` of a place is recorded after the kernels that read it, and the next copy to it waits for that. One event
  * `arrived` will do, because copies are done in order: who waits for the latest waits for all. There is one `spent` a place, or
- * each copy would wait for the kernels of the batch before it, beside which it is meant to be. */
+ * each copy would wait for the kernels of the batch before it, beside which it is meant to be.
+ *
+ * Recordings are CUDA graphs of everything that was queued between begin and end. A graph holds addresses, so it is good as long
+ * as memory stays where it is: taps, weights and features belong to whoever recorded; only the scratch memory of kernels may
+ * move, and is compared.
+ */
 #include "gpu/cuda/cuda.h"
 
 #include "base/memory.h"
@@ -13,6 +18,7 @@ struct pb_recording {
     const void *scratch; /* which its kernels use: replaced when other patch features need more */
 };
 
+/* After an error pb_cuda_ahead_close undoes what there is. Events without timing are cheaper to record and to wait for. */
 pb_status pb_cuda_ahead_open(const pb_device *device) {
     pb_cuda_ahead *ahead = &pb_cuda_state_of(device)->ahead;
     PB_TRY(pb_cuda_call(device, cudaStreamCreateWithFlags(&ahead->copies, cudaStreamNonBlocking), "making a stream"));
@@ -36,6 +42,7 @@ void pb_cuda_ahead_close(const pb_device *device) {
 
 /* ---- copies ---- */
 
+/* Pinned memory is scarce host memory, so its lack is told as such. */
 pb_status pb_cuda_host_alloc(pb_device *device, size_t bytes, void **pointer, const char *what) {
     PB_TRY(pb_cuda_enter(device));
     cudaError_t error = cudaHostAlloc(pointer, bytes > 0 ? bytes : 1, cudaHostAllocDefault);
@@ -51,6 +58,8 @@ void pb_cuda_host_release(pb_device *device, void *pointer) {
     (void)cudaFreeHost(pointer);
 }
 
+/* Waiting for an event that was never recorded is no waiting, so the first copy to a place begins at once. The copy is beside
+ * kernels only from pinned memory; from other memory the call itself takes as long as the copy. */
 pb_status pb_cuda_send(pb_device *device, int place, void *to_device, const void *from_host, size_t bytes) {
     const pb_cuda_ahead *ahead = &pb_cuda_state_of(device)->ahead;
     PB_TRY(pb_cuda_enter(device));
@@ -61,6 +70,7 @@ pb_status pb_cuda_send(pb_device *device, int place, void *to_device, const void
     return pb_cuda_call(device, cudaEventRecord(ahead->arrived, ahead->copies), "send");
 }
 
+/* The stream waits, not the host. */
 pb_status pb_cuda_arrive(pb_device *device) {
     const pb_cuda_state *state = pb_cuda_state_of(device);
     PB_TRY(pb_cuda_enter(device));
@@ -73,6 +83,7 @@ pb_status pb_cuda_spent(pb_device *device, int place) {
     return pb_cuda_call(device, cudaEventRecord(state->ahead.spent[place], state->stream), "spent");
 }
 
+/* The host waits for the last copy, and by that for all: copies are in order. */
 pb_status pb_cuda_sent(pb_device *device) {
     PB_TRY(pb_cuda_enter(device));
     return pb_cuda_call(device, cudaEventSynchronize(pb_cuda_state_of(device)->ahead.arrived), "sent");
@@ -80,6 +91,8 @@ pb_status pb_cuda_sent(pb_device *device) {
 
 /* ---- recordings ---- */
 
+/* ThreadLocal: a call of this thread that cannot be captured (an allocation, a synchronization) fails, calls of others are left
+ * alone. */
 pb_status pb_cuda_record_begin(pb_device *device) {
     PB_TRY(pb_cuda_enter(device));
     return pb_cuda_call(device, cudaStreamBeginCapture(pb_cuda_state_of(device)->stream, cudaStreamCaptureModeThreadLocal),
@@ -92,6 +105,8 @@ static pb_status instantiate(const pb_device *device, cudaGraph_t graph, pb_reco
     return pb_cuda_call(device, cudaGraphInstantiate(&recording->graph, graph, 0), "making a graph");
 }
 
+/* EndCapture is called whatever happened between, or the stream would stay in capture. The graph itself is not needed once it is
+ * instantiated. */
 pb_status pb_cuda_record_end(pb_device *device, pb_recording **recording_out) {
     cudaGraph_t graph = NULL;
     pb_recording *recording = NULL;
@@ -111,6 +126,7 @@ pb_status pb_cuda_record_end(pb_device *device, pb_recording **recording_out) {
     return status;
 }
 
+/* *replayed stays false (the front has set it) where the scratch memory has moved. */
 pb_status pb_cuda_replay(pb_device *device, const pb_recording *recording, bool *replayed) {
     const pb_cuda_state *state = pb_cuda_state_of(device);
     PB_TRY(pb_cuda_enter(device));

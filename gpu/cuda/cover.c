@@ -1,4 +1,9 @@
-/* A cover of the "cuda" device: its memory, its rounds, its candidates. */
+/* A cover of the "cuda" device: its memory, its rounds, its candidates.
+ *
+ * A round (refresh): list the points that are at or above the floor and have missed centres; then chunk by chunk list again those
+ * that still are and let them meet the chunk; at last list the candidates. Lists are made and read on the device, so the host
+ * waits twice a round, for counts, however many chunks there are. Bounds are canonical throughout, so settle has nothing to do.
+ */
 #include "gpu/cuda/cover.h"
 
 #include "base/memory.h"
@@ -10,6 +15,7 @@ _Static_assert(sizeof(pb_candidate) == 12 && offsetof(pb_candidate, index) == 0 
                    offsetof(pb_candidate, bound) == 8,
                "a candidate is index, nearest, bound");
 
+/* All device memory but that of centres and of a selection's candidates, which grow. */
 static pb_status allocate(const pb_device *device, pb_cover *cover) {
     const size_t rows = cover->capacity, row = (size_t)cover->dim * sizeof(float);
     PB_TRY(pb_cuda_allocate(device, &cover->rows, rows, row, "points"));
@@ -36,6 +42,7 @@ pb_status pb_cuda_cover_create(pb_device *device, size_t capacity, int dim, uint
     return status;
 }
 
+/* Takes a cover at any stage of being made. */
 void pb_cuda_cover_free(pb_device *device, pb_cover *cover) {
     (void)device;
     if (!cover)
@@ -51,6 +58,7 @@ void pb_cuda_cover_free(pb_device *device, pb_cover *cover) {
     pb_release(&cover);
 }
 
+/* Contract: gpu/cover.h. Waits, since the host is told what is not finite. */
 pb_status pb_cuda_cover_write(pb_device *device, pb_cover *cover, size_t first, size_t count, const float *rows,
                               int64_t *not_finite) {
     PB_ASSERT(cover->centre_count == 0);
@@ -123,7 +131,8 @@ static pb_status meet(pb_device *device, pb_cover *cover, size_t begin, size_t e
                          "cover_meet");
 }
 
-/* All points meet the first centre. Before, they are infinitely far from all. */
+/* All points meet the first centre. Before, they are infinitely far from all: state of all ones is PB_NEAREST_NONE. Floor 0 and
+ * limit 1 list every point, as none has met centre 0. */
 static pb_status start(pb_device *device, pb_cover *cover) {
     PB_TRY(pb_cuda_set(device, cover->state, 0xFF, cover->count * sizeof *cover->state));
     PB_TRY(pb_cuda_set(device, cover->met, 0, cover->count * sizeof *cover->met));
@@ -131,6 +140,8 @@ static pb_status start(pb_device *device, pb_cover *cover) {
     return meet(device, cover, 0, 1);
 }
 
+/* The centres after the first one are met when refresh asks for it. Uploading waits, so `centres` is the caller's again on
+ * return. */
 pb_status pb_cuda_cover_add(pb_device *device, pb_cover *cover, const float *centres, size_t count) {
     const size_t dim = (size_t)cover->dim;
     if (count == 0)
@@ -162,7 +173,8 @@ static pb_status list_candidates(pb_device *device, pb_cover *cover, uint64_t fl
 }
 
 /* Points that stay >= floor meet what they have missed, a chunk of centres at a time, from the first chunk that any of them has
- * not met in full. Nobody waits for the host in between. */
+ * not met in full. Nobody waits for the host in between. A point that has met a part of a chunk meets all of it: a minimum taken
+ * twice is the same. stale.not_met is UINT32_MAX less the least `met` of those listed. */
 static pb_status catch_up(pb_device *device, pb_cover *cover, uint64_t floor) {
     pb_cuda_cover_counts stale;
     PB_TRY(list(device, cover, floor, cover->centre_count));
@@ -192,6 +204,7 @@ pb_status pb_cuda_cover_settle(pb_device *device, pb_cover *cover, size_t *count
     return pb_ok();
 }
 
+/* Candidates with key >= least; `counts` has a place for the number, which nobody else uses between two lists. */
 static pb_status count_above(pb_device *device, pb_cover *cover, uint64_t least, uint64_t *above) {
     uint64_t *there = &cover->counts->count;
     PB_TRY(pb_cuda_set(device, there, 0, sizeof *there));
@@ -203,7 +216,7 @@ static pb_status count_above(pb_device *device, pb_cover *cover, uint64_t least,
 }
 
 /* The largest key that more than `position` candidates reach, bit by bit from the top: 64 small launches, which is seldom
- * asked. */
+ * asked. A bit stays if with it more than `position` keys are at least that large: the key at `position` in falling order. */
 pb_status pb_cuda_cover_key(pb_device *device, pb_cover *cover, size_t position, uint64_t *key) {
     uint64_t found = 0;
     *key = 0;
@@ -235,6 +248,7 @@ _Static_assert(sizeof(pb_candidate) == 3 * sizeof(uint32_t) && offsetof(pb_candi
                    offsetof(pb_candidate, bound) == 2 * sizeof(uint32_t),
                "words of a candidate: index, nearest, bound");
 
+/* Queued. The order is that of the list: rising indices. */
 pb_status pb_cuda_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows) {
     const size_t count = cover->candidate_count;
     PB_ASSERT(count == 0 || (candidates && rows));
@@ -245,6 +259,7 @@ pb_status pb_cuda_cover_candidates(pb_device *device, pb_cover *cover, pb_candid
                          "cover_gather");
 }
 
+/* Candidates have met all centres there are now. Their order is that of pb_cuda_cover_candidates; indices are not looked at. */
 pb_status pb_cuda_cover_update(pb_device *device, pb_cover *cover, const pb_candidate *candidates, size_t count) {
     PB_ASSERT(count == cover->candidate_count);
     PB_TRY(pb_cuda_enter(device));

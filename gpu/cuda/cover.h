@@ -5,12 +5,17 @@
  * Every bound is canonical, and every distance of a point above the floor to a centre that it has missed is evaluated: the plain
  * way of gpu/cpu_cover.h, 128 centres at a time. That needs no margins and gives the same picks; a filter by places would be the
  * next step.
+ *
+ * A point is three words beside its row: its packed nearest, how many centres it has met, and its place in a list. The host has
+ * the numbers of points, centres and candidates; everything else is device memory, in the order of the stream.
  */
 #ifndef PB_GPU_CUDA_COVER_H
 #define PB_GPU_CUDA_COVER_H
 
 #include "gpu/cuda/cuda.h"
 
+/* state: packed nearest of those met, (distance^2, centre), so that a minimum of it is right with ties; met as in gpu/cover.h.
+ * list and counts are what cover_list.cu leaves. */
 struct pb_cover {
     int dim;
     uint32_t first_index;
@@ -30,7 +35,7 @@ struct pb_cover {
     pb_cuda_room scratch;   /* candidates of a selection */
 };
 
-/* Room for `count` centres in all. */
+/* Room for `count` centres in all. Centres there are stay, at a new place. Errors: PB_E_SYSTEM; the cover is then as it was. */
 pb_status pb_cuda_cover_reserve(const pb_device *device, pb_cover *cover, size_t count);
 
 #endif

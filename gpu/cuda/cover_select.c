@@ -1,5 +1,10 @@
 /* Greedy selection among gathered candidates on the device. They are laid in rising order of their global indices, so that a
- * place stands for an index wherever a tie is decided. */
+ * place stands for an index wherever a tie is decided.
+ *
+ * The device makes the picks, BATCH launches at a time (cover_select.cu); the host only learns who led before each and stops
+ * where nobody did. Launch number s of a batch writes its pick as centre centre_count + s, for which there is room; centre_count
+ * follows when the host has seen the picks.
+ */
 #include "gpu/cuda/cover.h"
 
 #include "base/memory.h"
@@ -22,13 +27,15 @@ typedef struct contest {
     uint32_t *host_words;     /* host: [3][count] by place: indices, nearest centres, candidates */
 } contest;
 
+/* For qsort_r: order of two places by the global indices of their candidates, which differ. */
 static int by_index(const void *a, const void *b, void *candidates) {
     uint32_t x = ((const pb_candidate *)candidates)[*(const uint32_t *)a].index;
     uint32_t y = ((const pb_candidate *)candidates)[*(const uint32_t *)b].index;
     return (x > y) - (x < y);
 }
 
-/* Finds the candidates' order, in host memory: their rows stay where they are. */
+/* Finds the candidates' order, in host memory: their rows stay where they are. host_words: indices and nearest centres by place,
+ * then the order; as they go up. */
 static pb_status find_order(pb_device *device, contest *c, const pb_candidate *candidates, size_t count) {
     PB_TRY(pb_allocate(&c->candidates, count, sizeof *c->candidates, "candidates"));
     PB_TRY(pb_allocate(&c->host_words, count, 3 * sizeof *c->host_words, "candidates"));
@@ -46,7 +53,9 @@ static pb_status find_order(pb_device *device, contest *c, const pb_candidate *c
     return pb_ok();
 }
 
-/* Device memory, what is in it, and who leads. 8-byte values come first. */
+/* Device memory, what is in it, and who leads. 8-byte values come first. The rows are gathered into their order by the kernel
+ * that gathers candidates, with `order` as its list; what it says of state means nothing here (it reads what was there before),
+ * and contest_begin writes state anew. */
 static pb_status begin(pb_device *device, contest *c, const float *rows, size_t count, uint64_t floor) {
     cudaStream_t stream = pb_cuda_state_of(device)->stream;
     const size_t values = count * (size_t)c->cover->dim, words = 6 * count * sizeof(uint32_t);
@@ -70,7 +79,8 @@ static pb_status begin(pb_device *device, contest *c, const float *rows, size_t 
     return pb_cuda_download(device, c->leaders, c->best, sizeof *c->best);
 }
 
-/* The key of who leads at `step`, 0 when it is below the floor. */
+/* The key of who leads at `step`, 0 when it is below the floor. On the device leaders are packed with their place; the key has
+ * the global index. Both order alike, as places rise with indices. */
 static uint64_t key_at(const contest *c, size_t step) {
     const uint64_t leader = c->leaders[step];
     if (leader == 0)
@@ -79,7 +89,8 @@ static uint64_t key_at(const contest *c, size_t step) {
     return key >= c->on_device.floor ? key : 0;
 }
 
-/* Queues `steps` picks and reads who led before each and leads after the last. */
+/* Queues `steps` picks and reads who led before each and leads after the last. best[0] is who leads now; best[1 ..] must be 0
+ * before, since launches take maxima into them. */
 static pb_status run_batch(pb_device *device, contest *c, size_t steps) {
     cudaStream_t stream = pb_cuda_state_of(device)->stream;
     PB_TRY(pb_cuda_cover_reserve(device, c->cover, c->cover->centre_count + steps));
@@ -93,6 +104,8 @@ static pb_status run_batch(pb_device *device, contest *c, size_t steps) {
     return pb_cuda_download(device, c->leaders, c->best, (steps + 1) * sizeof *c->best);
 }
 
+/* A batch is taken as far as there was a leader at or above the floor; launches after that have done nothing. The last leader
+ * begins the next batch. */
 static pb_status run(pb_device *device, contest *c, size_t most, uint64_t *picked, float *distance2, size_t *made) {
     while (*made < most && key_at(c, 0) > 0) {
         const size_t steps = most - *made < BATCH ? most - *made : BATCH;
@@ -123,6 +136,7 @@ static pb_status give_back(pb_device *device, const contest *c, pb_candidate *ca
     return pb_failed(&status) ? status : pb_cuda_upload(device, candidates, c->candidates, count * sizeof *candidates);
 }
 
+/* Contract: gpu/cover.h. After an error *made may be less than what the device has picked; the cover is then given up. */
 pb_status pb_cuda_cover_select(pb_device *device, pb_cover *cover, pb_candidate *candidates, const float *rows, size_t count,
                                uint64_t floor, size_t most, uint64_t *picked, float *distance2, size_t *made, uint64_t *next) {
     contest c = {.cover = cover};

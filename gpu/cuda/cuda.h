@@ -22,14 +22,14 @@
 #include "gpu/cuda/kernels.h"
 #include "gpu/device_table.h"
 
-/* Device memory that grows with what is asked of it. */
+/* Device memory that grows with what is asked of it. Never shrinks; freed by pb_cuda_release of `memory`. */
 typedef struct pb_cuda_room {
     void *memory;
     size_t bytes;
 } pb_cuda_room;
 
 /* Operations that were queued since the device was last waited for, the latest ones: one of them has failed when a later call
- * says so. */
+ * says so. Emptied by whatever waits for the stream (device.c). */
 enum { PB_CUDA_QUEUED_MAX = 8 };
 
 typedef struct pb_cuda_queued {
@@ -43,7 +43,7 @@ typedef struct pb_cuda_ahead {
     cudaEvent_t arrived, spent[PB_PLACES];
 } pb_cuda_ahead;
 
-/* What pb_device.state points at. */
+/* What pb_device.state points at. Made by opening (device.c), used by the device's thread. */
 typedef struct pb_cuda_state {
     int ordinal;
     int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
@@ -58,7 +58,7 @@ typedef struct pb_cuda_state {
 
 static inline pb_cuda_state *pb_cuda_state_of(const pb_device *device) { return (pb_cuda_state *)device->state; }
 
-/* Makes this device the present one of the calling thread. */
+/* Makes this device the present one of the calling thread. Errors: PB_E_SYSTEM. */
 pb_status pb_cuda_enter(const pb_device *device);
 
 /* PB_OK, or what CUDA says about `operation` (static): PB_E_SYSTEM with device, node, operation, and what was queued before it.
@@ -78,14 +78,14 @@ pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t b
 /* Frees what *pointer holds and sets it to NULL. */
 void pb_cuda_release(void *pointer_inout);
 
-/* Copies that are in place on return. */
+/* Copies that are in place on return. They wait for everything queued before. Nothing for 0 bytes. Errors: PB_E_SYSTEM. */
 pb_status pb_cuda_upload(const pb_device *device, void *to_device, const void *from_host, size_t bytes);
 pb_status pb_cuda_download(const pb_device *device, void *to_host, const void *from_device, size_t bytes);
 
-/* Copies within device memory. */
+/* Copies within device memory. Queued. Errors: PB_E_SYSTEM, of this or an earlier operation. */
 pb_status pb_cuda_move(const pb_device *device, void *to, const void *from, size_t bytes);
 
-/* Sets bytes of device memory. */
+/* Sets bytes of device memory. Queued; errors likewise. */
 pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t bytes);
 
 /* Why nothing of CUDA can work here, "" when it may: the driver's library cannot be opened (driver.c). */

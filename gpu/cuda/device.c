@@ -1,4 +1,16 @@
-/* The "cuda" device: a GPU with the plugin's kernels, opened by its number: "cuda:0". */
+/* The "cuda" device: a GPU with the plugin's kernels, opened by its number: "cuda:0".
+ *
+ * Order of reading: how errors are told and memory is had (used by all of gpu/cuda/), the slots that are too small for a file of
+ * their own, how devices are found, described and opened, and the table, which is what the plugin exports.
+ *
+ * One stream, `stream`, has all operations in their order; it is not CUDA's default stream, so that a batch can be captured
+ * (ahead.c), and non-blocking, so that whatever else runs in the process does not wait for it or make it wait. Host memory from
+ * pb_cuda_host_alloc is pinned; copies of other memory go through the driver's own buffers.
+ *
+ * Errors. A call reports what went wrong in a kernel before it, so messages name what was queued since the device was last waited
+ * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; other errors are CUDA's to the end of the
+ * process.
+ */
 #include "gpu/cuda/cuda.h"
 
 #include "base/memory.h"
@@ -12,11 +24,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* CAPABILITY_LEAST: compute capability 8.0 (A100) is the first that the plugin is built for. LIBRARY_TEXT: characters of a
+ * library's name and version. */
 enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4, LIBRARY_TEXT = 64 };
 
 /* ---- errors and memory ---- */
 
-/* An operation that comes round again, batch by batch, counts once, at its latest place. */
+/* An operation that comes round again, batch by batch, counts once, at its latest place. When the list is full the oldest one is
+ * dropped. */
 void pb_cuda_note(const pb_device *device, const char *name) {
     pb_cuda_queued *queued = &pb_cuda_state_of(device)->queued;
     int at = 0;
@@ -30,7 +45,7 @@ void pb_cuda_note(const pb_device *device, const char *name) {
     queued->names[queued->count - 1] = name;
 }
 
-/* ", after project, copy on the device"; "" when nothing was queued. */
+/* ", after project, copy on the device"; "" when nothing was queued. Cut where it does not fit. */
 static void list_queued(const pb_cuda_queued *queued, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
@@ -58,8 +73,10 @@ pb_status pb_cuda_enter(const pb_device *device) {
     return pb_cuda_call(device, cudaSetDevice(pb_cuda_state_of(device)->ordinal), "taking the device");
 }
 
+/* Writes through the address of any object pointer: see base/memory.c. */
 static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
 
+/* With what is free, which another process on the GPU may have taken. */
 static pb_status out_of_memory(const pb_device *device, size_t count, size_t size, const char *what) {
     size_t free_bytes = 0, total_bytes = 0;
     (void)cudaGetLastError(); /* it is told here, and not again by the next launch */
@@ -69,6 +86,7 @@ static pb_status out_of_memory(const pb_device *device, size_t count, size_t siz
                    error == cudaSuccess ? "" : ", as far as can be told");
 }
 
+/* cudaMalloc aligns to 256 bytes, which is more than PB_ALIGNMENT. */
 pb_status pb_cuda_allocate(const pb_device *device, void *pointer_out, size_t count, size_t size, const char *what) {
     store(pointer_out, NULL);
     size_t bytes;
@@ -93,6 +111,8 @@ void pb_cuda_release(void *pointer_inout) {
     store(pointer_inout, NULL);
 }
 
+/* Freed before it is allocated anew, so that the two are not there at once: contents are lost. The address changes, which makes
+ * recordings stale (ahead.c). After an error the room is empty. */
 pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t bytes, const char *what) {
     if (bytes <= room->bytes)
         return pb_ok();
@@ -103,6 +123,7 @@ pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t b
     return pb_ok();
 }
 
+/* Waits, so that host memory is free or filled on return; whatever was queued before is then done, and was not at fault. */
 static pb_status copy(const pb_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                       const char *operation) {
     if (bytes == 0)
@@ -133,6 +154,7 @@ pb_status pb_cuda_set(const pb_device *device, void *memory, int byte, size_t by
 
 /* ---- the slots ---- */
 
+/* Contract: pb_device_alloc; as of all functions below, gpu/device.h. */
 static pb_status cuda_alloc(pb_device *device, size_t bytes, void **pointer, const char *what) {
     PB_TRY(pb_cuda_enter(device));
     return pb_cuda_allocate(device, pointer, bytes, 1, what);
@@ -153,6 +175,7 @@ static pb_status cuda_download(pb_device *device, void *to_host, const void *fro
     return pb_cuda_download(device, to_host, from_device, bytes);
 }
 
+/* Queued, like every copy within the device. */
 static pb_status cuda_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
                                  size_t height) {
     PB_TRY(pb_cuda_enter(device));
@@ -218,6 +241,7 @@ static cudaError_t describe(int ordinal, struct cudaDeviceProp *properties, char
     return error;
 }
 
+/* Devices that cannot be used are listed too, with the reason. */
 static void cuda_each(pb_device_visitor *visit, void *context) {
     char text[400];
     int count;
@@ -244,7 +268,9 @@ static const char *network_library(char text[LIBRARY_TEXT]) {
     return text;
 }
 
-/* Fills the state of device number `ordinal`, which has been found usable. */
+/* Fills the state of device number `ordinal`, which has been found usable. filter_least is a matter of speed only. identity is
+ * the UUID, by which ranks on one host find that they share a GPU; arithmetic names what decides the bits of cuDNN's plans: model
+ * by its capability and size, and the library. */
 static pb_status begin(pb_device *device, int ordinal, const struct cudaDeviceProp *properties, const char *text) {
     pb_cuda_state *state = pb_cuda_state_of(device);
     char library[LIBRARY_TEXT];
@@ -266,6 +292,7 @@ static pb_status begin(pb_device *device, int ordinal, const struct cudaDevicePr
     return pb_cuda_ahead_open(device);
 }
 
+/* Takes a device that was opened in part. */
 static void end(pb_device *device) {
     pb_cuda_state *state = pb_cuda_state_of(device);
     pb_cuda_ahead_close(device);
@@ -275,6 +302,8 @@ static void end(pb_device *device) {
     pb_release(&device->state);
 }
 
+/* Every reason why not is told with the name that was asked for. PB_E_UNSUPPORTED where this machine never will, PB_E_SYSTEM
+ * where it may another time. */
 static pb_status cuda_open(pb_device *device, const char *which) {
     int ordinal;
     char text[400];
@@ -362,4 +391,5 @@ static const pb_device_table TABLE = {
     .recording_free = pb_cuda_recording_free,
 };
 
+/* The plugin's one visible symbol (export.map, gpu/plugin.h). */
 const pb_device_table *pb_device_plugin(void) { return &TABLE; }

@@ -1,11 +1,17 @@
 /* Patch features of the "cuda" device: a field is made of each tap (means, or pooled neighbourhoods); one of the grid's own size
- * goes straight to its place among the features, another through scratch memory and a blend. */
+ * goes straight to its place among the features, another through scratch memory and a blend.
+ *
+ * Steps are those of gpu/ref.h, one launch each: patch_means or patch_pool, patch_blend, and for PatchCore's a last row_pool.
+ * Images are worked on in pieces whose scratch memory stays within scratch_most; every value depends on its own image alone, so
+ * pieces change no bit (invariant 4).
+ */
 #include "gpu/cuda/cuda.h"
 
 static pb_cuda_field field_of(const float *tap, pb_layer_shape shape, size_t n) {
     return (pb_cuda_field){tap, n, shape.size.height, shape.size.width, shape.channels};
 }
 
+/* One image always, whatever it needs; n where no scratch memory is needed. */
 size_t pb_cuda_piece_of(const pb_device *device, size_t floats, int n) {
     const size_t fit = floats > 0 ? pb_cuda_state_of(device)->scratch_most / sizeof(float) / floats : (size_t)n;
     return fit < 1 ? 1 : fit < (size_t)n ? fit : (size_t)n;
@@ -13,6 +19,7 @@ size_t pb_cuda_piece_of(const pb_device *device, size_t floats, int n) {
 
 /* ---- means ---- */
 
+/* One call of pb_cuda_patch_features. */
 typedef struct means {
     int patch;
     pb_size grid;
@@ -33,6 +40,8 @@ static pb_status means_of_tap(pb_device *device, const means *m, const float *ta
                          "patch_blend");
 }
 
+/* Contract: pb_device_patch_features. Scratch memory is that of the largest tap that must be blended; taps take turns in it,
+ * which the stream's order allows. */
 pb_status pb_cuda_patch_features(pb_device *device, int patch, int tap_count, const pb_layer_shape *shapes,
                                  const float *const *taps, int n, float *features) {
     means m = {.patch = patch, .grid = shapes[0].size};
@@ -58,6 +67,7 @@ pb_status pb_cuda_patch_features(pb_device *device, int patch, int tap_count, co
 
 /* ---- PatchCore's ---- */
 
+/* One call of pb_cuda_patchcore_features. */
 typedef struct pooling {
     const pb_patchcore *how;
     int tap_count;
@@ -65,6 +75,7 @@ typedef struct pooling {
     float *joined, *pooled; /* scratch: [patches][tap_count][layer_dim] of the grid, and those of a tap with another one */
 } pooling;
 
+/* Values of a patch before the last pooling. */
 static size_t joined_dim(const pooling *p) { return (size_t)p->tap_count * (size_t)p->how->layer_dim; }
 
 /* Tap t of n images becomes its part of the joined values. */
@@ -87,6 +98,7 @@ static pb_status join_tap(pb_device *device, const pooling *p, int t, const floa
                          "patch_blend");
 }
 
+/* Contract: pb_device_patchcore_features. Scratch: the joined values of a piece, then those of one tap on its own grid. */
 pb_status pb_cuda_patchcore_features(pb_device *device, const pb_patchcore *how, int tap_count, const pb_layer_shape *shapes,
                                      const float *const *taps, int n, float *features) {
     pooling p = {.how = how, .tap_count = tap_count, .grid = pb_patchcore_grid(how, shapes[0].size)};

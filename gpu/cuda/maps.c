@@ -1,5 +1,6 @@
 /* Maps of pixels of the "cuda" device: raised into their place, smoothed down the columns into scratch memory, along the rows
- * back into their place. */
+ * back into their place. The order of arithmetic is pb_ref_smooth_maps': raised, down, along. A piece of maps at a time, as far
+ * as scratch memory goes. */
 #include "gpu/cuda/cuda.h"
 
 /* `count` maps, for which there is scratch memory. */

@@ -1,8 +1,11 @@
-/* Points of the "cuda" device: rows as they come, and their distances. */
+/* Points of the "cuda" device: rows as they come, and their distances. No layout of its own: kernels bring rows through shared
+ * memory (decision 0021). Whatever only queues work returns at once; store waits, because the host is told of points that are not
+ * finite. */
 #include "gpu/cuda/cuda.h"
 
 #include "base/memory.h"
 
+/* All pointers are device memory. */
 struct pb_points {
     size_t capacity, count;
     int dim;
@@ -11,6 +14,7 @@ struct pb_points {
     uint64_t *least;  /* one: the least point that is not finite */
 };
 
+/* capacity * dim may overflow size_t: pb_cuda_allocate tells. */
 pb_status pb_cuda_points_create(pb_device *device, size_t capacity, int dim, pb_points **points_out) {
     *points_out = NULL;
     pb_points *points;
@@ -40,6 +44,7 @@ void pb_cuda_points_free(pb_device *device, pb_points *points) {
     pb_release(&points);
 }
 
+/* The least index is a minimum over all threads of the kernel, the same in any order. */
 pb_status pb_cuda_points_store(pb_device *device, pb_points *points, size_t first, size_t count, const float *rows,
                                int64_t *not_finite) {
     PB_ASSERT(count <= points->capacity && first <= points->capacity - count);
@@ -68,6 +73,7 @@ void pb_cuda_points_clear(pb_device *device, pb_points *points) {
     points->count = 0; /* whatever is written next resets its own distances */
 }
 
+/* *best begins at 0, less than every packed pair. */
 pb_status pb_cuda_points_step(pb_device *device, pb_points *points, uint32_t first_index, const float *centre, uint64_t *best) {
     PB_TRY(pb_cuda_enter(device));
     PB_TRY(pb_cuda_set(device, best, 0, sizeof *best));

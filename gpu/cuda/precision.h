@@ -9,8 +9,10 @@
 
 #include <stddef.h>
 
+/* The type of a value in memory: float, IEEE half, or bfloat (the upper half of a float). */
 typedef enum pb_element { PB_ELEMENT_FLOAT, PB_ELEMENT_HALF, PB_ELEMENT_BFLOAT } pb_element;
 
+/* tf32 has floats in memory: only products are cut. The second: bytes of a value. */
 pb_element pb_precision_element(pb_precision precision);
 size_t pb_element_bytes(pb_element element);
 

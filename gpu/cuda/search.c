@@ -3,12 +3,18 @@
  *
  * What the filter needs beside the rows, and makes anew for each search, lies in the device's scratch memory, half of it for
  * queries and half for points, which come in pieces: the points are turned to halves in 1 / 500 of the time that 25,000 queries
- * need for them, and kept halves would be half the memory of the points once more. */
+ * need for them, and kept halves would be half the memory of the points once more.
+ *
+ * Steps of a filtered search of a piece of queries: queries to halves; for each piece of points, points to halves, (the first
+ * time) bounds from a sample, candidates; then candidates measured; then the queries that had too many searched without a filter.
+ * Nothing is read back in between: how many candidates and queries there are stays on the device.
+ */
 #include "gpu/cuda/cuda.h"
 
 enum { ALIGNMENT = 256, DIM_MOST = 1 << 15 /* up to which margins are small */ };
 
-/* One search, and where a piece of it lies in scratch memory. */
+/* One search, and where a piece of it lies in scratch memory. queries_most and points_most: how many of each lie in scratch
+ * memory at a time. */
 typedef struct search {
     const pb_device *device;
     pb_cuda_search of;
@@ -26,7 +32,7 @@ static void *take(char **at, size_t bytes) {
 
 static size_t tiles_of(size_t points) { return (points + PB_CUDA_FILTER_SIDE - 1) / PB_CUDA_FILTER_SIDE; }
 
-/* Lays out scratch memory from `at` on, which may be NULL; its size. */
+/* Lays out scratch memory from `at` on, which may be NULL; its size. Called twice: once for the size, once for the places. */
 static size_t lay_out(search *s, char *at) {
     const size_t row = (size_t)pb_cuda_halves_pitch(s->of.dim) * sizeof(uint16_t), n = s->points_most, count = s->queries_most;
     char *const begin = at;
@@ -60,7 +66,8 @@ static pb_status make_room(search *s) {
     return pb_ok();
 }
 
-/* `count` queries meet `n` points from place `first` on. */
+/* `count` queries meet `n` points from place `first` on. The loop runs twice for the first points, bounds then candidates, and
+ * once for the others, which begin with the bounds there are. */
 static pb_status filter(search *s, size_t query, size_t count, size_t first, size_t n) {
     const pb_cuda_state *state = pb_cuda_state_of(s->device);
     const pb_cuda_search *of = &s->of;
@@ -76,7 +83,8 @@ static pb_status filter(search *s, size_t query, size_t count, size_t first, siz
     return pb_ok();
 }
 
-/* Those of `count` queries from number `query` on. */
+/* Those of `count` queries from number `query` on. most, counts and beyond_count begin anew for each piece of queries; halves of
+ * points are made again for each, the price of not keeping them. */
 static pb_status search_queries(search *s, size_t query, size_t count) {
     const pb_cuda_state *state = pb_cuda_state_of(s->device);
     const pb_cuda_search *of = &s->of;
@@ -98,7 +106,8 @@ static pb_status search_queries(search *s, size_t query, size_t count) {
                          "nearest");
 }
 
-/* Whether a filter pays: its seven launches take some 30 us. */
+/* Whether a filter pays: its seven launches take some 30 us. In double: n * count * dim may pass 2^64. Nothing to search is left
+ * to the kernel, which does not launch. */
 static bool is_large(const pb_cuda_state *state, const pb_cuda_search *of) {
     const double products = (double)of->n * (double)of->count * (double)of->dim;
     return of->dim <= DIM_MOST && of->n > 0 && of->count > 0 && products >= (double)state->filter_least;
