@@ -1,4 +1,8 @@
-/* Finds NCCL. Never linked: a plugin that needs it could not be opened on a node without. */
+/* Finds NCCL. Never linked: a plugin that needs it could not be opened on a node without.
+ *
+ * A library that is not found is looked for again by the next call; one that is found but does not do (a function missing, too
+ * old) is not opened again, and its reason stays.
+ */
 #include "gpu/cuda/nccl.h"
 
 #include <dlfcn.h>
@@ -9,6 +13,7 @@
 
 enum { VERSION_LEAST = 21400 };
 
+/* Filled once, by the rank's own thread. */
 static pb_nccl functions;
 static char trouble[160]; /* "": none found */
 
@@ -20,12 +25,14 @@ static void find(void *library, const char *name, void *function_out) {
         snprintf(trouble, sizeof trouble, LIBRARY " has no %s", name);
 }
 
+/* `trouble` keeps the first function that is missing. */
 static void find_all(void *library) {
 #define FIND(result, name, arguments) find(library, "nccl" #name, &functions.name);
     PB_NCCL_FUNCTIONS(FIND)
 #undef FIND
 }
 
+/* 2.14 is the first with communicators that do not block. NCCL counts major * 10000 + minor * 100 + patch from 2.9 on. */
 static void check_version(void) {
     int version = 0;
     pb_nccl_result result = functions.GetVersion(&version);

@@ -69,6 +69,7 @@ typedef struct pb_nccl_config {
     X(pb_nccl_result, GroupEnd, (void))
 
 #define PB_NCCL_MEMBER(result, name, arguments) result(*name) arguments;
+/* The functions, without "nccl" before their names. */
 typedef struct pb_nccl {
     PB_NCCL_FUNCTIONS(PB_NCCL_MEMBER)
 } pb_nccl;

@@ -1,4 +1,16 @@
-/* A compiled network is a list of layers whose plans and memory never change, so that a run of it can be recorded (ahead.c). */
+/* A compiled network is a list of layers whose plans and memory never change, so that a run of it can be recorded (ahead.c).
+ *
+ * Order of reading: memory (what a network holds on the device, and which output lies where), plans (found in the cache or made;
+ * layers with equal graphs share one), running, compiling, which puts the parts together.
+ *
+ * Compiling, in the order of `compile`: cuDNN and the device are opened; every layer becomes a graph with a plan, or a kernel of
+ * ours (decision 0026); activations and one workspace are allocated; layers are connected to the memory that they read and write;
+ * weights are converted and copied. The order matters for errors: a layer without a plan is told before memory is asked for.
+ *
+ * Running queues, for batch_max images whatever n is: bytes to the network's type, the layers in their order, taps to float for n
+ * images. Nothing is allocated and nothing waited for, so a run can be captured (gpu/cuda/ahead.c). Outputs that share a slot are
+ * safe because one stream does all layers in order.
+ */
 #include "gpu/cuda/network.h"
 
 #include "base/log.h"
@@ -19,7 +31,7 @@ static const int64_t WORKSPACE_MAX = INT64_C(1) << 30;
 
 enum { KEY_TEXT = PB_GRAPH_TEXT + 8, NO_PLAN = -1 };
 
-/* A layer is a graph with a plan, or a kernel of ours. */
+/* A layer is a graph with a plan, or a kernel of ours. memory: by role; only WEIGHTS and BIAS are freed with the layer. */
 typedef struct cuda_layer {
     char name[64];                 /* for messages */
     int plan;                      /* in pb_compiled.plans; NO_PLAN: a kernel */
@@ -31,12 +43,14 @@ typedef struct cuda_layer {
     void *memory[PB_GRAPH_ROLES];  /* weights and bias are the layer's own, the rest is borrowed */
 } cuda_layer;
 
-/* Layers with equal graphs share a plan. The key begins with the precision: fp32 and tf32 have the same graphs. */
+/* Layers with equal graphs share a plan. The key begins with the precision: fp32 and tf32 have the same graphs. A ResNet's
+ * repeated blocks have one plan each kind. */
 typedef struct cuda_plan {
     char key[KEY_TEXT];
     pb_plan plan;
 } cuda_plan;
 
+/* A compiled network. All device memory, and cuDNN's handle and objects, are its own; place's texts are borrowed. */
 struct pb_compiled {
     pb_cuda_place place;
     const pb_cudnn *cudnn;
@@ -54,6 +68,7 @@ struct pb_compiled {
     cuda_plan plans[PB_LAYERS_MAX];
 };
 
+/* As pb_cuda_call, which needs a pb_device that is not known here. */
 static pb_status check(const pb_compiled *compiled, cudaError_t error, const char *what) {
     if (error == cudaSuccess)
         return pb_ok();
@@ -63,7 +78,8 @@ static pb_status check(const pb_compiled *compiled, cudaError_t error, const cha
 
 /* ---- memory ---- */
 
-/* Device memory full of zeros. *pointer is NULL on an error. */
+/* Device memory full of zeros: places that no image was given for are computed too, and have numbers to compute with. *pointer is
+ * NULL on an error. For 0 bytes one is allocated, as NULL would look like a failure. */
 static pb_status allocate(pb_compiled *compiled, size_t bytes, const char *what, void **pointer) {
     *pointer = NULL;
     cudaError_t error = cudaMalloc(pointer, bytes > 0 ? bytes : 1);
@@ -79,7 +95,7 @@ static pb_status allocate(pb_compiled *compiled, size_t bytes, const char *what,
     return check(compiled, cudaMemsetAsync(*pointer, 0, bytes, compiled->place.stream), what);
 }
 
-/* Input, slots and taps, for batch_max images. */
+/* Input, slots and taps, for batch_max images. Taps lie in the network's type here; widen_taps makes the caller's floats. */
 static pb_status allocate_activations(pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory) {
     const size_t each = pb_element_bytes(pb_precision_element(compiled->place.precision)), batch = (size_t)compiled->batch_max;
     const size_t channels = (size_t)pb_precision_input_channels(compiled->place.precision);
@@ -94,7 +110,7 @@ static pb_status allocate_activations(pb_compiled *compiled, const pb_network *n
     return pb_ok();
 }
 
-/* Where the output of a layer lies; -1: the images. */
+/* Where the output of a layer lies; -1: the images. A layer without a slot is a tap, so the search ends. */
 static void *output_of(const pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory, int layer) {
     if (layer < 0)
         return compiled->input;
@@ -106,7 +122,8 @@ static void *output_of(const pb_compiled *compiled, const pb_network *network, c
     return compiled->taps[tap];
 }
 
-/* Keys and values of a token lie behind its queries. */
+/* Keys and values of a token lie behind its queries. Strides of their tensors are those of the whole token (network_graph.c), so
+ * three pointers into one output do. */
 static void connect_heads(pb_compiled *compiled, cuda_layer *layer) {
     const size_t each = pb_element_bytes(pb_precision_element(compiled->place.precision));
     char *queries = layer->memory[PB_GRAPH_SOURCE];
@@ -115,6 +132,7 @@ static void connect_heads(pb_compiled *compiled, cuda_layer *layer) {
     layer->memory[PB_GRAPH_SCALE] = &compiled->one;
 }
 
+/* Borrowed pointers, into memory that is never moved. Residuals are a layer's output like any other. */
 static void connect(pb_compiled *compiled, const pb_network *network, const pb_network_memory *memory) {
     for (int l = 0; l < network->layer_count; l++) {
         void **at = compiled->layers[l].memory;
@@ -127,7 +145,7 @@ static void connect(pb_compiled *compiled, const pb_network *network, const pb_n
     }
 }
 
-/* Copies one of a layer's tensors from host memory to memory of its own. */
+/* Copies one of a layer's tensors from host memory to memory of its own. Waits, since `host` is freed next. */
 static pb_status place_values(pb_compiled *compiled, cuda_layer *layer, pb_graph_role role, const void *host, size_t bytes) {
     PB_TRY(allocate(compiled, bytes, "weights", &layer->memory[role]));
     PB_TRY(check(compiled,
@@ -169,6 +187,7 @@ static pb_status place_layer(pb_compiled *compiled, const pb_layer *from, cuda_l
     return pb_ok();
 }
 
+/* The network's own arrays are not needed afterwards. */
 static pb_status place_weights(pb_compiled *compiled, const pb_network *network) {
     for (int l = 0; l < network->layer_count; l++)
         PB_TRY(place_layer(compiled, &network->layers[l], &compiled->layers[l]));
@@ -177,7 +196,8 @@ static pb_status place_weights(pb_compiled *compiled, const pb_network *network)
 
 /* ---- plans ---- */
 
-/* The plan of a key in the cache. A plan that cuDNN does not take back is as one that is not there. */
+/* The plan of a key in the cache. A plan that cuDNN does not take back is as one that is not there. An error is a lack of memory
+ * only. */
 static pb_status recall_plan(const pb_compiled *compiled, const pb_plan_cache *cache, const char *key, pb_plan *plan_out) {
     char *text;
     *plan_out = (pb_plan){0};
@@ -207,7 +227,8 @@ static pb_status make_plan(const pb_compiled *compiled, pb_plan_cache *cache, co
     return status;
 }
 
-/* Finds or makes the plan of a layer's graph. */
+/* Finds or makes the plan of a layer's graph. The next free place holds the key while it is looked for, so the loop ends there;
+ * the place is taken only when the plan is made. */
 static pb_status plan_graph(pb_compiled *compiled, pb_plan_cache *cache, const char *name, cuda_layer *layer) {
     cuda_plan *next = &compiled->plans[compiled->plan_count];
     char text[PB_GRAPH_TEXT];
@@ -249,7 +270,8 @@ static pb_status take_kernel(pb_compiled *compiled, const pb_layer *of, cuda_lay
     return pb_ok();
 }
 
-/* What messages say, what a kernel must know, and where a graph's keys and values lie. */
+/* What messages say, what a kernel must know, and where a graph's keys and values lie. For TOKENS `tokens` counts the class token
+ * that they begin with. What a graph does not need is filled in all the same. */
 static void describe_layer(const pb_compiled *compiled, const pb_network *network, int l, cuda_layer *layer) {
     const pb_layer *of = &network->layers[l];
     const pb_layer_shape in = pb_network_shape(network, of->source);
@@ -262,7 +284,8 @@ static void describe_layer(const pb_compiled *compiled, const pb_network *networ
     layer->epsilon = (float)of->epsilon;
 }
 
-/* A graph, or a kernel where there is none. Attention that might be a graph, but has no plan, is a slow kernel: that is said. */
+/* A graph, or a kernel where there is none. Attention that might be a graph, but has no plan, is a slow kernel: that is said. Not
+ * looked for again in the next block: the heuristics would take as long to find nothing. */
 static pb_status plan_layer(pb_compiled *compiled, pb_plan_cache *cache, const pb_network *network, int l) {
     const pb_layer *of = &network->layers[l];
     cuda_layer *layer = &compiled->layers[l];
@@ -284,7 +307,8 @@ static pb_status plan_layers(pb_compiled *compiled, const pb_network *network, p
     return pb_ok();
 }
 
-/* Plans of all layers, from the cache as far as it has them. What is new is saved even when a later layer has no plan. */
+/* Plans of all layers, from the cache as far as it has them. What is new is saved even when a later layer has no plan. The
+ * cache's maker is cuDNN's version and the device's model; its troubles are lines in the log, never errors. */
 static pb_status plan_network(pb_compiled *compiled, const pb_network *network) {
     char version[PB_CUDNN_VERSION_TEXT], *maker;
     pb_plan_cache cache;
@@ -308,6 +332,7 @@ static pb_status plan_network(pb_compiled *compiled, const pb_network *network) 
 
 /* ---- running ---- */
 
+/* One launch of a layer that is a kernel of ours. */
 static cudaError_t launch(const pb_compiled *compiled, const cuda_layer *layer) {
     const cudaStream_t stream = compiled->place.stream;
     const void *in = layer->memory[PB_GRAPH_SOURCE];
@@ -329,6 +354,7 @@ static cudaError_t launch(const pb_compiled *compiled, const cuda_layer *layer) 
     return cudaErrorNotSupported;
 }
 
+/* Errors name the layer. */
 static pb_status queue_layer(pb_compiled *compiled, const cuda_layer *layer) {
     char where[400];
     if (layer->plan == NO_PLAN) {
@@ -350,6 +376,7 @@ static pb_status queue_layers(pb_compiled *compiled) {
     return pb_ok();
 }
 
+/* For the n images that there are. */
 static pb_status widen_taps(pb_compiled *compiled, int n, float *const *taps) {
     const pb_element element = pb_precision_element(compiled->place.precision);
     for (int t = 0; t < compiled->tap_count; t++)
@@ -358,6 +385,8 @@ static pb_status widen_taps(pb_compiled *compiled, int n, float *const *taps) {
     return pb_ok();
 }
 
+/* Only n images are converted; the others' places hold what an earlier batch left, or zeros, and what the layers make of them is
+ * not read. */
 pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *images, int n, float *const *taps) {
     PB_ASSERT(n >= 0 && n <= compiled->batch_max);
     if (n == 0)
@@ -372,6 +401,7 @@ pb_status pb_cuda_network_run(pb_compiled *compiled, const uint8_t *images, int 
 
 /* ---- compiling ---- */
 
+/* What can be said before the first plan. The handle's stream is the device's, so that plans run in its order. */
 static pb_status begin(pb_compiled *compiled, const pb_network *network) {
     compiled->layer_count = network->layer_count;
     compiled->tap_count = network->tap_count;
@@ -385,6 +415,7 @@ static pb_status begin(pb_compiled *compiled, const pb_network *network) {
     return pb_plan_device_open(compiled->cudnn, compiled->place.ordinal, &compiled->device);
 }
 
+/* One for all plans, which run one after the other. */
 static pb_status allocate_workspace(pb_compiled *compiled) {
     int64_t most = 0;
     for (int p = 0; p < compiled->plan_count; p++)
@@ -392,6 +423,7 @@ static pb_status allocate_workspace(pb_compiled *compiled) {
     return allocate(compiled, (size_t)most, "a workspace", &compiled->workspace);
 }
 
+/* Leaves whatever it has made in *compiled, for pb_cuda_network_free. */
 static pb_status compile(pb_compiled *compiled, const pb_network *network) {
     pb_network_memory memory;
     pb_network_plan_memory(network, &memory);

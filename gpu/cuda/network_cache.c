@@ -1,4 +1,12 @@
-/* Plans in one growing array of bytes, which is the file's. Looked for one after the other: there are less than a hundred. */
+/* Plans in one growing array of bytes, which is the file's. Looked for one after the other: there are less than a hundred.
+ *
+ * Order of reading: bytes (words, checksum, entries), the plans in them (get, put), the file (load, save). The file's form is at
+ * the top of gpu/cuda/network_cache.h.
+ *
+ * What is read is not believed: load takes a file only after find_fault has been through all of it, so that get need not check
+ * again. A cache never makes a job fail but by lack of memory: `trouble` says why there is an empty one. Files are replaced by a
+ * rename (invariant 6); of two jobs that save at once one loses its new plans, which are made again some time.
+ */
 #include "gpu/cuda/network_cache.h"
 
 #include "base/memory.h"
@@ -15,11 +23,13 @@
 
 #define MAGIC "PBPLANS1"
 
-/* HEAD: magic and length. A file longer than LENGTH_MAX is none of ours: plans are 3 to 200 KiB. */
+/* HEAD: magic and length. A file longer than LENGTH_MAX is none of ours: plans are 3 to 200 KiB. ROOM_LEAST: bytes that a cache
+ * begins with. */
 enum { WORD = 8, HEAD = 2 * WORD, LENGTH_MAX = 1 << 30, ROOM_LEAST = 1 << 16 };
 
 /* ---- bytes ---- */
 
+/* Little-endian on every machine. */
 static uint64_t word_at(const char *bytes) {
     uint64_t value = 0;
     for (int i = WORD - 1; i >= 0; i--)
@@ -32,6 +42,8 @@ static void put_word(char *bytes, uint64_t value) {
         bytes[i] = (char)(unsigned char)value;
 }
 
+/* FNV-1a, 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): offset basis and prime. It finds damage, not intent; against that stand the
+ * owner and the mode of the file (read_whole). */
 static uint64_t checksum(const char *bytes, size_t count) {
     uint64_t sum = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < count; i++)
@@ -39,6 +51,7 @@ static uint64_t checksum(const char *bytes, size_t count) {
     return sum;
 }
 
+/* Room for `more` bytes beyond those used, doubled as needed. After an error the cache is as it was. */
 static pb_status reserve(pb_plan_cache *cache, size_t more) {
     if (more <= cache->room - cache->used)
         return pb_ok();
@@ -50,6 +63,7 @@ static pb_status reserve(pb_plan_cache *cache, size_t more) {
     return pb_ok();
 }
 
+/* There is room: reserve has been called. */
 static void append(pb_plan_cache *cache, const void *bytes, size_t count) {
     memcpy(cache->bytes + cache->used, bytes, count);
     cache->used += count;
@@ -82,7 +96,8 @@ typedef struct entry {
     size_t key_length, plan_length, end;
 } entry;
 
-/* The entry at `at` of bytes that hold `end`. Returns false when it does not fit. */
+/* The entry at `at` of bytes that hold `end`. Returns false when it does not fit. at <= end. Lengths are compared before they are
+ * added, so that none can overflow. */
 static bool entry_at(const char *bytes, size_t at, size_t end, entry *found) {
     if (end - at < 2 * WORD)
         return false;
@@ -97,6 +112,7 @@ static bool entry_at(const char *bytes, size_t at, size_t end, entry *found) {
     return true;
 }
 
+/* The last entry of a key counts: one that was put later is newer. */
 pb_status pb_plan_cache_get(const pb_plan_cache *cache, const char *key, char **plan_out) {
     entry at, best = {.plan = NULL};
     *plan_out = NULL;
@@ -125,7 +141,8 @@ pb_status pb_plan_cache_put(pb_plan_cache *cache, const char *key, const char *p
 
 /* ---- the file ---- */
 
-/* Why bytes are not a cache of this maker; NULL when they are. A plan is text: a zero in it would cut it short. */
+/* Why bytes are not a cache of this maker; NULL when they are. A plan is text: a zero in it would cut it short. Length and
+ * checksum come before anything is taken apart. The maker is compared word for word: the file's name is only a hash of it. */
 static const char *find_fault(const pb_plan_cache *cache, const char *bytes, size_t length) {
     const size_t maker = strlen(cache->maker);
     entry at;
@@ -141,7 +158,8 @@ static const char *find_fault(const pb_plan_cache *cache, const char *bytes, siz
     return NULL;
 }
 
-/* Reads the opened file whole into *bytes. Returns why not, NULL when it did. */
+/* Reads the opened file whole into *bytes. Returns why not, NULL when it did. About the opened file, not its name, so that nobody
+ * can change it in between. *bytes is the caller's to release, after a failure too. */
 static const char *read_whole(int file, char **bytes, size_t *length) {
     struct stat about;
     if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode))
@@ -164,7 +182,8 @@ static const char *read_whole(int file, char **bytes, size_t *length) {
     return NULL;
 }
 
-/* Takes what the file has, if that is a cache of this maker; else the cache stays as it is. */
+/* Takes what the file has, if that is a cache of this maker; else the cache stays as it is. A file that is not there is no
+ * trouble. O_NOFOLLOW: a link could lead to a file of the user's that somebody else has chosen. */
 static void load(pb_plan_cache *cache) {
     char *bytes = NULL;
     size_t length = 0;
@@ -189,6 +208,7 @@ static void load(pb_plan_cache *cache) {
     cache->room = length;
 }
 
+/* *copy_out is released by pb_release. */
 static pb_status copy_text(const char *text, char **copy_out) {
     const size_t bytes = strlen(text) + 1;
     PB_TRY(pb_allocate(copy_out, bytes, 1, "a plan cache"));
@@ -196,6 +216,7 @@ static pb_status copy_text(const char *text, char **copy_out) {
     return pb_ok();
 }
 
+/* The empty cache first, so that whatever load does not take leaves one that works. */
 static pb_status begin(const char *folder, const char *maker, pb_plan_cache *cache) {
     char path[4096];
     PB_TRY(copy_text(maker, &cache->maker));
@@ -218,6 +239,7 @@ pb_status pb_plan_cache_open(const char *folder, const char *maker, pb_plan_cach
     return status;
 }
 
+/* Writes may be cut short by signals or a full disk's last block. Flushed, so that the rename never shows an empty file. */
 static pb_status write_whole(int file, const char *path, const char *bytes, size_t count) {
     while (count > 0) {
         ssize_t done = write(file, bytes, count);

@@ -35,7 +35,8 @@ typedef struct pb_plan_cache {
 
 /* Begins a cache with what the file of this maker in `folder` has. folder: NULL or "" for a cache of this process alone; it must
  * exist. maker: any text. Out: *cache_out, owned by the caller, ended by pb_plan_cache_close. Errors: PB_E_SYSTEM when memory is
- * out; *cache_out is then empty. */
+ * out; *cache_out is then empty. PB_E_INPUT for a folder whose path is too long. A file that was not taken is cache->trouble, not
+ * an error. */
 PB_CHECKED pb_status pb_plan_cache_open(const char *folder, const char *maker, pb_plan_cache *cache_out);
 
 /* A copy of the plan of a key, released by pb_release; NULL when there is none. Errors: PB_E_SYSTEM when memory is out. */

@@ -1,4 +1,5 @@
-/* Opens cuDNN and says what it says. */
+/* Opens cuDNN and says what it says. A table of function pointers is filled by name; the types are those of cuDNN's header, so a
+ * call that does not fit does not compile. */
 #include "gpu/cuda/network_cudnn.h"
 
 #include <dlfcn.h>
@@ -14,6 +15,7 @@ static bool fetch(void *library, const char *name, void *function_out) {
     return symbol != NULL;
 }
 
+/* All functions, then the version, by a function just fetched. */
 static pb_status fetch_all(void *library, const char *name, pb_cudnn *cudnn) {
 #define FETCH(function)                                          \
     if (!fetch(library, #function, &cudnn->function))            \
@@ -41,6 +43,7 @@ pb_status pb_cudnn_open_as(const char *library, pb_cudnn *cudnn_out) {
     return status;
 }
 
+/* A failure is not remembered. The library is never closed: what it made may live as long as the process. */
 pb_status pb_cudnn_open(const pb_cudnn **cudnn_out) {
     static pb_cudnn opened;
     *cudnn_out = NULL;
@@ -63,6 +66,7 @@ static pb_code code_of(cudnnStatus_t status) {
     }
 }
 
+/* The last error's text says more than the code, if there is one. */
 pb_status pb_cudnn_check(const pb_cudnn *cudnn, cudnnStatus_t status, const char *what) {
     if (status == CUDNN_STATUS_SUCCESS)
         return pb_ok();
@@ -72,6 +76,7 @@ pb_status pb_cudnn_check(const pb_cudnn *cudnn, cudnnStatus_t status, const char
     return pb_fail(code_of(status), "cuDNN: %s: %s%s%s", what, cudnn->cudnnGetErrorString(status), why[0] ? ": " : "", why);
 }
 
+/* cuDNN 9 counts major * 10000 + minor * 100 + patch. */
 void pb_cudnn_version_text(const pb_cudnn *cudnn, char text[PB_CUDNN_VERSION_TEXT]) {
     const int version = (int)cudnn->cudnnGetVersion();
     snprintf(text, PB_CUDNN_VERSION_TEXT, "cuDNN %d.%d.%d", version / 10000, version / 100 % 100, version % 100);

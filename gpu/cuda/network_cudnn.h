@@ -25,6 +25,7 @@
     X(cudnnBackendFinalize)        \
     X(cudnnBackendExecute)
 
+/* The functions, by their own names. Static or of the caller's; read only once it is filled. */
 typedef struct pb_cudnn {
 #define PB_CUDNN_MEMBER(name) __typeof__(name) *name;
     PB_CUDNN_FUNCTIONS(PB_CUDNN_MEMBER)

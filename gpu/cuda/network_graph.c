@@ -1,4 +1,6 @@
-/* Layers to graphs. */
+/* Layers to graphs. "building" draws a layer's operations and tensors, in the order in which cuDNN knows them fused
+ * (network_graph.h); "text" writes a graph in one line, which is the key of its plan. Plain data: nothing here fails but for a
+ * layer that has no graph. */
 #include "gpu/cuda/network_graph.h"
 
 #include <inttypes.h>
@@ -8,6 +10,7 @@
 
 /* ---- building ---- */
 
+/* Adds a tensor; its index. */
 static int add(pb_graph *graph, pb_graph_tensor tensor) {
     PB_ASSERT(graph->tensor_count < PB_GRAPH_TENSORS_MAX);
     graph->tensors[graph->tensor_count] = tensor;
@@ -19,6 +22,7 @@ static int add_tensor(pb_graph *graph, pb_graph_role role, pb_element element, i
     return add(graph, (pb_graph_tensor){role, element, {n, c, h, w}, {h * w * c, 1, w * c, c}});
 }
 
+/* Adds an operation, without a window and without an upper limit. */
 static pb_graph_operation *add_operation(pb_graph *graph, pb_graph_verb verb, int x, int other, int y) {
     PB_ASSERT(graph->operation_count < PB_GRAPH_OPERATIONS_MAX);
     pb_graph_operation *operation = &graph->operations[graph->operation_count++];
@@ -26,7 +30,8 @@ static pb_graph_operation *add_operation(pb_graph *graph, pb_graph_verb verb, in
     return operation;
 }
 
-/* Gives an operation the window of a layer on an input of a size. */
+/* Gives an operation the window of a layer on an input of a size. The odd pixel of SAME is in `after`: cuDNN takes paddings that
+ * differ. */
 static void set_window(pb_graph_operation *operation, const pb_layer *layer, pb_size size) {
     const int lengths[2] = {size.height, size.width};
     for (int axis = 0; axis < 2; axis++) {
@@ -47,19 +52,23 @@ typedef struct draft {
     int left;           /* operations still to come; the last one's result is the output */
 } draft;
 
-/* The result of the next operation. */
+/* The result of the next operation. All but the last are virtual floats: intermediate sums are never rounded to the memory's
+ * type. */
 static int add_result(draft *to) {
     const bool last = --to->left == 0;
     return add_tensor(to->graph, last ? PB_GRAPH_OUTPUT : PB_GRAPH_VIRTUAL, last ? to->element : PB_ELEMENT_FLOAT, to->batch,
                       to->output.channels, to->output.size.height, to->output.size.width);
 }
 
+/* x + other, as a new tensor. */
 static int add_sum(draft *to, int x, int other) {
     const int y = add_result(to);
     add_operation(to->graph, PB_GRAPH_ADD, x, other, y);
     return y;
 }
 
+/* Convolution, [residual,] bias, [activation]: `left` counts them, so that the last one's result is the output. A bias of dims 1
+ * x outputs x 1 x 1 is repeated over images and places. */
 static void draw_convolution(draft *to, int source, int64_t inputs, pb_size size, pb_element bias) {
     const pb_layer *layer = to->layer;
     const bool active = layer->activation != PB_ACTIVATION_NONE;
@@ -82,6 +91,7 @@ static void draw_convolution(draft *to, int source, int64_t inputs, pb_size size
     }
 }
 
+/* One operation; no activation, no residual (trouble_of). */
 static void draw_pool(draft *to, int source, pb_size size) {
     to->left = 1;
     const int y = add_result(to);
@@ -135,6 +145,8 @@ static const char *trouble_of(const pb_network *network, int layer_index, pb_pre
     return NULL;
 }
 
+/* The image's channels are padded to 16 bytes (pb_precision_input_channels), and so are the weights' (network_weights.c): zeros
+ * add nothing. */
 pb_status pb_graph_of_layer(const pb_network *network, int layer, pb_precision precision, pb_element bias, int batch,
                             pb_graph *graph_out) {
     PB_ASSERT(layer >= 0 && layer < network->layer_count && batch >= 1);
@@ -161,11 +173,13 @@ pb_status pb_graph_of_layer(const pb_network *network, int layer, pb_precision p
 
 /* ---- text ---- */
 
+/* Where a text stands and how far it is. */
 typedef struct writer {
     char *text;
     size_t used;
 } writer;
 
+/* Asserts that the text fits: PB_GRAPH_TEXT is more than the longest graph's. */
 __attribute__((format(printf, 2, 3))) static void put(writer *to, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
@@ -180,6 +194,7 @@ static void put_numbers(writer *to, const int64_t *numbers, int count) {
         put(to, "%s%" PRId64, i ? "," : "", numbers[i]);
 }
 
+/* verb(x[,other][,values,scale])[wWINDOW sSTRIDES pBEFORE qAFTER][<=upper]->y, without the blanks. */
 static void put_operation(writer *to, const pb_graph_operation *operation) {
     static const char *const VERBS[] = {"conv", "add", "relu", "gelu", "maxpool", "attention"};
     put(to, "%s(%d", VERBS[operation->verb], operation->x);

@@ -1,5 +1,17 @@
 /* Everything that cuDNN's backend API asks for is an object with attributes, which are finalized before they are used. An object
- * may be needed as long as one that refers to it, so all of a plan's are kept with the plan. */
+ * may be needed as long as one that refers to it, so all of a plan's are kept with the plan.
+ *
+ * Order of reading: objects (how one is made of attributes, and kept), devices, graphs (one function an operation of
+ * network_graph.h), the choice of a plan, plans as text, running. The API is NVIDIA's "cuDNN backend"; names of attributes are
+ * its, and what each object needs is in its reference.
+ *
+ * How a plan is chosen (decision 0018): heuristics give engine configurations for the graph and the device, best first; the first
+ * whose engine notes nothing that is not allowed, that makes a plan, and whose workspace is small enough is taken. Most engines
+ * have not most graphs, so failures on the way are no errors; the last one is the reason if nothing is found.
+ *
+ * Ownership. pb_plan_objects owns what it lists; `make` lists an object as soon as it is there, so whoever fails half way leaves
+ * nothing behind that is not listed. Objects end in the reverse order of their making.
+ */
 #include "gpu/cuda/network_plan.h"
 
 #include "base/memory.h"
@@ -8,16 +20,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Engine configurations that are looked at for one graph; heuristics give up to about 40. */
+/* Engine configurations that are looked at for one graph; heuristics give up to about 40. NOTES_MAX: of an engine; one with more
+ * is not taken. ALIGNMENT: bytes, which all of our device memory has. */
 enum { CONFIGURATIONS_MAX = 64, NOTES_MAX = 32, ALIGNMENT = 16 };
 
 /* ---- objects ---- */
 
+/* A plan needs 22 objects at most: 8 tensors, 2 objects for each of 4 operations, the graph, 2 heuristics, a configuration, its
+ * engine and the plan. */
 static void keep(pb_plan_objects *objects, cudnnBackendDescriptor_t object) {
     PB_ASSERT(objects->count < PB_PLAN_OBJECTS_MAX);
     objects->all[objects->count++] = object;
 }
 
+/* An object without attributes yet; it belongs to `objects`. */
 static pb_status create(const pb_cudnn *cudnn, pb_plan_objects *objects, cudnnBackendDescriptorType_t type,
                         cudnnBackendDescriptor_t *object_out) {
     *object_out = NULL;
@@ -32,11 +48,12 @@ static void destroy_from(const pb_cudnn *cudnn, pb_plan_objects *objects, int fi
         (void)cudnn->cudnnBackendDestroyDescriptor(objects->all[--objects->count]);
 }
 
+/* cuDNN checks the attributes here, so most of what it does not support is said here. */
 static pb_status finalize(const pb_cudnn *cudnn, cudnnBackendDescriptor_t object, const char *what) {
     return pb_cudnn_check(cudnn, cudnn->cudnnBackendFinalize(object), what);
 }
 
-/* One attribute of an object; NULL in a list of these leaves it out. */
+/* One attribute of an object; NULL in a list of these leaves it out. values: `count` of a type, borrowed during the call. */
 typedef struct attribute {
     cudnnBackendAttributeName_t name;
     cudnnBackendAttributeType_t type;
@@ -44,7 +61,8 @@ typedef struct attribute {
     const void *values;
 } attribute;
 
-/* Makes an object of these attributes, finalized. what: for messages. */
+/* Makes an object of these attributes, finalized. what: for messages. Attributes are set in the order of the list. After an error
+ * the object is in `objects` all the same. */
 static pb_status make(const pb_cudnn *cudnn, pb_plan_objects *objects, cudnnBackendDescriptorType_t type, const char *what,
                       const attribute *attributes, size_t count, cudnnBackendDescriptor_t *object_out) {
     PB_TRY(create(cudnn, objects, type, object_out));
@@ -75,10 +93,11 @@ static pb_status get_text(const pb_cudnn *cudnn, cudnnBackendDescriptor_t object
     return status;
 }
 
-/* Numbers in a description that are not of the model: the device's place in this process and in this host. */
+/* Numbers in a description that are not of the model: the device's place in this process and in this host. Two GPUs of a node
+ * differ in these alone, and plans of one serve the other (decision 0025). */
 static const char *const PLACES[] = {"\"cudaDeviceId\":", "\"pciDeviceId\":"};
 
-/* *model_out: released by pb_release. */
+/* *model_out: released by pb_release. The description with these numbers taken out: the key by which plans are kept. */
 static pb_status model_of(const char *description, char **model_out) {
     const size_t bytes = strlen(description) + 1;
     PB_TRY(pb_allocate(model_out, bytes, 1, "a device's model"));
@@ -94,6 +113,7 @@ static pb_status model_of(const char *description, char **model_out) {
     return pb_ok();
 }
 
+/* how: the one attribute that says which device. Text and model are copies, the properties an object. */
 static pb_status describe(const pb_cudnn *cudnn, const attribute *how, pb_plan_device *device) {
     *device = (pb_plan_device){.cudnn = cudnn};
     pb_status status = make(cudnn, &device->objects, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, "description of the device", how, 1,
@@ -128,6 +148,7 @@ void pb_plan_device_close(pb_plan_device *device) {
 
 /* ---- graphs ---- */
 
+/* Our types in cuDNN's words. */
 static cudnnDataType_t type_of(pb_element element) {
     static const cudnnDataType_t TYPES[] = {[PB_ELEMENT_FLOAT] = CUDNN_DATA_FLOAT, [PB_ELEMENT_HALF] = CUDNN_DATA_HALF,
                                             [PB_ELEMENT_BFLOAT] = CUDNN_DATA_BFLOAT16};
@@ -137,6 +158,8 @@ static cudnnDataType_t type_of(pb_element element) {
 /* cuDNN knows tensors by numbers; ours are their places, from 1. */
 static int64_t number_of(int tensor) { return tensor + 1; }
 
+/* A tensor has a number, by which memory is given to it when the plan runs. Virtual ones get none; a number by value is read from
+ * host memory when the plan is queued. */
 static pb_status make_tensor(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph *graph, int index,
                              cudnnBackendDescriptor_t *tensor_out) {
     const pb_graph_tensor *tensor = &graph->tensors[index];
@@ -155,6 +178,7 @@ static pb_status make_tensor(const pb_cudnn *cudnn, pb_plan_objects *objects, co
     return make(cudnn, objects, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "tensor", attributes, COUNT(attributes), tensor_out);
 }
 
+/* Cross-correlation is what networks call convolution. Sums are float whatever the ends are (CONVOLUTION_COMP_TYPE). */
 static pb_status make_convolution(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
                                   const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
@@ -211,6 +235,7 @@ static pb_status make_pointwise(const pb_cudnn *cudnn, pb_plan_objects *objects,
                 COUNT(attributes), operation_out);
 }
 
+/* Pads with -infinity, so what lies over the edge does not count; a NaN goes through. */
 static pb_status make_pool(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
                            const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
     const cudnnResampleMode_t mode = CUDNN_RESAMPLE_MAXPOOL;
@@ -240,6 +265,7 @@ static pb_status make_pool(const pb_cudnn *cudnn, pb_plan_objects *objects, cons
                 COUNT(attributes), operation_out);
 }
 
+/* Without a mask, dropout or statistics: those attributes are left out. */
 static pb_status make_attention(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
                                 const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
     const attribute attributes[] = {
@@ -253,6 +279,7 @@ static pb_status make_attention(const pb_cudnn *cudnn, pb_plan_objects *objects,
                 COUNT(attributes), operation_out);
 }
 
+/* The switch names every verb, so that a new one is not forgotten. */
 static pb_status make_operation(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph_operation *of,
                                 const cudnnBackendDescriptor_t *tensors, cudnnBackendDescriptor_t *operation_out) {
     switch (of->verb) {
@@ -270,6 +297,7 @@ static pb_status make_operation(const pb_cudnn *cudnn, pb_plan_objects *objects,
     return make_pointwise(cudnn, objects, of, tensors, operation_out);
 }
 
+/* Tensors first, since operations refer to them. */
 static pb_status make_graph(const pb_cudnn *cudnn, pb_plan_objects *objects, const pb_graph *graph,
                             cudnnBackendDescriptor_t *graph_out) {
     cudnnBackendDescriptor_t tensors[PB_GRAPH_TENSORS_MAX], operations[PB_GRAPH_OPERATIONS_MAX];
@@ -297,6 +325,7 @@ static bool is_allowed(int64_t note, pb_precision precision) {
     }
 }
 
+/* Reads what an engine notes about its arithmetic. One with more notes than NOTES_MAX is taken for not exact. */
 static pb_status is_exact_enough(const pb_cudnn *cudnn, pb_plan_objects *objects, cudnnBackendDescriptor_t configuration,
                                  pb_precision precision, bool *enough) {
     cudnnBackendDescriptor_t engine;
@@ -314,6 +343,7 @@ static pb_status is_exact_enough(const pb_cudnn *cudnn, pb_plan_objects *objects
     return pb_ok();
 }
 
+/* Bytes that a run of the plan may use. */
 static pb_status workspace_of(const pb_cudnn *cudnn, pb_plan *plan) {
     int64_t count = 0;
     plan->workspace = 0;
@@ -330,11 +360,14 @@ typedef struct search {
     pb_status last; /* why a configuration was not taken: the last one, unless one failed by more than not being supported */
 } search;
 
+/* Keeps why; what is worse than "not supported" is never covered by that. */
 static void note(search *on, const pb_status *failure) {
     if (on->last.code == PB_OK || on->last.code == PB_E_UNSUPPORTED)
         on->last = *failure;
 }
 
+/* Makes the plan of a configuration, unless it is not allowed or wants too much. On an error, objects that were made are in
+ * plan->objects. */
 static pb_status plan_of(const search *on, cudnnBackendDescriptor_t configuration, pb_plan *plan) {
     const pb_cudnn *cudnn = on->device->cudnn;
     const attribute attributes[] = {
@@ -354,7 +387,8 @@ static pb_status plan_of(const search *on, cudnnBackendDescriptor_t configuratio
     return pb_ok();
 }
 
-/* Failing is no failure of ours: most engines have not most graphs. plan->plan stays NULL then. */
+/* Failing is no failure of ours: most engines have not most graphs. plan->plan stays NULL then. Its objects end here, so that
+ * forty attempts do not fill the list. */
 static void try_configuration(search *on, cudnnBackendDescriptor_t configuration, pb_plan *plan) {
     const int before = plan->objects.count;
     on->tried++;
@@ -391,7 +425,8 @@ static pb_status list_configurations(const pb_cudnn *cudnn, cudnnBackendDescript
     return pb_ok();
 }
 
-/* Tries what one mode of the heuristics proposes. */
+/* Tries what one mode of the heuristics proposes. The configuration that was taken is kept with the plan, which refers to it; all
+ * others end here, those that heuristics gave nothing for too. */
 static pb_status search_mode(search *on, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode, pb_plan *plan) {
     const pb_cudnn *cudnn = on->device->cudnn;
     cudnnBackendDescriptor_t heuristic;
@@ -416,6 +451,8 @@ static pb_status search_mode(search *on, cudnnBackendDescriptor_t graph, cudnnBa
     return status;
 }
 
+/* Mode A first, then its fallbacks. A mode that has nothing for the graph is no error. The error is the last reason, with its
+ * code: a lack of memory is not reported as "not supported". */
 static pb_status find_plan(search *on, const pb_graph *graph, pb_plan *plan) {
     static const cudnnBackendHeurMode_t MODES[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     cudnnBackendDescriptor_t described;
@@ -431,6 +468,7 @@ static pb_status find_plan(search *on, const pb_graph *graph, pb_plan *plan) {
                                           on->last.code == PB_OK ? "nothing was proposed" : on->last.message);
 }
 
+/* The message names what a bug report needs: layer, version, precision, how many were tried, the reason, the graph. */
 pb_status pb_plan_make(const pb_plan_device *device, const pb_graph *graph, pb_precision precision, int64_t workspace_max,
                        const char *layer, pb_plan *plan_out) {
     search on = {.device = device, .precision = precision, .workspace_max = workspace_max};
@@ -470,6 +508,7 @@ pb_status pb_plan_from_text(const pb_plan_device *device, const char *text, pb_p
 
 /* ---- running ---- */
 
+/* The pack of pointers is made anew for each run: whole batches are replayed as CUDA graphs (ahead.c), so it is seldom done. */
 pb_status pb_plan_run(const pb_plan_device *device, cudnnHandle_t handle, const pb_plan *plan, const pb_graph *graph,
                       void *const memory[PB_GRAPH_ROLES], void *workspace) {
     const pb_cudnn *cudnn = device->cudnn;

@@ -1,4 +1,5 @@
-/* The slots of networks: what network.h does, on the device's stream. */
+/* The slots of networks: what network.h does, on the device's stream. A file of its own, so that gpu/cuda/network.c can be tested
+ * without a device. */
 #include "gpu/cuda/cuda.h"
 #include "gpu/cuda/network.h"
 

@@ -1,4 +1,8 @@
-/* Conversion without the processor's own instructions, which not every host of a GPU has for both types. */
+/* Conversion without the processor's own instructions, which not every host of a GPU has for both types.
+ *
+ * Weights are rounded once, from float to the graph's type, to the nearest, ties to even: the same values on every host. A weight
+ * that becomes infinite is an error, not a feature full of NaNs.
+ */
 #include "gpu/cuda/network_weights.h"
 
 #include <math.h>
@@ -23,6 +27,7 @@ static uint32_t round_off(uint32_t bits, int shift) {
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
+/* By ranges of size: NaN, too large, normal, too small for half of the least subnormal, subnormal. */
 uint16_t pb_half_bits(float value) {
     enum { BIAS = 127 - 15, LEAST_NORMAL = BIAS + 1 };
     const uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000, size = bits & 0x7FFFFFFF;
@@ -38,11 +43,13 @@ uint16_t pb_half_bits(float value) {
     return (uint16_t)(sign | round_off((size & 0x7FFFFF) | 0x800000, 13 + LEAST_NORMAL - exponent));
 }
 
+/* 0x40 keeps a NaN one whose upper mantissa bits are 0. */
 uint16_t pb_bfloat_bits(float value) {
     const uint32_t bits = bits_of(value);
     return (uint16_t)(isnan(value) ? bits >> 16 | 0x40 : round_off(bits, 16));
 }
 
+/* 112 is the difference of the biases; a subnormal is its mantissa times 2^-24, exact in float. */
 float pb_half_value(uint16_t bits) {
     const uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 31, mantissa = bits & 0x3FF;
     if (exponent == 31)
@@ -53,6 +60,7 @@ float pb_half_value(uint16_t bits) {
 
 float pb_bfloat_value(uint16_t bits) { return value_of((uint32_t)bits << 16); }
 
+/* Values of a tensor that lies dense. */
 static size_t tensor_values(const pb_graph_tensor *tensor) {
     size_t values = 1;
     for (int d = 0; d < 4; d++)
@@ -76,11 +84,13 @@ static bool store(void *out, pb_element element, size_t at, float value) {
     return isfinite(element == PB_ELEMENT_HALF ? pb_half_value(bits) : pb_bfloat_value(bits));
 }
 
+/* What to do is in the message: other precisions have float's range. */
 static pb_status too_large(const pb_layer *layer, const char *what, int64_t channel, float value, pb_element element) {
     return pb_fail(PB_E_UNSUPPORTED, "layer %s: %s %g of channel %lld is too large for %s; use fp32 or tf32", layer->name, what,
                    (double)value, (long long)channel, element == PB_ELEMENT_HALF ? "fp16" : "bf16");
 }
 
+/* `from` runs in the order of pb_layer.weights; the place follows from the tensor's strides. */
 pb_status pb_graph_weights(const pb_layer *layer, const pb_graph *graph, void *out) {
     const pb_graph_tensor *to = &graph->tensors[pb_graph_find(graph, PB_GRAPH_WEIGHTS)];
     const int64_t kernel = layer->kernel, inputs = layer->inputs / layer->groups;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* The nearest half (IEEE 754 binary16) and bfloat (the upper 16 bits of a float), ties to the even one; what is too large becomes
- * infinite, a NaN stays one. Bits. */
+ * infinite, a NaN stays one. Bits. Not the processor's instructions: every host gives the same bits. */
 uint16_t pb_half_bits(float value);
 uint16_t pb_bfloat_bits(float value);
 

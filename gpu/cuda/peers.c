@@ -2,6 +2,12 @@
  *
  * NCCL's calls only begin things here (a communicator that does not block), and CUDA's stream ends them; both are asked again and
  * again, so that a peer that never comes costs the time limit and not the job. Synchronizing the stream would wait for ever.
+ *
+ * Every exchange is begin (has the group ended?), one call or group of calls of NCCL, finish (settle, then wait_for_stream).
+ * settle asks the communicator until the call is no longer in progress; wait_for_stream asks the event behind it on the stream,
+ * and the communicator, which may learn of a lost peer while the stream waits for it for ever. Whichever fails first, or the
+ * limit, ends the group: it is aborted, which lets go of the stream, and `first` answers every later call (decision 0022). So no
+ * rank waits longer than the limit, and all meet in the caller's next pb_agree.
  */
 #include "gpu/cuda/cuda.h"
 #include "gpu/cuda/nccl.h"
@@ -12,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+/* A group, seen from one rank. */
 struct pb_peers {
     const pb_nccl *nccl;
     pb_nccl_comm comm; /* NULL: the group has ended */
@@ -34,11 +41,13 @@ static pb_status end_group(pb_peers *peers, pb_status failure) {
     return failure;
 }
 
+/* Which device, which operation, which rank: what a log of many ranks needs. */
 static pb_status nccl_failure(const pb_device *device, const pb_peers *peers, pb_nccl_result result, const char *operation) {
     return pb_fail(PB_E_SYSTEM, "device %s: NCCL %s, rank %d of %d: %s", pb_cuda_state_of(device)->name, operation, peers->rank,
                    peers->size, peers->nccl->GetErrorString(result));
 }
 
+/* The one failure without a code of NCCL's. */
 static pb_status too_late(const pb_device *device, const pb_peers *peers, const char *operation) {
     return pb_fail(PB_E_SYSTEM, "device %s: NCCL %s, rank %d of %d: not done within %g s: a rank does not take part, or failed",
                    pb_cuda_state_of(device)->name, operation, peers->rank, peers->size, peers->limit_s);
@@ -104,6 +113,7 @@ bool pb_cuda_has_peers(const pb_device *device, const char **why_not) {
     return pb_nccl_library(why_not) != NULL;
 }
 
+/* To be called on one rank; the caller brings the bytes to the others. */
 pb_status pb_cuda_peers_id(pb_device *device, pb_peers_id *id) {
     const char *why_not;
     const pb_nccl *nccl = pb_nccl_library(&why_not);
@@ -120,6 +130,8 @@ pb_status pb_cuda_peers_id(pb_device *device, pb_peers_id *id) {
     return pb_ok();
 }
 
+/* NCCL's own waiting for the other ranks happens in here, within the limit. The event has no timing, which makes asking
+ * cheaper. */
 static pb_status connect_all(pb_device *device, const pb_peers_id *id, pb_peers *peers) {
     pb_nccl_id group;
     pb_nccl_config config = PB_NCCL_CONFIG;
@@ -130,6 +142,7 @@ static pb_status connect_all(pb_device *device, const pb_peers_id *id, pb_peers 
                   "start");
 }
 
+/* After an error nothing is left: the communicator is aborted and the group freed. */
 pb_status pb_cuda_peers_join(pb_device *device, const pb_peers_id *id, int rank, int size, double limit_s, pb_peers **peers) {
     const char *why_not;
     const pb_nccl *nccl = pb_nccl_library(&why_not);
@@ -158,6 +171,7 @@ void pb_cuda_peers_leave(pb_device *device, pb_peers *peers) {
     pb_release(&peers);
 }
 
+/* In place; maxima of packed pairs know no order (invariant 2). */
 pb_status pb_cuda_peers_max_u64(pb_device *device, pb_peers *peers, uint64_t *value) {
     PB_TRY(begin(device, peers));
     cudaStream_t stream = pb_cuda_state_of(device)->stream;
@@ -196,6 +210,7 @@ pb_status pb_cuda_peers_allgather(pb_device *device, pb_peers *peers, const void
     return finish(device, peers, result, "all-gather");
 }
 
+/* Send and receive in one group: apart they would wait for each other around a ring. */
 pb_status pb_cuda_peers_exchange(pb_device *device, pb_peers *peers, const void *send, size_t send_bytes, int to, void *receive,
                                  size_t receive_bytes, int from) {
     PB_TRY(begin(device, peers));
