@@ -2,9 +2,9 @@
  *
  * A bank may be larger than the memory of one device, and every query must meet every row. The rows are divided over the ranks
  * for good; in each search the shards travel: in turn t a rank has the shard of rank (own + t) mod size at hand, compares its
- * queries with it, hands it to the rank below and takes the next one from the rank above. So each rank holds its own
- * shard, two that travel and one that is loaded, whatever their number, and sends size - 1 of them. Queries stay where they are: they are many, and differ from batch to
- * batch.
+ * queries with it, hands it to the rank below and takes the next one from the rank above. So each rank holds its own shard, two
+ * that travel and one that is loaded, whatever their number, and sends size - 1 of them. Queries stay where they are: they are
+ * many, and differ from batch to batch.
  *
  * Results are packed (distance^2 bits, row) pairs, and each turn takes the minimum: an operation that does not depend on the
  * order, so the ring's turns, and the number of ranks, show in no bit (invariants 2 and 3).
