@@ -1,3 +1,5 @@
+/* clock.c: the two clocks: a monotonic one for durations, which no correction of the time can turn back, and the time of day for
+ * people. */
 #include "base/clock.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
 /* Seconds since an arbitrary moment; never goes back. For durations and rates. */
 double pb_clock_seconds(void);
 
+/* Bytes of a timestamp, with the closing 0. */
 enum { PB_TIMESTAMP_MAX = 32 };
 
 /* The present in UTC, ISO 8601 with milliseconds ("2026-11-24T05:15:37.123Z"). text must hold PB_TIMESTAMP_MAX bytes.

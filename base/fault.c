@@ -1,3 +1,5 @@
+/* fault.c: one armed point at most: its name, what happens there, and a countdown of passes. What is armed is set before other
+ * threads start and not changed later; only the countdown is shared, and it is atomic. */
 #include "base/fault.h"
 
 #include <signal.h>
@@ -5,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of a name with its closing 0; the 63 of the format below. */
 enum { FAULT_NAME_MAX = 64 };
 
 static char armed_name[FAULT_NAME_MAX]; /* written before threads start, then only read */
@@ -23,6 +26,8 @@ static int signal_of(const char *action) {
     return -1;
 }
 
+/* %n notes how far a field was read, so that `end` is behind the last one that was there; what follows must be an action or
+ * nothing. A point for another rank is checked all the same, so that a wrong text fails on every rank. */
 pb_status pb_fault_arm(const char *specification, int rank) {
     atomic_store(&hits_left, 0);
     if (!specification || !*specification)
@@ -42,6 +47,10 @@ pb_status pb_fault_arm(const char *specification, int rank) {
     return pb_ok();
 }
 
+/* First one relaxed load, all that a point costs when nothing is armed. Passes are counted down by compare-and-swap, not by
+ * subtraction: several threads may pass, the one that takes it from 1 to 0 is the one whose turn it is, and 0 stays 0. raise()
+ * returns after SIGSTOP has been answered by SIGCONT, and after a signal that is handled; the point itself is then passed
+ * unharmed. */
 bool pb_fault(const char *name) {
     if (atomic_load_explicit(&hits_left, memory_order_relaxed) == 0 || strcmp(name, armed_name) != 0)
         return false;

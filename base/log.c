@@ -1,3 +1,6 @@
+/* log.c: lines on standard error. A line is made in a buffer of fixed size on the stack and written by one call, so that the
+ * lines of many ranks, which share a terminal, pipe or file, do not mix. No memory is taken: what is to be said may be that there
+ * is none. */
 #include "base/log.h"
 
 #include "base/clock.h"
@@ -10,7 +13,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 2048 }; /* below PIPE_BUF (4096), so that a pipe takes a line whole */
+/* Bytes of a line with its newline. With the bytes that erase a terminal's line it is below PIPE_BUF (4096 on Linux), up to which
+ * writes to a pipe do not mix. */
+enum { LINE_MAX_BYTES = 2048 };
 
 /* A line under construction. */
 typedef struct log_line {
@@ -18,6 +23,7 @@ typedef struct log_line {
     size_t length; /* < LINE_MAX_BYTES: the place of the newline is always free */
 } log_line;
 
+/* Set once, before other threads begin; progress_shown alone changes later. */
 static int this_rank;
 static const char *this_job;
 static pb_log_level least_level = PB_LOG_INFO;
@@ -31,8 +37,10 @@ void pb_log_setup(int rank, const char *job, pb_log_level least) {
     least_level = least;
 }
 
+/* Whoever takes the flag away erases the line: an exchange, so that of two threads only one does. */
 void pb_log_progress_shown(bool shown) { atomic_store(&progress_shown, shown); }
 
+/* Adds formatted text. What does not fit is cut; of text that was cut vsnprintf still gives the full length. */
 __attribute__((format(printf, 2, 0))) static void append_list(log_line *line, const char *format, va_list arguments) {
     size_t room = sizeof line->text - line->length;
     int wanted = vsnprintf(line->text + line->length, room, format, arguments);
@@ -47,7 +55,8 @@ __attribute__((format(printf, 2, 3))) static void append(log_line *line, const c
     va_end(arguments);
 }
 
-/* A value may be a file name, which may hold any byte: a line stays one line, and no terminal is steered by it. */
+/* A value may be a file name, which may hold any byte: a line stays one line, and no terminal is steered by it. Blanks at the
+ * end, of formats whose last value is empty, go. */
 static void keep_one_line(log_line *line) {
     for (size_t i = 0; i < line->length; i++)
         if ((unsigned char)line->text[i] < 0x20 || line->text[i] == 0x7f)
@@ -57,7 +66,8 @@ static void keep_one_line(log_line *line) {
 }
 
 /* One write a line keeps lines of different ranks apart on pipes and files. A log that cannot be written is no reason to end a
- * run, so failures are ignored on purpose; errno is kept because callers log between a failure and its report. */
+ * run, so failures are ignored on purpose, and a write that was cut short is not gone on with; errno is kept because callers log
+ * between a failure and its report. */
 static void put_line(log_line *line) {
     int kept_errno = errno;
     keep_one_line(line);
@@ -72,6 +82,7 @@ static void put_line(log_line *line) {
 
 void pb_log_forward(pb_log_writer *to) { writer = to; }
 
+/* A whole line of an event. job is quoted where it has a blank ("bench extract"), as every value. */
 __attribute__((format(printf, 3, 0))) static void put_event(pb_log_level level, const char *event, const char *format,
                                                             va_list arguments) {
     char timestamp[PB_TIMESTAMP_MAX];

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 
+/* Rising: what is worth knowing when looking for a defect; what a run did; what went on but should be looked at; what failed. */
 typedef enum pb_log_level { PB_LOG_DEBUG, PB_LOG_INFO, PB_LOG_WARN, PB_LOG_ERROR } pb_log_level;
 
 /* Sets the rank and job put into every line, and the least level that is written. `job` is borrowed for the whole run.

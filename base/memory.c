@@ -1,3 +1,5 @@
+/* memory.c: zeroed, aligned memory with checked sizes. Zeroed always: a result never depends on what was there before, and
+ * structures that are half filled can be freed. */
 #include "base/memory.h"
 
 #include "base/fault.h"
@@ -6,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pointers go in and out through memcpy: `void *` stands for "address of any object pointer", and a cast to void ** would
- * break the aliasing rules. */
+/* Pointers go in and out through memcpy: `void *` stands for "address of any object pointer", and a cast to void ** would break
+ * the aliasing rules. */
 static void *load(const void *pointer) {
     void *value;
     memcpy(&value, pointer, sizeof value);
@@ -16,6 +18,8 @@ static void *load(const void *pointer) {
 
 static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof value); }
 
+/* count * size, rounded up to the next multiple of the alignment, as aligned_alloc wants it, and at least that. False when it
+ * overflows or is more than PTRDIFF_MAX, beyond which differences of pointers have no meaning. */
 static bool rounded_size(size_t count, size_t size, size_t *bytes) {
     size_t product;
     if (__builtin_mul_overflow(count, size, &product) || product > (size_t)PTRDIFF_MAX - PB_ALIGNMENT)
@@ -36,6 +40,8 @@ pb_status pb_allocate(void *pointer_out, size_t count, size_t size, const char *
     return pb_ok();
 }
 
+/* A new block, a copy and a free rather than realloc, which keeps neither the alignment nor zeroes what is new. Both blocks are
+ * there for a moment. */
 pb_status pb_resize(void *pointer_inout, size_t old_count, size_t count, size_t size, const char *what) {
     void *old = load(pointer_inout);
     void *fresh;

@@ -17,11 +17,11 @@ enum { PB_ALIGNMENT = 64 }; /* bytes; one cache line and one AVX-512 register */
  * *pointer is then NULL. */
 PB_CHECKED pb_status pb_allocate(void *pointer_out, size_t count, size_t size, const char *what);
 
-/* Changes the size of an array of a pb_allocate'd (or NULL) pointer to count * size bytes; the first old_count items are
- * kept, the rest are zero. On error the old array is untouched. */
+/* Changes the size of an array of a pb_allocate'd (or NULL) pointer to count * size bytes; the first old_count items, or count if
+ * that is less, are kept, the rest are zero. The array may move. Errors: PB_E_SYSTEM; the old array is then untouched. */
 PB_CHECKED pb_status pb_resize(void *pointer_inout, size_t old_count, size_t count, size_t size, const char *what);
 
-/* Frees what *pointer holds and sets it to NULL; NULL is fine. Takes the address of the pointer. */
+/* Frees what *pointer holds and sets it to NULL; NULL is fine. Takes the address of the pointer. Also for memory of malloc(3). */
 void pb_release(void *pointer_inout);
 
 #endif

@@ -1,3 +1,13 @@
+/* options.c: one walk over the table of options for each thing that is made of it: values (defaults, then words), help, Markdown,
+ * and a value as text again.
+ *
+ * A member of the caller's struct is found by its offset in the row, and what type it has by the row's type; nothing else ties
+ * the two together, so a row is only as right as its line in jobs/options.def. Defaults go through the same `set` as words of the
+ * user, so one that its own row refuses is found at the first start (set_fallback).
+ *
+ * getopt_long(3) reads the words. It is asked not to permute them ("+"), to tell a missing value from an unknown option (":"),
+ * not to print (opterr), and to begin afresh (optind 0, as glibc has it), since a process may parse more than once.
+ */
 #include "base/options.h"
 
 #include <errno.h>
@@ -6,8 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Most rows of a table, less two, so that arrays of it can be on the stack. What getopt_long returns for --help, and for row 0,
+ * from where rows are counted: clear of the '?' and ':' of its errors. */
 enum { OPTIONS_MAX = 128, HELP_VALUE = 1, FIRST_ROW_VALUE = 1000 };
 
+/* Where a row's value is in the caller's struct. */
 static void *member(const pb_option *row, void *values) { return (char *)values + row->offset; }
 
 static const void *const_member(const pb_option *row, const void *values) { return (const char *)values + row->offset; }
@@ -17,6 +30,7 @@ static void range_text(const pb_option *row, char *text, size_t size) {
     snprintf(text, size, row->type == PB_OPTION_INT ? "%.0f to %.0f" : "%.15g to %.15g", row->least, row->most);
 }
 
+/* The one message for whatever is no number or outside of the range: it says what would be. */
 static pb_status out_of_range(const pb_option *row, const char *text) {
     char range[64];
     range_text(row, range, sizeof range);
@@ -24,6 +38,8 @@ static pb_status out_of_range(const pb_option *row, const char *text) {
     return pb_fail(PB_E_USAGE, "--%s %s: must be a %s from %s", row->name, text, kind, range);
 }
 
+/* Decimal, the whole word. Bounds are doubles, since one struct serves both kinds of number; within 2^53 comparing as doubles is
+ * exact. */
 static pb_status set_int(const pb_option *row, const char *text, void *values) {
     const double exact_most = 0x1p53; /* up to here an integer is exact as a double, so that bounds are, too */
     PB_ASSERT(row->least >= -exact_most && row->most <= exact_most);
@@ -39,8 +55,8 @@ static pb_status set_int(const pb_option *row, const char *text, void *values) {
     return pb_ok();
 }
 
-/* "0.7%" must be the same double as "0.007", which 0.7 / 100 is not: so the decimal point is moved before the conversion.
- * Gives NAN for what is no number. */
+/* "0.7%" must be the same double as "0.007", which 0.7 / 100 is not: so the decimal point is moved before the conversion, by
+ * "e-2" behind the digits. Only plain decimals are taken, no exponents, "inf" or hexadecimal. Gives NAN for what is no number. */
 static double percent(const char *text, size_t digits) {
     char shifted[64];
     if (digits == 0 || digits > sizeof shifted - 4 || strspn(text, "+-.0123456789") != digits)
@@ -60,6 +76,7 @@ double pb_option_number(const char *text) {
     return end == text || *end != '\0' ? NAN : number;
 }
 
+/* Within the range and finite; NaN is in no range. */
 static pb_status set_real(const pb_option *row, const char *text, void *values) {
     double number = pb_option_number(text);
     bool within = isfinite(number) && number >= row->least && number <= row->most;
@@ -69,6 +86,7 @@ static pb_status set_real(const pb_option *row, const char *text, void *values) 
     return pb_ok();
 }
 
+/* Compares with each word between bars. The value is the user's own text, which lives as long as argv. */
 static pb_status set_choice(const pb_option *row, const char *text, void *values) {
     size_t length = strlen(text);
     for (const char *word = row->choices; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
@@ -79,6 +97,7 @@ static pb_status set_choice(const pb_option *row, const char *text, void *values
     return pb_fail(PB_E_USAGE, "--%s %s: must be one of %s", row->name, text, row->choices);
 }
 
+/* Sets a member from text, a flag from its being there. A type that is none of these is a defect of the table. */
 static pb_status set(const pb_option *row, const char *text, void *values) {
     switch (row->type) {
     case PB_OPTION_FLAG:
@@ -97,6 +116,7 @@ static pb_status set(const pb_option *row, const char *text, void *values) {
     return pb_fail(PB_E_INTERNAL, "option %s has no type", row->name);
 }
 
+/* What a member is before anything is said. Every member is set, so the caller need not zero the struct. */
 static void set_empty(const pb_option *row, void *values) {
     switch (row->type) {
     case PB_OPTION_FLAG:
@@ -129,6 +149,7 @@ static void set_fallback(const pb_option *row, void *values) {
     }
 }
 
+/* The rows of one job as getopt_long wants them; others are unknown words to it. Values say which row it was. */
 static void fill_getopt(const pb_option *rows, size_t count, uint32_t job, struct option *known) {
     size_t used = 0;
     known[used++] = (struct option){"help", no_argument, NULL, HELP_VALUE};
@@ -140,6 +161,8 @@ static void fill_getopt(const pb_option *rows, size_t count, uint32_t job, struc
     known[used] = (struct option){NULL, 0, NULL, 0};
 }
 
+/* Words in their order; the last of repeated options stays. --help ends the reading at once, since what else stands there does
+ * not matter then. The word at fault is named as it was written, which getopt_long itself does not tell. */
 static pb_status read_words(const pb_option *rows, const struct option *known, int argc, char **argv, void *values, bool *given,
                             bool *help_wanted) {
     int value, at = 1; /* the word that getopt_long looks at; without permutation it is where the last call stopped */
@@ -169,12 +192,14 @@ static void usage_text(const pb_option *row, char *text, size_t size) {
     snprintf(text, size, "--%s%s%s", row->name, row->metavar ? " " : "", row->metavar ? row->metavar : "");
 }
 
+/* The option's own sentence of help is the best message for what it is for. */
 static pb_status missing(const pb_option *row) {
     char usage[80];
     usage_text(row, usage, sizeof usage);
     return pb_fail(PB_E_USAGE, "%s is missing: %s", usage, row->help);
 }
 
+/* Defaults of all rows first, of other jobs' too: shared code reads members that this job cannot set. */
 pb_status pb_options_parse(const pb_option *rows, size_t count, uint32_t job, int argc, char **argv, void *values,
                            bool *help_wanted) {
     PB_ASSERT(count + 2 <= OPTIONS_MAX);
@@ -202,6 +227,7 @@ static void limits_text(const pb_option *row, uint32_t job, char *text, size_t s
              row->type == PB_OPTION_CHOICE ? "; one of " : "", row->type == PB_OPTION_CHOICE ? row->choices : "");
 }
 
+/* Two walks: the width of the longest usage, then the lines. */
 void pb_options_help(const pb_option *rows, size_t count, uint32_t job, FILE *out) {
     char usage[80], limits[256];
     int width = (int)strlen("--help");
@@ -219,6 +245,7 @@ void pb_options_help(const pb_option *rows, size_t count, uint32_t job, FILE *ou
     fprintf(out, "  %-*s  print this text\n", width, "--help");
 }
 
+/* A bar would end the cell. */
 static void put_markdown_cell(const char *text, FILE *out) {
     for (; *text; text++)
         fprintf(out, *text == '|' ? "\\%c" : "%c", *text);
@@ -242,6 +269,7 @@ void pb_options_markdown(const pb_option *rows, size_t count, uint32_t job, FILE
     }
 }
 
+/* 17 digits are every bit of a double. */
 void pb_options_value_text(const pb_option *row, const void *values, char *text) {
     const void *from = const_member(row, values);
     const char *words = NULL;

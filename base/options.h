@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* What a value is, and with it the C type of its member. */
 typedef enum pb_option_type {
     PB_OPTION_FLAG,  /* bool; present or not */
     PB_OPTION_INT,   /* int64_t, decimal, within [least, most] */
@@ -40,21 +41,25 @@ typedef struct pb_option {
 } pb_option;
 
 /* Sets every member of `values` to its default and then to the words argv[1 .. argc-1] (argv[0] is skipped); only rows of `job`
- * (one bit) are known. Text members point into argv or into the table. Non-option words are an error.
- * `help_wanted` becomes true at --help, and nothing that follows, or is missing, is then checked.
- * Errors: PB_E_USAGE with the option, what is wrong with it and what is allowed. Not collective, not thread safe (getopt). */
+ * (one bit) are known. Text members point into argv or into the table, and live as long. Non-option words are an error.
+ * `help_wanted` becomes true at --help, and nothing that follows, or is missing, is then checked. count: at most 126 rows
+ * (asserted). A table that contradicts itself (a default outside of its range, a default of a flag, an optional number without
+ * default) is a defect and fails an assertion. Errors: PB_E_USAGE with the option, what is wrong with it and what is allowed;
+ * members are then set as far as the words were read. Not collective, not thread safe (getopt). */
 PB_CHECKED pb_status pb_options_parse(const pb_option *rows, size_t count, uint32_t job, int argc, char **argv, void *values,
                                       bool *help_wanted);
 
-/* Writes the options of `job` as aligned help text, each with its default and range. */
+/* Writes the options of `job` as aligned help text, one a line in the order of the table, each with its default and range. */
 void pb_options_help(const pb_option *rows, size_t count, uint32_t job, FILE *out);
 
-/* Writes the options of `job` as a Markdown table. */
+/* Writes the options of `job` as a Markdown table: docs/OPTIONS.md is made of these. */
 void pb_options_markdown(const pb_option *rows, size_t count, uint32_t job, FILE *out);
 
-/* A number as REAL options have it ("0.007", "0.7%", the same double); NaN when the text is none. */
+/* A number as REAL options have it ("0.007", "0.7%", the same double); NaN when the text is none, or "nan". May be infinite
+ * ("inf", "1e999"). */
 double pb_option_number(const char *text);
 
+/* Bytes of a value as text, with the closing 0: a path. */
 enum { PB_OPTION_TEXT_MAX = 4096 };
 
 /* The value of a row in `values` as text, in a form that pb_options_parse reads back to the same value ("" for an absent text,

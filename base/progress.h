@@ -20,7 +20,8 @@ typedef struct pb_progress {
     char note[48];        /* shown after the counts, "radius=21.7"; "" for none */
 } pb_progress;
 
-/* Begins a step of `total` items (0: unknown). `visible` is true on rank 0. */
+/* Begins a step of `total` items (0: unknown, then no time left is shown). step and unit are borrowed until it ends. `visible` is
+ * true on rank 0. Not thread safe, like all of these; for one step at a time, since they share a line of the terminal. */
 void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, const char *unit, bool visible);
 
 /* `done` items of the step are finished. Cheap enough for once an item. Not thread safe. */

@@ -1,3 +1,4 @@
+/* size.c: sizes as text, in the one way in which options, attributes and messages write them. */
 #include "base/size.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@ static int read_number(const char **at) {
 
 static bool within(int value, int least, int most) { return value >= least && value <= most; }
 
+/* A text that ends too early gives -1 and fails by its range, so that there is one message for all that is wrong. */
 pb_status pb_size_parse(const char *text, int least, int most, pb_size *size_out) {
     const char *at = text;
     pb_size size = {0};
@@ -28,6 +30,7 @@ pb_status pb_size_parse(const char *text, int least, int most, pb_size *size_out
                    least, most);
 }
 
+/* What pb_size_parse reads back to the same size. */
 void pb_size_format(pb_size size, char text[PB_SIZE_TEXT]) {
     if (size.width == size.height)
         snprintf(text, PB_SIZE_TEXT, "%d", size.width);

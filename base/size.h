@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Width first, everywhere. Pixels of an image, or places of a grid. */
 typedef struct pb_size {
     int width, height;
 } pb_size;
 
+/* Its pixels or places; sides must not be negative. */
 static inline size_t pb_size_area(pb_size size) { return (size_t)size.width * (size_t)size.height; }
 
 static inline bool pb_size_equal(pb_size a, pb_size b) { return a.width == b.width && a.height == b.height; }
@@ -24,6 +26,7 @@ static inline pb_size pb_size_over(pb_size size, int stride) {
  * Errors: PB_E_USAGE with what was found and what is expected, without the name of the option; *size is then 0 x 0. */
 PB_CHECKED pb_status pb_size_parse(const char *text, int least, int most, pb_size *size_out);
 
+/* Bytes of any size as text, with the closing 0. */
 enum { PB_SIZE_TEXT = 24 };
 
 /* The other way: "320x240", and "224" for a square. */

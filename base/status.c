@@ -1,3 +1,5 @@
+/* status.c: statuses by value (decision 0002). Name, advice and severity of a code come from the one list PB_CODES: a switch
+ * without a default, so that the compiler finds a code that is missing. */
 #include "base/status.h"
 
 #include <errno.h>
@@ -17,6 +19,7 @@ static const char *source_tail(const char *file) {
     return slash;
 }
 
+/* The common part of all failures, with the rank not yet known. */
 static pb_status make(pb_code code, const char *file, int line) {
     PB_ASSERT(code != PB_OK);
     pb_status status = {.code = code, .line = line, .rank = -1};
@@ -31,6 +34,7 @@ static void keep_one_line(char *message) {
             *message = '?';
 }
 
+/* Kept to one line after formatting, since what was formatted in may hold any byte. */
 pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...) {
     pb_status status = make(code, file, line);
     va_list arguments;
@@ -41,6 +45,7 @@ pb_status pb_fail_at(pb_code code, const char *file, int line, const char *forma
     return status;
 }
 
+/* Who has to act: the user, for what a path says, or the machine. In doubt the machine: retrying does no harm. */
 static pb_code code_of_errno(int error) {
     switch (error) {
     case ENOENT:
@@ -63,6 +68,7 @@ void pb_keep_first(pb_status *kept, pb_status next) {
         *kept = next;
 }
 
+/* The prefix may be as long as a path; it is the rest of the message that is cut then. */
 pb_status pb_prefix(pb_status status, const char *prefix) {
     if (status.code == PB_OK)
         return status;
@@ -97,6 +103,7 @@ const char *pb_code_advice(pb_code code) {
     return "unknown code";
 }
 
+/* By a search, since codes are exit codes and no places in an array. */
 int pb_code_severity(pb_code code) {
     static const struct {
         pb_code code;
@@ -113,6 +120,7 @@ int pb_code_severity(pb_code code) {
     return ROWS[row].severity;
 }
 
+/* Straight to standard error, not by the log: its state may be what is wrong. abort() makes Open MPI end all ranks. */
 _Noreturn void pb_assert_failed(const char *condition, const char *file, int line) {
     fprintf(stderr, "patchbank: defect: %s:%d: assertion failed: %s\n", source_tail(file), line, condition);
     abort();

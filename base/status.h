@@ -37,6 +37,7 @@ typedef enum pb_code {
 #undef PB_CODE_ENUM
 } pb_code;
 
+/* Bytes of a message, with the closing 0: a path of several hundred bytes and what is wrong with it. */
 enum { PB_MESSAGE_MAX = 1024 };
 
 /* A result by value. Owns nothing; may be copied freely and sent between ranks as bytes of the same build. */
@@ -48,18 +49,20 @@ typedef struct pb_status {
     char message[PB_MESSAGE_MAX]; /* one line, empty when PB_OK */
 } pb_status;
 
+/* For whatever returns a status: dropping it is a warning, and so an error of the build. */
 #define PB_CHECKED __attribute__((warn_unused_result))
 
 /* The successful status. */
 pb_status pb_ok(void);
 
-/* A failed status with a printf-formatted message, cut at PB_MESSAGE_MAX - 1 bytes. code must not be PB_OK. Not collective, like
- * everything here; thread safe. */
+/* A failed status with a printf-formatted message, cut at PB_MESSAGE_MAX - 1 bytes, naming the source line of the macro. code
+ * must not be PB_OK (asserted). Not collective, like everything here; thread safe. No memory is taken, so that lack of memory can
+ * be reported. */
 #define pb_fail(code, ...) pb_fail_at((code), __FILE__, __LINE__, __VA_ARGS__)
 pb_status pb_fail_at(pb_code code, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* As pb_fail(PB_E_SYSTEM or PB_E_INPUT, "<path>: <what>: <strerror(error)>"): ENOENT, ENOTDIR, EISDIR, EACCES and
- * ENAMETOOLONG are the user's input, everything else (ENOSPC, EIO, EMFILE ...) is the machine's. */
+/* As pb_fail(PB_E_SYSTEM or PB_E_INPUT, "<path>: <what>: <strerror(error)>"): ENOENT, ENOTDIR, EISDIR, EACCES and ENAMETOOLONG
+ * are the user's input, everything else (ENOSPC, EIO, EMFILE ...) is the machine's. error: an errno, not 0. */
 #define pb_fail_errno(error, path, what) pb_fail_errno_at((error), __FILE__, __LINE__, (path), (what))
 pb_status pb_fail_errno_at(int error, const char *file, int line, const char *path, const char *what);
 
@@ -69,18 +72,19 @@ static inline bool pb_failed(pb_status const *status) { return status->code != P
 /* Keeps the first failure: *kept becomes `next` only if *kept is PB_OK. For cleanup paths, which must run to their end. */
 void pb_keep_first(pb_status *kept, pb_status next);
 
-/* Puts "<prefix>: " before the message of a failed status (an image's path, say); leaves PB_OK alone. */
+/* Puts "<prefix>: " before the message of a failed status (an image's path, say), cut as above; leaves PB_OK alone. */
 pb_status pb_prefix(pb_status status, const char *prefix);
 
-/* Name and advice of a code, from the list above: "PB_E_INPUT", "never retry: ...". Static strings. */
+/* Name and advice of a code, from the list above: "PB_E_INPUT", "never retry: ..."; "unknown code" of any other number. Static
+ * strings. */
 const char *pb_code_name(pb_code code);
 const char *pb_code_advice(pb_code code);
 
 /* Severity of a code, from the list above: 0 for PB_OK only. code must be one of the list. */
 int pb_code_severity(pb_code code);
 
-/* Returns from the calling function with the status when `call` failed. Only where nothing has to be released and no peer
- * rank waits in a collective; elsewhere test, clean up, and agree. */
+/* Returns from the calling function with the status when `call` failed. Only where nothing has to be released and no peer rank
+ * waits in a collective; elsewhere test, clean up, and agree. The call is evaluated once. */
 #define PB_TRY(call)                       \
     do {                                   \
         pb_status pb_try_status_ = (call); \

@@ -1,3 +1,6 @@
+/* stop.c: a flag that a signal sets. The handler does nothing else, so it may come at any moment; what is to be done about it is
+ * done between two pieces of work, by whoever asks pb_stop_check (decision 0024, docs/ARCHITECTURE.md "Stopping and going
+ * on"). */
 #include "base/stop.h"
 
 #include <signal.h>
@@ -5,11 +8,13 @@
 
 static volatile sig_atomic_t asked_by; /* the first signal that came; 0: none */
 
+/* The handler. */
 static void note(int number) {
     if (!asked_by)
         asked_by = number;
 }
 
+/* Of the calling thread: it is the only one when this is called, and others inherit its mask. */
 static void mask_signals(int how) {
     sigset_t signals;
     sigemptyset(&signals);

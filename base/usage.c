@@ -1,3 +1,5 @@
+/* usage.c: processor time by getrusage(2), memory by /proc. Whatever cannot be found out is 0: no job fails for a figure about
+ * itself. */
 #include "base/usage.h"
 
 #include <stdio.h>

@@ -15,22 +15,26 @@ typedef struct pb_coreset {
                        * nearest of them; NaN where it is not known */
 } pb_coreset;
 
-/* Empties it and makes room for `room` picks. Errors: PB_E_SYSTEM. */
+/* Makes an empty coreset with room for `room` picks. What the struct held before is overwritten, not freed. Errors: PB_E_SYSTEM;
+ * it is then zeroed. */
 PB_CHECKED pb_status pb_coreset_allocate(pb_coreset *coreset, size_t room);
+/* Frees the arrays and zeroes it; one that is zeroed is fine. */
 void pb_coreset_free(pb_coreset *coreset);
 
-/* Adds a pick at the end; there must be room. */
+/* Adds a pick at the end; there must be room (asserted). radius as in the struct. */
 void pb_coreset_add(pb_coreset *coreset, uint64_t picked, float radius);
 
 /* The failure of a selection whose points are so large that a distance^2 is +infinity, and so have no order. PB_E_INPUT. */
 pb_status pb_coreset_overflow(void);
 
-/* How many points a ratio stands for: floor(ratio * total), at least 1 and at most total. */
+/* How many points a ratio stands for: floor(ratio * total), at least 1 and at most total. 0 < ratio <= 1, total > 0
+ * (asserted). */
 size_t pb_coreset_size(double ratio, uint64_t total);
 
-/* Picks `count` <= total of 0 .. total - 1 at random, each order equally likely, so that every prefix is a random sample too: the
- * baseline that greedy selection must beat. From the counter-based generator: the same on every rank. Radii are NaN.
- * Errors: PB_E_SYSTEM. */
+/* Picks `count` <= total of 0 .. total - 1 at random, each order equally likely but for 2^-64 * total, so that every prefix is a
+ * random sample too: the baseline that greedy selection must beat. From the counter-based generator (PB_STREAM_CORESET): the same
+ * on every rank for the same seed, and more picks only go on. Radii are NaN. coreset: as of pb_coreset_allocate. O(count) time
+ * and memory, whatever the total. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_coreset_random(uint64_t seed, uint64_t total, size_t count, pb_coreset *coreset);
 
 #endif

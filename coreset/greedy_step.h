@@ -9,9 +9,11 @@
 #include "coreset/coreset.h"
 #include "mpi/device_comm.h"
 
-/* Called on every rank after each pick; for progress. */
+/* Called on every rank after each pick, its radius included; for progress. Not collective. A failure of any rank ends the
+ * selection on all of them with the next pick, if there is one. */
 typedef pb_status (*pb_greedy_step_report)(void *context, const pb_coreset *so_far);
 
+/* What is selected from, and how much. Borrowed for the call. */
 typedef struct pb_greedy_step_input {
     pb_points *points; /* this rank's points on its device; their distances are used up */
     uint64_t count;    /* how many */
@@ -25,8 +27,10 @@ typedef struct pb_greedy_step_input {
 } pb_greedy_step_input;
 
 /* Collective over the ranks of devices. As pb_greedy_select (coreset/greedy.h) in its results and errors; all members of the
- * input but points, count and first must be equal on all ranks. coreset: owned by the caller, with room for input->picks. Cost
- * a pick: two allreduces of 8 bytes (the farthest patch, and agreeing on success) and one broadcast of dim floats. */
+ * input but points, count, first, report and context must be equal on all ranks. coreset: owned by the caller, empty, with room
+ * for input->picks. It always goes on to input->picks or radius 0; it has no given centres and does not go on from earlier picks.
+ * After an error it holds the picks made until then. Cost a pick: two allreduces of 8 bytes (the farthest patch, and agreeing on
+ * success) and one broadcast of dim floats; all points are read once. */
 PB_CHECKED pb_status pb_greedy_step_select(pb_device_comm *devices, const pb_greedy_step_input *input, pb_coreset *coreset);
 
 #endif

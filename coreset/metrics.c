@@ -1,3 +1,13 @@
+/* metrics.c: areas under the ROC curve of images, exactly.
+ *
+ * An AUROC is a share of pairs of a defective and a normal item: those in which the defective one scores higher, a tie counting
+ * one half. Counting them doubled keeps everything in whole numbers until the one division at the end, so that the order of equal
+ * items, and thus qsort, which is not stable, cannot show. Doubled counts fit 64 bits for up to 2^31.5 items of each kind.
+ *
+ * pb_auroc sorts once and walks over runs of equal scores. pb_auroc_near_pairs, in which only items of neighbouring groups make
+ * pairs, slides a window over the groups and keeps the normal items in it in a tree by rank: O(n log n) however many pairs there
+ * are.
+ */
 #include "coreset/metrics.h"
 
 #include "base/memory.h"
@@ -5,13 +15,15 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* An item. Items are sorted by score and by group in turn. */
 typedef struct scored {
     double score;
     bool defective;
     int64_t group;
-    size_t rank; /* of rank_scores */
+    size_t rank; /* of its score among the distinct ones, from 1: rank_scores */
 } scored;
 
+/* Orders for qsort; scores are never NaN here, and may be infinite. */
 static int by_score(const void *left, const void *right) {
     double a = ((const scored *)left)->score, b = ((const scored *)right)->score;
     return (a > b) - (a < b);
@@ -22,7 +34,8 @@ static int by_group(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* Copies the items; refuses NaN, which has no rank. */
+/* Copies the items into a new array, owned by the caller; refuses NaN, which has no rank. group may be NULL. Errors: PB_E_SYSTEM,
+ * PB_E_INPUT; *items_out is then NULL. */
 static pb_status collect(const double *scores, const bool *defective, const int64_t *group, size_t n, scored **items_out) {
     scored *items;
     PB_TRY(pb_allocate(&items, n, sizeof *items, "scores"));
@@ -37,8 +50,9 @@ static pb_status collect(const double *scores, const bool *defective, const int6
     return pb_ok();
 }
 
-/* Twice the number of (defective, normal) pairs in which the defective item is above, ties counting once: an exact integer.
- * items are sorted by score. */
+/* Twice the number of (defective, normal) pairs in which the defective item is above, ties counting once: an exact integer. items
+ * are sorted by score. Of a run of equal scores each defective item wins against all normal ones below the run, and half against
+ * those in it. */
 static uint64_t doubled_wins(const scored *items, size_t n) {
     uint64_t doubled = 0, normal_below = 0;
     for (size_t begin = 0; begin < n;) {
@@ -72,7 +86,8 @@ pb_status pb_auroc(const double *scores, const bool *defective, size_t n, double
     return pb_ok();
 }
 
-/* True when |a - b| <= within, also where the difference would overflow. a >= b. */
+/* True when |a - b| <= within. a >= b. The difference of two int64_t may overflow, that of the same bits as uint64_t is the true
+ * one. */
 static bool is_near(int64_t a, int64_t b, int64_t within) { return (uint64_t)a - (uint64_t)b <= (uint64_t)within; }
 
 /* The normal items of a window of groups, counted by rank: a Fenwick tree (P. M. Fenwick, "A new data structure for cumulative
@@ -84,6 +99,8 @@ typedef struct tally {
     int64_t total;
 } tally;
 
+/* Lets a normal item enter or leave the window. k & (~k + 1) is the lowest bit of k: the step to the next node that counts this
+ * rank. */
 static void tally_change(tally *normals, const scored *item, bool enters) {
     if (item->defective)
         return;
@@ -93,7 +110,7 @@ static void tally_change(tally *normals, const scored *item, bool enters) {
         normals->nodes[k] += change;
 }
 
-/* How many have at most this rank. */
+/* How many have at most this rank, 0 for rank 0. k &= k - 1 takes the lowest bit away: the step to the node before. */
 static uint64_t tally_up_to(const tally *normals, size_t rank) {
     int64_t sum = 0;
     for (size_t k = rank; k > 0; k &= k - 1)
@@ -121,16 +138,20 @@ static uint64_t doubled_near_wins(const scored *items, size_t n, int64_t within,
         int64_t group = items[i].group;
         if (!items[i].defective)
             continue;
+        /* The window only moves on: groups of the defective items rise. It holds items begin .. end - 1. */
         for (; end < n && (items[end].group <= group || is_near(items[end].group, group, within)); end++)
             tally_change(normals, &items[end], true);
         for (; !is_near(group, items[begin].group, within); begin++)
             tally_change(normals, &items[begin], false);
+        /* Those below count twice, in both terms; those that tie count once, in the second. */
         doubled += tally_up_to(normals, items[i].rank - 1) + tally_up_to(normals, items[i].rank);
         *pairs += (uint64_t)normals->total;
     }
     return doubled;
 }
 
+/* The figure of collected items, which it sorts. Ranks are given while they are in the order of scores; then they are sorted by
+ * group. */
 static pb_status near_pairs(scored *items, size_t n, int64_t within, double *auroc_out, uint64_t *pairs) {
     tally normals = {.ranks = rank_scores(items, n)};
     PB_TRY(pb_allocate(&normals.nodes, normals.ranks + 1, sizeof *normals.nodes, "ranks of scores"));

@@ -18,18 +18,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What makes a score, as above. `train --denoise` names it. */
 typedef enum pb_outlier_kind { PB_OUTLIER_NEAREST, PB_OUTLIER_LOF } pb_outlier_kind;
 
 /* Neighbours that lof looks at, SoftPatch's number; fewer where there are not so many. */
 enum { PB_LOF_NEIGHBOURS = 6 };
 
-/* scores[i]: how unusual row i is among the n rows [n][dim] (host memory) of one place, 0 when it is alone; not finite where
- * distances overflow. Uses `threads` threads. Not collective. Errors: PB_E_SYSTEM. Cost: n^2 dim operations; n (dim + 14) floats.
- */
+/* scores[n], host memory of the caller: how unusual row i is among the n rows [n][dim] (host memory, finite) of one place, >= 0;
+ * 0 when it is alone; not finite where distances overflow. n < 2^32 - 1. Uses `threads` OpenMP threads, >= 1; the same bits for
+ * any number of them. Not collective. Errors: PB_E_SYSTEM, with scores of 0. Cost: n^2 dim operations; n (dim + 14) floats. */
 PB_CHECKED pb_status pb_outlier_scores(pb_outlier_kind kind, const float *rows, size_t n, int dim, int threads, float *scores);
 
-/* Collective. The least score that no more than `most` scores of all ranks are above; equal scores are on the same side, so that
- * fewer may be. scores: [count] of this rank, >= 0 and finite. Cost: 32 allreduces of 8 bytes and passes over the scores. */
+/* Collective. The least float that no more than `most` scores of all ranks are above; equal scores are on the same side, so that
+ * fewer may be. The same on all ranks. scores: [count] of this rank, host memory, >= 0 and finite; count may be 0 and differ.
+ * `most`: the same on all ranks. Cost: at most 32 allreduces of 8 bytes and passes over the scores. */
 float pb_outlier_limit(pb_comm *comm, const float *scores, size_t count, uint64_t most);
 
 #endif

@@ -1,3 +1,19 @@
+/* pixels.c: exact pixel AUROC and PRO of any number of images, by counting in two levels (decision 0028).
+ *
+ * What is summed. Let a defective pixel have the score s, and let `below`, `same` and `above` be the numbers of normal pixels
+ * that score less, the same and more. To the AUROC it adds below + same / 2 won pairs (Mann and Whitney). To PRO it adds, with
+ * the weight 1 / size of its region, the stretch of false positive rates at which it is found: from above / normal, at which the
+ * threshold falls to s, to the limit. Both depend on nothing else, so it is enough to know, for each score that a defective pixel
+ * has, how many pixels of either kind have it and how many normal ones score less. No score is kept.
+ *
+ * How it is counted. Scores are >= +0, so their bits are in the order of their values. The first pass counts by the upper 16 of
+ * 31 bits. Where such a value has pixels of one kind only, its lower bits do not matter: no pair is decided within it, and it is
+ * settled at once. Mixed values are counted by all bits in passes of PB_PIXELS_FINE values each, in rising order. A pass goes
+ * over all images again, which the caller does (pb_pixels_add); its end is a collective (pb_pixels_next).
+ *
+ * Sums are whole numbers, of products in 128 bits, and so are the same on any number of ranks (invariant 3). Only `overlap` is a
+ * sum of doubles: it is made after the counts were summed, in the order of values, by every rank alike.
+ */
 #include "coreset/pixels.h"
 
 #include "base/memory.h"
@@ -5,12 +21,15 @@
 #include <math.h>
 #include <string.h>
 
-/* A score's 31 bits (its sign is that of +0): the value of the first level, and what is left for the second. */
+/* A score's 31 bits (its sign is that of +0). The value of the first level: the exponent and the upper 8 bits of the fraction, so
+ * that a factor of two between scores is 256 values. FINE_BITS are left for the second. */
 enum { COARSE = 1 << 16, FINE_BITS = 15, FINE = 1 << FINE_BITS };
 
+/* The share of a whole region: shares are fractions of it, so that their sums are whole numbers and do not depend on an order.
+ * 2^40 leaves 24 of 64 bits for the number of regions (PB_PIXELS_REGIONS_MAX). */
 static const uint64_t UNIT = (uint64_t)1 << 40; /* the share of a whole region */
 
-/* Pixels of one value. Summed over the ranks as plain numbers. */
+/* Pixels of one value. Summed over the ranks as plain numbers, so it holds nothing but uint64_t. */
 typedef struct tally {
     uint64_t normal, defective, share; /* share: sum of UNIT / size of the defective pixels' regions */
 } tally;
@@ -19,6 +38,8 @@ enum { TALLY_NUMBERS = sizeof(tally) / sizeof(uint64_t) };
 
 __extension__ typedef unsigned __int128 wide; /* products of two numbers of pixels */
 
+/* Counts of one evaluation. `coarse` is this rank's alone until pb_pixels_next has summed it, and so is `fine` in each later
+ * pass; all else is the same on all ranks. Memory: 192 MiB for `fine`, where a pass has PB_PIXELS_FINE slots, and 2 MiB. */
 struct pb_pixels {
     pb_comm *comm;
     tally *coarse;        /* [COARSE] */
@@ -31,7 +52,8 @@ struct pb_pixels {
     tally total;
     uint64_t regions;
     wide doubled_wins;    /* twice the pairs that the defective pixel wins, a tie counting once */
-    double overlap;       /* sum of shares times normal pixels of the rates from where they count up to the limit */
+    double overlap;       /* sum of shares times worth(): the area below the curve of PRO, before it is divided by UNIT, regions
+                           * and normal pixels */
 };
 
 pb_status pb_pixels_create(pb_comm *comm, pb_pixels **pixels_out) {
@@ -58,13 +80,15 @@ void pb_pixels_free(pb_pixels **pixels) {
     pb_release(pixels);
 }
 
-/* -0 counts as +0. */
+/* A score >= 0 as a number that keeps its order. -0 counts as +0. */
 static uint32_t key_of(float score) {
     uint32_t bits;
     memcpy(&bits, &score, sizeof bits);
     return bits & 0x7FFFFFFFu;
 }
 
+/* Counts one pixel. region_size 0: it is normal. The share of a region that a pixel is, is rounded to the nearest: the sum over a
+ * region of n pixels misses UNIT by at most n / 2. */
 static void count_pixel(tally *of, uint32_t region_size) {
     if (region_size == 0) {
         of->normal++;
@@ -87,12 +111,15 @@ void pb_pixels_add(pb_pixels *pixels, const float *scores, const uint32_t *regio
     }
 }
 
+/* Collective. Replaces counts of this rank by those of all: a tally is three numbers, all of which are just added. */
 static void sum_tallies(pb_pixels *pixels, tally *tallies, size_t count) {
     pb_comm_sum_array_u64(pixels->comm, &tallies->normal, count * TALLY_NUMBERS, "pixel counts");
 }
 
 /* How many normal pixels' worth of false positives pass between `above`, at which a pixel begins to count, and the limit: where
- * normal pixels score the same it counts more and more from above to above + same, as the line that joins the two points does. */
+ * normal pixels score the same it counts more and more from above to above + same, as the line that joins the two points does.
+ * Divided by the number of normal pixels it is an area over the false positive rate. Where the limit cuts that line, what is left
+ * of it is a triangle. */
 static double worth(uint64_t above, uint64_t same, double limit) {
     const double begin = (double)above, end = (double)(above + same);
     if (begin >= limit)
@@ -100,7 +127,8 @@ static double worth(uint64_t above, uint64_t same, double limit) {
     return end <= limit ? limit - begin / 2 - end / 2 : (limit - begin) * (limit - begin) / (2 * (end - begin));
 }
 
-/* Adds what the defective pixels of one score are worth, `below` normal ones scoring less. */
+/* Adds what the defective pixels of one score are worth, `below` normal ones scoring less. total must be complete. Every
+ * defective pixel is settled once: with its value of the first level, or with its score when that value was mixed. */
 static void settle(pb_pixels *pixels, const tally *of, uint64_t below) {
     const uint64_t above = pixels->total.normal - below - of->normal;
     pixels->doubled_wins += (wide)of->defective * (2 * (wide)below + of->normal);
@@ -110,7 +138,8 @@ static void settle(pb_pixels *pixels, const tally *of, uint64_t below) {
 /* Where only one kind of pixel has a value the bits below it do not matter. */
 static bool is_mixed(const tally *of) { return of->normal > 0 && of->defective > 0; }
 
-/* After the first pass. */
+/* After the first pass: how many normal pixels are below each value, the totals, and what values of one kind are worth. Two
+ * loops, since settle needs the total. */
 static void settle_coarse(pb_pixels *pixels) {
     for (uint32_t value = 0; value < COARSE; value++) {
         pixels->below[value] = pixels->total.normal;
@@ -123,7 +152,8 @@ static void settle_coarse(pb_pixels *pixels) {
             settle(pixels, &pixels->coarse[value], pixels->below[value]);
 }
 
-/* After each other one: its values are those with a slot, in rising order. */
+/* After each other one: its values are those with a slot, in rising order, and within each the scores in rising order, so that
+ * the normal pixels below are counted on the way. */
 static void settle_fine(pb_pixels *pixels) {
     for (uint32_t value = 0; value < COARSE; value++) {
         if (pixels->slot[value] < 0)
@@ -135,7 +165,8 @@ static void settle_fine(pb_pixels *pixels) {
     }
 }
 
-/* Gives slots to the next values that need one, and room to the slots. */
+/* Gives slots to the next values that need one, and zeroed room to the slots. Without any left slots is 0, and counting is over.
+ * Errors: PB_E_SYSTEM, of this rank alone. */
 static pb_status begin_fine(pb_pixels *pixels) {
     memset(pixels->slot, 0xFF, COARSE * sizeof *pixels->slot);
     pixels->slots = 0;
@@ -146,6 +177,8 @@ static pb_status begin_fine(pb_pixels *pixels) {
     return pixels->slots > 0 ? pb_allocate(&pixels->fine, pixels->slots * FINE, sizeof *pixels->fine, "pixel counts") : pb_ok();
 }
 
+/* What both branches do before the agreement depends on summed counts alone, so all ranks do the same, give the same slots to the
+ * same values and leave by the same return. */
 pb_status pb_pixels_next(pb_pixels *pixels, bool *again) {
     *again = false;
     pb_status status = pb_ok();

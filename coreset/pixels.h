@@ -4,7 +4,7 @@
  * known exactly. Nothing is sorted and no score is kept: pixels are counted by the bits of their scores, in two levels. The first
  * pass over the images counts by the upper 16 of the 31 bits of a score; only values of the first level with both kinds of pixels
  * are then counted by all bits, PB_PIXELS_FINE of them a pass. Counts are whole numbers, so any number of ranks gives the same
- * bits; memory does not grow with the images (at most 200 MB a rank), and the number of passes only with the range of the scores:
+ * bits; memory does not grow with the images (at most 205 MB a rank), and the number of passes only with the range of the scores:
  * a factor of two between scores is 256 values.
  *
  *     do {
@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Values of the first level that are counted by all bits in one pass: 768 KiB each. Scores within a factor of two of each other
+ * have as many values, so that one to three passes are usual (docs/decisions/0028). */
 enum { PB_PIXELS_FINE = 256 };
 
 /* The false positive rate up to which PRO is integrated. */
@@ -31,9 +33,11 @@ enum { PB_PIXELS_FINE = 256 };
 /* Most regions of all images, so that sums of their shares do not overflow. */
 #define PB_PIXELS_REGIONS_MAX ((uint64_t)1 << 24)
 
+/* Counts under way: of one rank between two ends of passes, of all ranks at these. Used by one thread. */
 typedef struct pb_pixels pb_pixels;
 
-/* What comes out. */
+/* What comes out. All defective pixels count the same in the AUROC, large regions more than small ones; in PRO all regions count
+ * the same. */
 typedef struct pb_pixel_figures {
     uint64_t normal, defective, regions; /* pixels, and regions of defective ones */
     double auroc; /* probability that a defective pixel scores above a normal one, a tie counting one half: the quotient of two
@@ -45,20 +49,24 @@ typedef struct pb_pixel_figures {
                    * rounded to 2^-40: the error is below size x 2^-40 of the figure. */
 } pb_pixel_figures;
 
-/* Empty counts of a communicator's ranks, which is borrowed. Owned by the caller. Not collective. Errors: PB_E_SYSTEM. */
+/* Empty counts of a communicator's ranks, which is borrowed and must outlive them. Owned by the caller, *pixels_out NULL on
+ * error; of pb_pixels_free NULL is fine, and *pixels is NULL afterwards. Not collective. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_pixels_create(pb_comm *comm, pb_pixels **pixels_out);
 void pb_pixels_free(pb_pixels **pixels);
 
-/* Counts the pixels of an image: scores >= 0, not NaN; region_size: the size of the region that each pixel is in, 0 for a normal
- * one; NULL: all are normal. regions: how many regions they are. The same images in every pass. Not collective. */
+/* Counts the pixels of an image, host memory, borrowed: scores[count] >= 0, not NaN (asserted), +infinity may be;
+ * region_size[count]: the size of the region that each pixel is in, 0 for a normal one, as pb_regions_measure gives it; NULL: all
+ * are normal. regions: how many regions they are. A region must not be split over two calls. The same images, with the same bits,
+ * in every pass; their order and which rank has them does not matter. Not collective. */
 void pb_pixels_add(pb_pixels *pixels, const float *scores, const uint32_t *region_size, size_t count, size_t regions);
 
-/* Collective. Ends a pass over the images; *again: another is needed, on all ranks. Errors, agreed: PB_E_SYSTEM (memory),
- * PB_E_UNSUPPORTED (more than PB_PIXELS_REGIONS_MAX regions). */
+/* Collective. Ends a pass over the images; *again: another is needed, on all ranks alike. Errors, agreed: PB_E_SYSTEM (memory),
+ * PB_E_UNSUPPORTED (more than PB_PIXELS_REGIONS_MAX regions); only pb_pixels_free may follow. Cost: the first pass sends 1.5 MiB,
+ * each other one 768 KiB for each of its values. */
 PB_CHECKED pb_status pb_pixels_next(pb_pixels *pixels, bool *again);
 
-/* After the last pass, the same on every rank. Errors: PB_E_INPUT when one of the kinds has no pixel, with their numbers. Not
- * collective. */
+/* After the last pass, the same on every rank. Errors: PB_E_INPUT when one of the kinds has no pixel, with their numbers; the
+ * figures are then NaN, the counts right. Not collective. */
 PB_CHECKED pb_status pb_pixels_figures(const pb_pixels *pixels, pb_pixel_figures *figures_out);
 
 #endif

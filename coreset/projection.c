@@ -1,3 +1,6 @@
+/* projection.c: the matrix of random signs, and its product with features on a device (decision 0006). The product is an
+ * operation of the device, canonical (invariant 1); here are only the matrix, where the result lies, and the case in which there
+ * is nothing to do. */
 #include "coreset/projection.h"
 
 #include "base/fault.h"
@@ -6,6 +9,7 @@
 
 #include <math.h>
 
+/* A projection on a device. The identity has neither matrix nor memory of its own: rows go through untouched. */
 struct pb_projection {
     pb_device *device;
     int dim, out_dim; /* equal for the identity */
@@ -14,6 +18,8 @@ struct pb_projection {
     size_t room;      /* rows */
 };
 
+/* A number of the generator has 32 bits, of which a sign takes the uppermost. A block has four numbers, so a new one is made for
+ * every fourth entry. */
 void pb_projection_matrix(uint64_t seed, int dim, int out_dim, float *matrix) {
     const float entry = 1.0f / sqrtf((float)out_dim); /* square root and division are correctly rounded: IEEE 754 */
     size_t entries = (size_t)dim * (size_t)out_dim;
@@ -25,6 +31,7 @@ void pb_projection_matrix(uint64_t seed, int dim, int out_dim, float *matrix) {
     }
 }
 
+/* Made on the host, on every rank alike, then copied: no rank waits for another, and no device needs a generator. */
 static pb_status upload_matrix(pb_projection *projection, uint64_t seed) {
     size_t entries = (size_t)projection->dim * (size_t)projection->out_dim;
     float *matrix;
@@ -62,6 +69,7 @@ void pb_projection_free(pb_projection **projection) {
 
 int pb_projection_dim(const pb_projection *projection) { return projection->out_dim; }
 
+/* Grows and stays; the old memory goes first, so that both sizes need not fit. room is 0 in between, and after a failure. */
 static pb_status make_room(pb_projection *projection, size_t n) {
     if (n <= projection->room)
         return pb_ok();

@@ -1,17 +1,20 @@
-/* Union and find over the pixels in reading order: the root of a region is its first pixel. */
+/* regions.c: connected regions by union and find over the pixels in reading order: the root of a region is its first pixel. Three
+ * passes: join, count at the roots, hand each pixel the count of its root. Nearly linear in the pixels; 4 bytes a pixel beside
+ * the result. */
 #include "coreset/regions.h"
 
 #include "base/memory.h"
 
 #include <string.h>
 
-/* The root of a pixel; on the way every second pixel is hung higher, so that paths stay short. */
+/* The root of a pixel; on the way every second pixel is hung higher (path halving), so that paths stay short. */
 static uint32_t root_of(uint32_t *parent, uint32_t pixel) {
     while (parent[pixel] != pixel)
         pixel = parent[pixel] = parent[parent[pixel]];
     return pixel;
 }
 
+/* Makes two regions one. The earlier root stays: the last pass relies on it that a root comes before all of its pixels. */
 static void join(uint32_t *parent, uint32_t a, uint32_t b) {
     a = root_of(parent, a);
     b = root_of(parent, b);
@@ -32,6 +35,7 @@ static void join_neighbours(const bool *inside, pb_size size, int x, int y, uint
             join(parent, pixel - width + (uint32_t)step, pixel);
 }
 
+/* region_size serves as the counters first, at the roots alone; a counter that leaves 0 is a new region. */
 pb_status pb_regions_measure(const bool *inside, pb_size size, uint32_t *region_size, size_t *regions) {
     const size_t area = pb_size_area(size);
     PB_ASSERT(area <= UINT32_MAX);

@@ -1,3 +1,17 @@
+/* search.c: nearest bank rows by a ring (decision 0027 for what a device does with a shard).
+ *
+ * A bank may be larger than the memory of one device, and every query must meet every row. The rows are divided over the ranks
+ * for good; in each search the shards travel: in turn t a rank has the shard of rank (own + t) mod size at hand, compares its
+ * queries with it, hands it to the rank below and takes the next one from the rank above. So each rank holds its own shard, two
+ * that travel and one that is loaded, whatever their number, and sends size - 1 of them. Queries stay where they are: they are
+ * many, and differ from batch to batch.
+ *
+ * Results are packed (distance^2 bits, row) pairs, and each turn takes the minimum: an operation that does not depend on the
+ * order, so the ring's turns, and the number of ranks, show in no bit (invariants 2 and 3).
+ *
+ * A rank that fails goes on passing shards until the ring is round, with whatever it has in its buffers, since its neighbours
+ * wait for them; then all meet in one agreement (invariant 5).
+ */
 #include "coreset/search.h"
 
 #include "base/fault.h"
@@ -6,6 +20,8 @@
 
 #include <math.h>
 
+/* A search ready on this rank. The shard of rank 0 is the longest (pb_partition), so buffers of its size fit all; a travelling
+ * shard may be shorter by one row. On one rank nothing travels and the points stay loaded. */
 struct pb_search {
     pb_device_comm *devices;
     pb_comm *comm; /* of devices, as device is */
@@ -19,6 +35,7 @@ struct pb_search {
     size_t room;      /* queries */
 };
 
+/* Which rows of the bank are whose, by rank; and how many bytes they are. */
 static pb_range shard_of(const pb_search *search, int rank) {
     return pb_partition(search->total_rows, pb_comm_size(search->comm), rank);
 }
@@ -27,6 +44,7 @@ static size_t shard_bytes(const pb_search *search, int rank) {
     return pb_range_size(shard_of(search, rank)) * (size_t)search->dim * sizeof(float);
 }
 
+/* Room for the longest shard, everywhere it can be. What is allocated before a failure pb_search_free releases. */
 static pb_status allocate(pb_search *search) {
     size_t most = shard_bytes(search, 0); /* rank 0's range is among the longest */
     PB_TRY(pb_device_alloc(search->device, most, &search->own, "the bank shard"));
@@ -36,7 +54,8 @@ static pb_status allocate(pb_search *search) {
     return pb_device_points_create(search->device, pb_range_size(shard_of(search, 0)), search->dim, &search->points);
 }
 
-/* Makes the rows of the shard of `owner` (device memory) the points. */
+/* Makes the rows of the shard of `owner` (device memory) the points, in place of those before. A row that is not finite has no
+ * distance to anything; it is refused, by its number in the bank, on every rank that meets it. */
 static pb_status load_shard(pb_search *search, int owner, const float *shard) {
     size_t rows = pb_range_size(shard_of(search, owner));
     int64_t not_finite = -1;
@@ -48,6 +67,7 @@ static pb_status load_shard(pb_search *search, int owner, const float *shard) {
     return pb_ok();
 }
 
+/* This rank's own shard is loaded at once: on one rank for all searches to come, on several so that a bad row is found now. */
 pb_status pb_search_create(pb_device_comm *devices, const float *shard, uint64_t total_rows, int dim, pb_search **search_out) {
     PB_ASSERT(total_rows > 0 && total_rows < UINT32_MAX && dim > 0);
     *search_out = NULL;
@@ -85,6 +105,7 @@ void pb_search_free(pb_search **search) {
     pb_release(search);
 }
 
+/* Grows and stays. The old arrays go first, so that both sizes need not fit. */
 static pb_status make_room(pb_search *search, size_t count) {
     if (count <= search->room)
         return pb_ok();
@@ -103,6 +124,7 @@ pb_status pb_search_reserve(pb_search *search, size_t count) {
     return make_room(search, count);
 }
 
+/* Every query has met nothing yet: the packed value that every pair is below. */
 static pb_status begin(pb_search *search, size_t count) {
     PB_TRY(make_room(search, count));
     for (size_t i = 0; i < count; i++)
@@ -110,6 +132,7 @@ static pb_status begin(pb_search *search, size_t count) {
     return pb_device_upload(search->device, search->nearest_device, search->nearest_host, count * sizeof(uint64_t));
 }
 
+/* Unpacks what has been found. The root of the canonical distance^2 is rounded correctly, so it too is the same everywhere. */
 static pb_status finish(pb_search *search, size_t count, float *distance, uint32_t *row) {
     PB_TRY(pb_device_download(search->device, search->nearest_host, search->nearest_device, count * sizeof(uint64_t)));
     for (size_t i = 0; i < count; i++) {
@@ -133,7 +156,7 @@ pb_status pb_search_nearest(pb_search *search, const float *queries, size_t coun
     /* A rank that failed still takes part in the ring: its neighbours wait for the shards. */
     for (int turn = 0; turn < size; turn++) {
         if (turn > 0) {
-            float *arriving = search->travelling[turn % 2];
+            float *arriving = search->travelling[turn % 2]; /* not the one that goes out */
             pb_keep_first(&status, pass_on(search, owner, at_hand, arriving));
             owner = (owner + 1) % size;
             at_hand = arriving;

@@ -1,7 +1,10 @@
 /* bench.c: how fast are the parts of extraction alone, and all of it together? `patchbank bench extract`.
  *
  * Every part runs alone with the threads that it has in the pipeline, on the same images, by turns, so that what the machine does
- * beside it meets all of them. A pipeline can be no faster than its slowest part; how near it comes is its quality. */
+ * beside it meets all of them. A pipeline can be no faster than its slowest part; how near it comes is its quality. A first pass
+ * (keep_inputs) brings the files into the page cache and keeps inputs for the network alone; it is not measured. Of --repeat runs
+ * the median counts. Ranks measure at the same time and are told apart in the answer. docs/PERFORMANCE.md shows what came of it;
+ * decision 0023 says from which figures on something is wrong. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "io/stream.h"
@@ -12,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of inputs that are kept for the network alone, at least a batch. */
+/* Bytes of inputs that are kept for the network alone, at least a batch; images that reading alone reads as one piece, as many as
+ * the feeder does (jobs/feeder.c). */
 enum { KEPT_BYTES = 64 << 20, READ_IMAGES = 256 };
 
+/* The parts in the order in which they run. */
 enum part { READ, DECODE, NETWORK, END_TO_END, PARTS };
 static const char *const PART_NAMES[PARTS] = {"read", "decode", "network", "end_to_end"};
 
@@ -59,6 +64,7 @@ static void bench_free(bench *b) {
 
 /* --- preparing -------------------------------------------------------------------------------------------------- */
 
+/* Bytes of an input: RGB. */
 static size_t input_bytes(const bench *b) { return pb_size_area(b->request.fit.crop) * 3; }
 
 /* Inputs to keep: whole batches, unless there are fewer images. */
@@ -68,6 +74,7 @@ static size_t kept_most(const bench *b) {
     return most < b->images ? most : b->images;
 }
 
+/* A rank runs on its share of the images or --images of it. */
 static pb_status allocate(bench *b) {
     size_t wanted = (size_t)b->job->options->images, share = b->setup.selection.count;
     b->images = b->mine.images = wanted > 0 && wanted < share ? wanted : share;
@@ -133,6 +140,8 @@ static pb_status read_all(bench *b, pb_stream *stream, uint64_t *bytes) {
     return pb_ok();
 }
 
+/* Each run_ function does its part once, on b->images images, and says how many units it did: bytes of files here, images
+ * elsewhere. Not collective. */
 static pb_status run_read(bench *b, double *units) {
     pb_stream *stream;
     uint64_t bytes = 0;
@@ -143,6 +152,8 @@ static pb_status run_read(bench *b, double *units) {
     return status;
 }
 
+/* Reading and decoding, by the threads of the feeder and without a device that takes anything: the caller gives each batch back
+ * at once. */
 static pb_status run_decode(bench *b, double *units) {
     pb_feeder *feeder;
     pb_stages unused = {0};
@@ -156,6 +167,7 @@ static pb_status run_decode(bench *b, double *units) {
     return pb_ok();
 }
 
+/* On the kept inputs, again and again from their begin. */
 static pb_status run_network(bench *b, double *units) {
     size_t batch_max = pb_pipeline_batch_max(b->setup.pipeline), at = 0;
     for (size_t done = 0, count; done < b->images; done += count, at += count) {
@@ -168,6 +180,7 @@ static pb_status run_network(bench *b, double *units) {
     return pb_ok();
 }
 
+/* As train and score do it. Bad images count as done: they cost their share. */
 static pb_status run_end_to_end(bench *b, double *units) {
     pb_pipeline *pipeline = b->setup.pipeline;
     size_t batch_max = pb_pipeline_batch_max(pipeline);
@@ -182,7 +195,7 @@ static pb_status run_end_to_end(bench *b, double *units) {
     return status;
 }
 
-/* Collective. Ranks begin a part together, so that what they share is shared by the same part. */
+/* Collective. Ranks begin a part together, so that what they share is shared by the same part. Each part ends in an agreement. */
 static pb_status measure(bench *b) {
     static pb_status (*const RUN[PARTS])(bench *, double *) = {run_read, run_decode, run_network, run_end_to_end};
     pb_status status = pb_ok();
@@ -203,6 +216,7 @@ static int rising(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
+/* Sorts the values. Medians and not means: one run that something else disturbed does not count. */
 static double median(double *values, size_t count) {
     qsort(values, count, sizeof *values, rising);
     return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
@@ -217,11 +231,13 @@ static pb_status gather(bench *b) {
 
 /* --- answering, on rank 0 --------------------------------------------------------------------------------------- */
 
+/* The rate that a pipeline with processors for everything could reach: that of its slower part. */
 static double slower(const figures *f) { return f->rate[DECODE] < f->rate[NETWORK] ? f->rate[DECODE] : f->rate[NETWORK]; }
 
 /* Images a second when decoding and network share the same processors and nothing is lost. */
 static double shared(const figures *f) { return 1 / (1 / f->rate[DECODE] + 1 / f->rate[NETWORK]); }
 
+/* Rates add up, as ranks work at the same time. On rank 0. */
 static figures sum(const bench *b) {
     figures total = {0};
     for (int rank = 0; rank < pb_comm_size(b->job->comm); rank++) {
@@ -233,6 +249,7 @@ static figures sum(const bench *b) {
     return total;
 }
 
+/* Stages are sums over all runs end to end, printed as those of one. */
 static void print_row(const bench *b, const char *name, const figures *f) {
     double runs = (double)b->job->options->repeat;
     const pb_stages *s = &f->stages;
@@ -298,6 +315,7 @@ static pb_status write_json(const bench *b, const figures *total) {
     return status;
 }
 
+/* The table, or JSON, or both: --json - is JSON alone. */
 static pb_status answer(const bench *b) {
     const char *json = b->job->options->json;
     figures total = sum(b);

@@ -15,9 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Images that selection is measured on, at most: 200,704 patches of 224 pixels. */
+/* Images that selection is measured on, at most: 200,704 patches of 224 pixels, 784 an image. Their rows are kept in host
+ * memory. */
 enum { SELECT_IMAGES = 256 };
 
+/* Takes a meter in any state. */
 static void meter_free(pb_meter *m) {
     pb_bank_free(&m->bank);
     pb_coreset_free(&m->coreset);
@@ -33,7 +35,8 @@ static void meter_free(pb_meter *m) {
 
 /* --- extraction ------------------------------------------------------------------------------------------------- */
 
-/* Collective. */
+/* Collective. What it took until here is what a job needs before its first image: start_s and start_processor_s. m->wanted:
+ * images of this rank's sample, at least two, or there would be no half of them. */
 static pb_status open_all(pb_meter *m) {
     const pb_job *job = m->job;
     size_t wanted = (size_t)job->options->images;
@@ -55,7 +58,8 @@ static pb_status open_all(pb_meter *m) {
     return pb_agree(job->comm, status);
 }
 
-/* Keeps the rows of the first images for selection. */
+/* Keeps the rows of the first images for selection, as far as there is room (m->select_images). Before m->count counts the
+ * batch. */
 static pb_status keep_rows(pb_meter *m, const pb_batch *batch, const float *projected) {
     size_t image_bytes = pb_meter_patches(m) * pb_meter_row_bytes(m);
     size_t room = m->select_images > m->count ? m->select_images - m->count : 0;
@@ -63,7 +67,8 @@ static pb_status keep_rows(pb_meter *m, const pb_batch *batch, const float *proj
     return pb_device_download(m->setup.device, (char *)m->rows + m->count * image_bytes, projected, count * image_bytes);
 }
 
-/* A pass over the sample. cover: where its patches go; NULL: images are only extracted, and nothing is kept. */
+/* A pass over the sample. cover: where its patches go; NULL: images are only extracted, and nothing is kept. Bad images are left
+ * out and not listed. */
 static pb_status extract(pb_meter *m, pb_cover *cover) {
     pb_pipeline *pipeline = m->setup.pipeline;
     size_t batch_max = pb_pipeline_batch_max(pipeline), first = 0;
@@ -91,7 +96,8 @@ static pb_status extract(pb_meter *m, pb_cover *cover) {
     return status;
 }
 
-/* How fast images are extracted into a cover, once the files are in the page cache, and what memory it takes before. */
+/* How fast images are extracted into a cover, once the files are in the page cache, and what memory it takes before: the peak is
+ * looked at between the two passes. Not collective. */
 static pb_status measure_extraction(pb_meter *m) {
     pb_cover *cover = NULL;
     const pb_stages *stages = pb_pipeline_stages(m->setup.pipeline);
@@ -119,7 +125,8 @@ static pb_status measure_extraction(pb_meter *m) {
     return pb_ok();
 }
 
-/* The options that decide the features and were given, as train needs them again. */
+/* The options that decide the features and were given, as train needs them again: words for a command line, those with their
+ * default left out. What does not fit is cut at the end. */
 static void note_options(pb_meter *m) {
     size_t count, used = 0;
     const pb_option *rows = pb_option_rows(&count);
@@ -137,6 +144,7 @@ static void note_options(pb_meter *m) {
     }
 }
 
+/* What the measurements are of. The good images are only counted at the end. */
 static void note_setting(pb_meter *m, double ranks_a_host) {
     pb_constants *found = &m->found;
     snprintf(found->device, PB_CONSTANT_TEXT, "%s", pb_device_description(m->setup.device));
@@ -156,7 +164,8 @@ static void note_setting(pb_meter *m, double ranks_a_host) {
     found->selection_dim = pb_projection_dim(m->projection);
 }
 
-/* A job goes at the pace of its slowest rank: the least of every rate, the most of everything else. */
+/* A job goes at the pace of its slowest rank: the least of every rate, the most of everything else. By the names, as
+ * jobs/constants.h says. */
 static void keep_worst(pb_constants *all, const pb_constants *more) {
 #define KEEP_WORST(name, what)                                                                             \
     all->name = strstr(#name, "_per_s") || strstr(#name, "speedup") ? fmin(all->name, more->name) : fmax(all->name, more->name);
@@ -164,7 +173,7 @@ static void keep_worst(pb_constants *all, const pb_constants *more) {
 #undef KEEP_WORST
 }
 
-/* Rank 0. */
+/* Rank 0. The worst of all ranks, but for the disk, which rank 0 alone has measured. */
 static pb_status answer(pb_meter *m, const pb_constants *all) {
     pb_constants worst = all[0];
     const char *json = m->job->options->json;
@@ -176,7 +185,7 @@ static pb_status answer(pb_meter *m, const pb_constants *all) {
     return pb_constants_write(&worst, json);
 }
 
-/* Collective. */
+/* Collective. Each kind begins on all ranks together, so that ranks of a host get in each other's way as they do in a job. */
 static pb_status measure_all(pb_meter *m) {
     pb_comm *comm = m->job->comm;
     pb_status status = pb_agree(comm, measure_extraction(m));

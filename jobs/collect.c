@@ -1,3 +1,9 @@
+/* collect.c: picked patches -> rows of the bank, by a second pass over the images that own one.
+ *
+ * Each rank serves the picks among its own images. They are sorted by patch, and so by image: the archive is read forwards, each
+ * image once, and all arrays of a `part` follow that order. Rows that an earlier run saved are taken first; the rest is
+ * extracted, batch by batch, all ranks in step; then everything goes to rank 0, where a pick's position says which row it is.
+ * Nothing here decides anything, so the bank is the same bytes for any number of ranks. */
 #include "jobs/collect.h"
 
 #include "base/clock.h"
@@ -37,6 +43,7 @@ static void part_free(part *mine) {
     pb_release(&mine->paths);
 }
 
+/* A pick of this rank: local patch index, and its position in the order of selection. */
 typedef struct pick {
     uint64_t patch, position;
 } pick;
@@ -46,7 +53,8 @@ static int by_patch(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* The picks of this rank, sorted by patch so that the archive is read forwards. */
+/* The picks of this rank, sorted by patch so that the archive is read forwards. Every rank looks through all picks, and has room
+ * for all: it may own them all. *picks_out: owned by the caller (pb_release), *count_out of them. */
 static pb_status find_mine(const pb_collect_input *input, pick **picks_out, size_t *count_out) {
     uint64_t patches = input->image_count * pb_pipeline_patches(input->pipeline);
     pick *picks;
@@ -61,6 +69,7 @@ static pb_status find_mine(const pb_collect_input *input, pick **picks_out, size
     return pb_ok();
 }
 
+/* Allocates the part and says of every pick where it comes from; the features are not there yet. */
 static pb_status describe(const pb_collect_input *input, const pick *picks, size_t count, part *mine) {
     size_t patches = pb_pipeline_patches(input->pipeline), columns = (size_t)pb_pipeline_grid(input->pipeline).width;
     *mine = (part){.count = count};
@@ -99,7 +108,8 @@ static pb_status add_paths(const pb_collect_input *input, part *mine) {
 
 /* --- rows that an earlier run saved ------------------------------------------------------------------------------------ */
 
-/* A patch's name in the state: by its image in the archive, whatever other images turn out to be bad. Rises with the patch. */
+/* A patch's name in the state: by its image in the archive, whatever other images turn out to be bad. Rises with the patch, since
+ * t->images rise. */
 static uint64_t key_of(const pb_collect_input *input, const part *mine, size_t i) {
     size_t patches = pb_pipeline_patches(input->pipeline);
     return mine->origins[i].image * patches + mine->patch[i] % patches;
@@ -118,7 +128,9 @@ static size_t stretch(const pb_collect_input *input, const part *mine, size_t i,
     return run;
 }
 
-/* Copies the rows of this rank's picks out of a file, one stretch at a time. */
+/* Copies the rows of this rank's picks out of a file, one stretch at a time. Picks and keys both rise: whichever is behind moves
+ * on. A pick that has its row already (from another file) is passed over. Features are read into their place before they count as
+ * there. */
 static pb_status take_rows(const pb_collect_input *input, const pb_rows *rows, part *mine) {
     size_t keys_count, dim = (size_t)pb_pipeline_dim(input->pipeline), at = 0;
     const uint64_t *keys = pb_rows_keys(rows, &keys_count);
@@ -138,6 +150,7 @@ static pb_status take_rows(const pb_collect_input *input, const pb_rows *rows, p
     return pb_ok();
 }
 
+/* Context of take_file. */
 typedef struct taking {
     const pb_collect_input *input;
     part *mine;
@@ -162,7 +175,8 @@ static pb_status take_file(void *context, const char *path) {
     return pb_ok();
 }
 
-/* Saves the rows of picks mine->saved .. end - 1. */
+/* Saves the rows of picks mine->saved .. end - 1. The range moves on also when saving fails: the next one may work, and a row is
+ * only extracted again. */
 static pb_status save_rows(const pb_collect_input *input, part *mine, size_t end) {
     size_t first = mine->saved, dim = (size_t)pb_pipeline_dim(input->pipeline);
     char path[PB_PATH_MAX];
@@ -192,7 +206,7 @@ static pb_status save_rows(const pb_collect_input *input, part *mine, size_t end
 /* --- extracting -------------------------------------------------------------------------------------------------------- */
 
 /* Extracts the next batch of images again and copies the rows of the picks that lie in them; *next is the first pick not yet
- * served. */
+ * served. Rows are copied one at a time from the device: at 1 % only one in a hundred of a batch's patches is wanted. */
 static pb_status extract_batch(const pb_collect_input *input, part *mine, size_t *next) {
     pb_rejects rejects = pb_rejects_begin(0); /* none: they were all good before; so nothing is kept, and nothing to free */
     pb_batch batch;
@@ -211,7 +225,7 @@ static pb_status extract_batch(const pb_collect_input *input, part *mine, size_t
     return pb_ok();
 }
 
-/* The images that own a pick whose row is not there, each once, in order. */
+/* The images that own a pick whose row is not there, each once, in order. *index: owned by the caller. */
 static pb_status list_images(const part *mine, uint64_t **index, size_t *count) {
     *count = 0;
     PB_TRY(pb_allocate(index, mine->count, sizeof **index, "image indices"));
@@ -221,7 +235,8 @@ static pb_status list_images(const part *mine, uint64_t **index, size_t *count) 
     return pb_ok();
 }
 
-/* A rank's part of a round: a batch if one is left; then it saves when it is time. */
+/* A rank's part of a round: a batch if one is left; then it saves when it is time. Picks before *next all have their rows,
+ * extracted or saved, so they are a range that can be saved. */
 static pb_status work_on(const pb_collect_input *input, part *mine, bool left, size_t *next) {
     pb_status status = left ? extract_batch(input, mine, next) : pb_ok();
     if (!pb_failed(&status) && input->run && pb_run_due(input->run))
@@ -250,6 +265,7 @@ static pb_status extract_rows(const pb_collect_input *input, part *mine) {
     return status;
 }
 
+/* Rows at the head that are in the state need not be saved again; later ones may be saved twice, which does no harm. */
 static pb_status prepare(const pb_collect_input *input, part *mine) {
     pick *picks = NULL;
     size_t count = 0;
@@ -282,7 +298,8 @@ static pb_status assemble(const pb_collect_input *input, const origin *origins, 
     return pb_ok();
 }
 
-/* Collective. */
+/* Collective. Three messages a rank: origins, features, paths, each in the rank's order; rank r's picks stand behind those of the
+ * ranks before it in all three. */
 static pb_status gather(const pb_collect_input *input, const part *mine, pb_bank *bank) {
     pb_comm *comm = input->comm;
     size_t dim = (size_t)pb_pipeline_dim(input->pipeline), *sizes = NULL;

@@ -1,3 +1,5 @@
+/* constants.c: the constants as a JSON file: three expansions of the one list in jobs/constants.h. docs/FORMATS.md has the
+ * format. */
 #include "jobs/constants.h"
 
 #include "base/memory.h"
@@ -9,6 +11,7 @@
 #include <string.h>
 
 static const char FORMAT[] = "patchbank-constants";
+/* A file is some KiB; 1 MiB is far beyond any. */
 enum { CONSTANTS_VERSION = 1, CONSTANTS_BYTES_MAX = 1 << 20 };
 
 pb_status pb_constants_write(const pb_constants *constants, const char *path) {
@@ -32,6 +35,7 @@ static pb_status read_text(const json_t *file, const char *name, char text[PB_CO
     return pb_ok();
 }
 
+/* Written so that NaN is refused, which JSON cannot have anyway; 0 is fine here, and plan.c says where it is not. */
 static pb_status read_number(const json_t *file, const char *name, double *number) {
     const json_t *value = json_object_get(file, name);
     *number = json_number_value(value);
@@ -41,6 +45,7 @@ static pb_status read_number(const json_t *file, const char *name, double *numbe
     return pb_ok();
 }
 
+/* Without the file's name: pb_constants_read puts it before. */
 static pb_status read_all(const json_t *file, pb_constants *constants) {
     const char *format = json_string_value(json_object_get(file, "format"));
     if (!format || strcmp(format, FORMAT) != 0 || json_integer_value(json_object_get(file, "version")) != CONSTANTS_VERSION)

@@ -1,6 +1,7 @@
 /* constants.h: private to jobs/: what `patchbank bench constants` measures on a cluster and `patchbank plan` reckons with. One
- * list makes the struct, the JSON file and its reader. Nothing here is collective.
- */
+ * list makes the struct, the JSON file and its reader, so a constant cannot be in one and not in another. Names that have _per_s
+ * or speedup in them are better when larger, all others when smaller: the worst of all ranks is taken by that
+ * (jobs/bench_constants.c). Nothing here is collective. */
 #ifndef PB_JOBS_CONSTANTS_H
 #define PB_JOBS_CONSTANTS_H
 
@@ -55,6 +56,7 @@ enum { PB_CONSTANT_TEXT = 160 };
     X(latency_s, "a small agreement over all ranks, for each doubling of ranks; 0: not measured")     \
     X(link_bytes_per_s, "from rank to rank, all at once, one way; 0: not measured")
 
+/* The constants, plain data as they travel to rank 0. Zeroed it is empty, not usable. */
 typedef struct pb_constants {
 #define PB_CONSTANT_TEXT_MEMBER(name) char name[PB_CONSTANT_TEXT];
 #define PB_CONSTANT_NUMBER_MEMBER(name, what) double name;
@@ -64,11 +66,12 @@ typedef struct pb_constants {
 #undef PB_CONSTANT_NUMBER_MEMBER
 } pb_constants;
 
-/* Writes them as JSON to `path`, or standard output when that is "-". Errors: those of pb_json_write. */
+/* Writes them as JSON to `path`, or standard output when that is "-". Numbers are written exactly. Errors: those of
+ * pb_json_write. */
 PB_CHECKED pb_status pb_constants_write(const pb_constants *constants, const char *path);
 
-/* Reads them back. Errors: PB_E_INPUT when the file is missing or is not of such constants: one is missing, no finite number or
- * negative. */
+/* Reads them back, the same bits. Keys that are not of the list are passed over. Errors, naming the file: PB_E_INPUT when it is
+ * missing or is not of such constants: one is missing, no finite number or negative, a text too long; or of another version. */
 PB_CHECKED pb_status pb_constants_read(const char *path, pb_constants *constants);
 
 /* Prints them, a line each, with what they mean. */

@@ -1,6 +1,10 @@
 /* eval.c: results + labels -> image AUROC, beside the brightness floor, over all images and per class. Rank 0 does that alone:
  * the whole of it is a sort of the image scores. With an archive, whose masks say where defects are, all ranks add the figures of
- * pixels (eval_pixels.h). */
+ * pixels (eval_pixels.h).
+ *
+ * The answer is made as JSON (docs/FORMATS.md, Figures); the table for people is printed from it, so both say the same. An answer
+ * belongs to rank 0; elsewhere it is an empty object. Figures are AUROCs of image scores (coreset/metrics.h), and beside each
+ * stands its floor (docs/ARCHITECTURE.md, "The brightness floor"). */
 #include "base/log.h"
 #include "base/memory.h"
 #include "jobs/eval_pixels.h"
@@ -13,7 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The floor: the best that a single grey statistic achieves when statistic and direction are chosen with the labels in hand. */
+/* The floor: the best that a single grey statistic achieves when statistic and direction are chosen with the labels in hand. An
+ * AUROC below a half is above one for the other direction. within: as pb_sample_auroc has it. */
 static pb_status floor_of(const pb_sample *chosen, int64_t within, double *floor_auroc) {
     uint64_t pairs;
     *floor_auroc = 0;
@@ -25,7 +30,8 @@ static pb_status floor_of(const pb_sample *chosen, int64_t within, double *floor
     return pb_ok();
 }
 
-/* Where a class has no near pair its other figures are still an answer; of all images it is an error. */
+/* Where a class has no near pair its other figures are still an answer; of all images it is an error. pairs tells that from other
+ * errors. */
 static pb_status put_near_pairs(const pb_sample *chosen, int64_t within, const char *class, json_t *row) {
     double auroc, floor_auroc;
     uint64_t pairs;
@@ -44,7 +50,8 @@ static pb_status put_near_pairs(const pb_sample *chosen, int64_t within, const c
     return pb_ok();
 }
 
-/* One row of the answer: the figures of one class, or of all images when class is NULL. */
+/* One row of the answer: the figures of one class, or of all images when class is NULL. `row` may hold some of them after a
+ * failure. Errors: PB_E_INPUT when either kind of images is missing. */
 static pb_status measure(const pb_results *results, const char *class, int64_t within, json_t *row) {
     pb_sample chosen;
     double auroc = NAN, floor_auroc = NAN;
@@ -68,7 +75,8 @@ static pb_status measure(const pb_results *results, const char *class, int64_t w
     return status;
 }
 
-/* Classes in order of first appearance, each once; borrowed. */
+/* Classes in order of first appearance, each once; borrowed names in an array that is the caller's. Cost: images times
+ * classes. */
 static pb_status list_classes(const pb_results *results, const char ***names_out, size_t *count_out) {
     const char **names;
     size_t count = 0;
@@ -85,7 +93,8 @@ static pb_status list_classes(const pb_results *results, const char ***names_out
     return pb_ok();
 }
 
-/* A class without both kinds of labels has no AUROC; the others' figures are still an answer. */
+/* A class without both kinds of labels has no AUROC; the others' figures are still an answer. Where all images are of one class
+ * there are no rows: they would repeat the first. */
 static pb_status measure_classes(const pb_results *results, int64_t within, json_t *rows) {
     const char **names;
     size_t count;
@@ -108,6 +117,7 @@ static pb_status measure_classes(const pb_results *results, int64_t within, json
 
 /* ---- pixels ---- */
 
+/* Into the row of the same class. */
 static void put_pixels(const pb_pixel_row *of, json_t *row) {
     json_t *pixels = json_object();
     json_object_set_new(pixels, "images", json_integer((json_int_t)of->images));
@@ -121,7 +131,8 @@ static void put_pixels(const pb_pixel_row *of, json_t *row) {
     json_object_set_new(row, "pixels", pixels);
 }
 
-/* Collective. Every class that has a row in the answer, which only rank 0 knows. One without both kinds of pixels keeps its other
+/* Collective. Every class that has a row in the answer, which only rank 0 knows and tells for each class. Rows are in the order
+ * of the classes, with some left out, so `at` is the next row to come. A class without both kinds of pixels keeps its other
  * figures. */
 static pb_status measure_class_pixels(const pb_job *job, const pb_results *results, pb_eval_pixels *pixels, json_t *answer) {
     const bool writes = pb_comm_rank(job->comm) == 0;
@@ -240,7 +251,7 @@ static void print_table(const json_t *answer, int64_t within) {
 
 /* ---- the job ---- */
 
-/* What fails here fails for what the results say, so their folder is named. */
+/* On rank 0. What fails here fails for what the results say, so their folder is named. */
 static pb_status measure_all(const pb_results *results, const pb_job_options *options, json_t *answer) {
     json_t *classes = json_array();
     pb_status status = measure(results, NULL, options->pairs_within, answer);
@@ -256,6 +267,8 @@ static pb_status show(const pb_job_options *options, const json_t *answer) {
     return options->json ? pb_json_write(answer, options->json) : pb_ok();
 }
 
+/* Collective. With an archive all ranks read the results themselves, since each makes maps of some; pb_eval_pixels_open makes
+ * sure that they read the same. */
 pb_status pb_job_eval(const pb_job *job) {
     const pb_job_options *options = job->options;
     const bool writes = pb_comm_rank(job->comm) == 0;

@@ -1,3 +1,9 @@
+/* eval_pixels.c: pixel AUROC and PRO, in passes over the images. docs/decisions/0028 has the reasons.
+ *
+ * Counting takes several passes (coreset/pixels.h), and in each every map is read, raised and smoothed anew and every mask
+ * decoded: what all maps would take in memory, millions of images do not have. Ranks share the images evenly; counts are whole
+ * numbers, so that their sums do not depend on how. Maps are made on the device in blocks; regions, masks and counting are the
+ * host's. */
 #include "jobs/eval_pixels.h"
 
 #include "base/clock.h"
@@ -34,7 +40,7 @@ struct pb_eval_pixels {
     uint32_t *region_size;            /* likewise */
 };
 
-/* The images of one measurement: all of them, and which are this rank's. */
+/* The images of one measurement: all of them, and which are this rank's, a range of `index`. Owned by the measurement. */
 typedef struct chosen {
     uint64_t *index; /* in the results, rising */
     uint64_t count;
@@ -43,7 +49,8 @@ typedef struct chosen {
 
 /* ---- opening ---- */
 
-/* How images became inputs is written in the results among what they have of their bank. */
+/* How images became inputs is written in the results among what they have of their bank, whose names begin with "bank." there.
+ * The bank's attributes are made again and read as those of any bank (jobs/request.h). */
 static pb_status read_fit(const pb_results *results, const char *file, pb_fit *fit) {
     pb_attributes bank = {0};
     pb_request request;
@@ -68,7 +75,8 @@ static pb_status open_results(pb_eval_pixels *p, const char **archive_sha256) {
     return pb_results_maps_open(file, p->results, &p->maps);
 }
 
-/* Collective. Ranks that read different files would not meet again. */
+/* Collective. Ranks that read different files would not meet again: they would count other images in other passes. Scores and
+ * labels stand for all of it. */
 static pb_status check_same(const pb_eval_pixels *p, const char *archive_sha256) {
     const pb_results *results = p->results;
     const size_t images = (size_t)results->images;
@@ -78,6 +86,8 @@ static pb_status check_same(const pb_eval_pixels *p, const char *archive_sha256)
     return pb_agree_equal(p->job->comm, text, p->job->options->results);
 }
 
+/* A block is as many maps as 64 MiB hold, at most 32 and at least one. The host has patches, maps, and mask and regions of one
+ * image. */
 static pb_status allocate(pb_eval_pixels *p) {
     const size_t patches = pb_size_area(p->results->grid), area = pb_size_area(p->fit.crop);
     const size_t fit = BLOCK_BYTES / sizeof(float) / area;
@@ -90,7 +100,7 @@ static pb_status allocate(pb_eval_pixels *p) {
     return pb_device_alloc(p->device, p->block * area * sizeof(float), &p->device_scores, "maps of pixels");
 }
 
-/* What else this rank needs. */
+/* What else this rank needs. Indices come from a file and are looked at before they are used. */
 static pb_status prepare(pb_eval_pixels *p) {
     for (uint64_t i = 0; i < p->results->images; i++)
         if (p->results->archive_index[i] >= pb_archive_images(p->archive))
@@ -113,6 +123,7 @@ static pb_status open_all(pb_eval_pixels *p) {
     return pb_failed(&status) ? status : pb_agree(comm, prepare(p));
 }
 
+/* pb_eval_pixels_close takes it in any state, so one call undoes what was opened. */
 pb_status pb_eval_pixels_open(const pb_job *job, const pb_results *results, pb_eval_pixels **pixels_out) {
     pb_status status = pb_agree(job->comm, pb_allocate(pixels_out, 1, sizeof **pixels_out, "pixels"));
     if (!pb_failed(&status)) {
@@ -146,6 +157,7 @@ pb_size pb_eval_pixels_size(const pb_eval_pixels *pixels) { return pixels->fit.c
 
 /* ---- measuring ---- */
 
+/* The same on every rank, but for images->mine. Images that have no label or no score take no part. */
 static pb_status choose(const pb_eval_pixels *p, const char *class, chosen *images) {
     const pb_results *results = p->results;
     *images = (chosen){0};
@@ -158,7 +170,7 @@ static pb_status choose(const pb_eval_pixels *p, const char *class, chosen *imag
     return pb_ok();
 }
 
-/* The maps of `count` images become maps of pixels, in p->scores. Neighbours in the file are read together. */
+/* The maps of `count` <= p->block images become maps of pixels, in p->scores. Neighbours in the file are read together. */
 static pb_status make_maps(pb_eval_pixels *p, const uint64_t *index, size_t count) {
     const size_t patches = pb_size_area(p->results->grid), area = pb_size_area(p->fit.crop);
     for (size_t begin = 0, end; begin < count; begin = end) {
@@ -172,7 +184,8 @@ static pb_status make_maps(pb_eval_pixels *p, const uint64_t *index, size_t coun
     return pb_device_download(p->device, p->scores, p->device_scores, count * area * sizeof *p->scores);
 }
 
-/* Counts the pixels of one image. row: counts of images, this rank's. */
+/* Counts the pixels of one image. row: counts of images, this rank's. A mask decides, also of an image labelled normal; without
+ * one only a normal image counts, with all its pixels. */
 static pb_status count_image(pb_eval_pixels *p, uint64_t index, const float *scores, pb_pixels *pixels, pb_pixel_row *row) {
     const bool defective = p->results->label[index] == PB_LABEL_DEFECTIVE;
     const size_t area = pb_size_area(p->fit.crop);
@@ -195,7 +208,7 @@ static pb_status count_image(pb_eval_pixels *p, uint64_t index, const float *sco
     return pb_ok();
 }
 
-/* One pass over this rank's images. */
+/* One pass over this rank's images. The counts of images are those of the last pass: every pass sees the same ones. */
 static pb_status count_images(pb_eval_pixels *p, const chosen *images, pb_pixels *pixels, pb_pixel_row *row) {
     const size_t area = pb_size_area(p->fit.crop);
     *row = (pb_pixel_row){0};
@@ -209,7 +222,7 @@ static pb_status count_images(pb_eval_pixels *p, const chosen *images, pb_pixels
     return pb_ok();
 }
 
-/* Collective. All passes. */
+/* Collective. All passes, until the counts are exact; pb_pixels_next says so on all ranks alike. */
 static pb_status count_all(pb_eval_pixels *p, const chosen *images, pb_pixels *pixels, pb_pixel_row *row) {
     pb_comm *comm = p->job->comm;
     const double begin = pb_clock_seconds();

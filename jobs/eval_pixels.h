@@ -2,8 +2,8 @@
  * input and smoothed, against the masks of the archive (jobs/truth.h), counted by coreset/pixels.h.
  *
  * An image takes part when it has a label and a score. Without a mask a normal image is normal in every pixel; a defective one is
- * left out, since nobody knows where. Where there is a mask it decides, whatever the label.
- */
+ * left out, since nobody knows where. Where there is a mask it decides, whatever the label. Figures are the same for any number
+ * of ranks (docs/decisions/0028). */
 #ifndef PB_JOBS_EVAL_PIXELS_H
 #define PB_JOBS_EVAL_PIXELS_H
 

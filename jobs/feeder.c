@@ -1,3 +1,18 @@
+/* feeder.c: one reader thread, some decoder threads, and the caller's thread, between them two rings. docs/decisions/0023 says
+ * why there are threads and why they use no HDF5.
+ *
+ * The pass is a list of images; position p belongs to batch p / batch_max and to the place p % batch_max in it, whoever decodes
+ * it.
+ * - The reader fills pieces: encoded bytes of consecutive images. A piece is free when all its images are decoded.
+ * - A decoder takes the next position, one image at a time, and fills its place in a tray, the memory of a batch. The tray of
+ *   batch k can be filled once batch k - tray_count was given back.
+ * - The caller waits for the tray of the next batch to be complete, works on it and gives it back.
+ *
+ * One lock guards the counters that say all this; reading and decoding go on without it, in memory that the counters have given
+ * to one thread alone. Positions are taken in order, so the batch that the caller waits for is always among those in the making,
+ * and nothing can wait in a circle: the reader waits for decoders, decoders for the reader and the caller, the caller for
+ * decoders; a piece always becomes free, because decoders with an image in hand wait for nobody. Threads end by themselves at the
+ * end of the pass, or at the next image or piece when `stop` is set; only pb_feeder_end joins them. */
 #include "jobs/feeder.h"
 
 #include "base/clock.h"
@@ -9,7 +24,8 @@
 #include <pthread.h>
 #include <string.h>
 
-/* Most images of a piece: small ones need not come in long pieces, or the first decoder waits for nothing. */
+/* Most images of a piece: small ones need not come in long pieces, or the first decoder waits for nothing. Also what `spans` has
+ * room for. */
 enum { PIECE_IMAGES = 256 };
 
 /* Encoded images as they were read. */
@@ -57,10 +73,12 @@ struct pb_feeder {
     int decoders_run;
 };
 
+/* Batches of the pass; 0 for no images. */
 static size_t batches_of(const pb_feeder_setup *setup) {
     return setup->count / setup->batch_max + (setup->count % setup->batch_max != 0);
 }
 
+/* Images of one batch: batch_max, but for the last. */
 static size_t images_of(const pb_feeder *feeder, size_t batch) {
     size_t first = batch * feeder->setup.batch_max, left = feeder->setup.count - first;
     return left < feeder->setup.batch_max ? left : feeder->setup.batch_max;
@@ -68,7 +86,8 @@ static size_t images_of(const pb_feeder *feeder, size_t batch) {
 
 /* --- the reader ------------------------------------------------------------------------------------------------- */
 
-/* Reads the piece that begins at `first`, in memory that is nobody else's for now. */
+/* Reads the piece that begins at `first`, in memory that is nobody else's for now. A failure is kept in the piece: its images get
+ * it as their verdict, each in its place, and the reader goes on. *bytes: read from the archive. */
 static void read_piece(pb_feeder *feeder, piece *into, size_t first, uint64_t *bytes) {
     size_t room;
     *bytes = 0;
@@ -85,6 +104,8 @@ static void read_piece(pb_feeder *feeder, piece *into, size_t first, uint64_t *b
         into->status = pb_stream_read(feeder->stream, first, into->count, into->bytes, into->spans, bytes);
 }
 
+/* The lock is held but while a piece is read. `first` is the reader's own; a new piece is announced to all decoders, as it has
+ * work for several. */
 static void *run_reader(void *context) {
     pb_feeder *feeder = context;
     pthread_mutex_lock(&feeder->lock);
@@ -113,7 +134,9 @@ static void *run_reader(void *context) {
 
 /* --- the decoders ----------------------------------------------------------------------------------------------- */
 
-/* Fills the place of one image in its tray. */
+/* Fills the place of one image in its tray: an input and brightness, or why there is none. Nobody else touches this place, this
+ * tray's array elements being written by one thread each. Bytes that are missing or fail their CRC32C are no verdict: the
+ * caller's thread reads them again. */
 static void decode(pb_feeder *feeder, const piece *from, size_t position, tray *into) {
     size_t place = position % feeder->setup.batch_max;
     pb_span span = from->spans[position - from->first];
@@ -130,12 +153,13 @@ static void decode(pb_feeder *feeder, const piece *from, size_t position, tray *
                                           into->brightness[place]);
 }
 
-/* Whether the next image is read and has a tray to go to. */
+/* Whether the next image is read and has a tray to go to. The lock is held. */
 static bool can_take(const pb_feeder *feeder) {
     return feeder->taking < feeder->read && feeder->next / feeder->setup.batch_max < feeder->released + feeder->tray_count;
 }
 
-/* Takes the next image, the lock being held. */
+/* Takes the next image, the lock being held. The piece stays the reader's to fill again only when all its images are finished, so
+ * it may be used until finish. */
 static piece *take(pb_feeder *feeder, size_t *position) {
     piece *from = &feeder->pieces[feeder->taking % feeder->piece_count];
     *position = feeder->next++;
@@ -144,7 +168,8 @@ static piece *take(pb_feeder *feeder, size_t *position) {
     return from;
 }
 
-/* Notes, the lock being held, that an image's turn is over. */
+/* Notes, the lock being held, that an image's turn is over. The reader and the caller are one thread each, so a signal wakes whom
+ * it is for; it may come when nobody waits, and is then not needed. */
 static void finish(pb_feeder *feeder, piece *from, size_t position, double seconds) {
     size_t batch = position / feeder->setup.batch_max;
     tray *into = &feeder->trays[batch % feeder->tray_count];
@@ -155,6 +180,8 @@ static void finish(pb_feeder *feeder, piece *from, size_t position, double secon
         pthread_cond_signal(&feeder->ready);
 }
 
+/* The lock is held but while an image is decoded. Whoever takes the last image wakes the others when it is done: they wait for an
+ * image that will not come. */
 static void *run_decoder(void *context) {
     pb_feeder *feeder = context;
     pthread_mutex_lock(&feeder->lock);
@@ -179,6 +206,7 @@ static void *run_decoder(void *context) {
 
 /* --- the caller's thread ---------------------------------------------------------------------------------------- */
 
+/* `images`: of the largest batch. The inputs are memory from which the device copies fast (pb_device_host_alloc). */
 static pb_status allocate_tray(tray *made, size_t images, const pb_feeder_setup *setup) {
     PB_TRY(pb_device_host_alloc(setup->device, images * pb_prepared_bytes(&setup->how), &made->inputs, "network inputs"));
     PB_TRY(pb_allocate(&made->brightness, images, sizeof *made->brightness, "a batch"));
@@ -186,6 +214,8 @@ static pb_status allocate_tray(tray *made, size_t images, const pb_feeder_setup 
     return pb_allocate(&made->unread, images, sizeof *made->unread, "a batch");
 }
 
+/* Not more trays than batches, nor larger ones than the pass has images: a short pass costs little. Pieces: one in the hands of
+ * each decoder, one that waits, one that is read. */
 static pb_status allocate(pb_feeder *feeder) {
     const pb_feeder_setup *setup = &feeder->setup;
     size_t batches = batches_of(setup), trays = batches < PB_FEEDER_BATCHES ? batches : PB_FEEDER_BATCHES;
@@ -216,6 +246,8 @@ static pb_status start(pb_feeder *feeder) {
     return pb_ok();
 }
 
+/* After a failure everything is undone by pb_feeder_end, which takes a feeder in any state. The list of images is not needed any
+ * more once the stream has looked up where they lie. */
 pb_status pb_feeder_begin(const pb_feeder_setup *setup, pb_feeder **feeder_out) {
     PB_ASSERT(setup->batch_max > 0 && setup->decoders > 0);
     pb_feeder *feeder;
@@ -237,6 +269,8 @@ pb_status pb_feeder_begin(const pb_feeder_setup *setup, pb_feeder **feeder_out) 
     return status;
 }
 
+/* No batch is handed out twice and none is missed: `handed` is the caller's thread's alone. The tray is complete and cannot
+ * change before it is released, so it is given out without the lock. */
 void pb_feeder_next(pb_feeder *feeder, pb_fed *fed) {
     *fed = (pb_fed){0};
     pb_feeder_release(feeder);
@@ -252,6 +286,7 @@ void pb_feeder_next(pb_feeder *feeder, pb_fed *fed) {
     feeder->handed++;
 }
 
+/* A tray that is given back is empty again before anybody can take an image for it, both under the lock. */
 void pb_feeder_release(pb_feeder *feeder) {
     if (feeder->released == feeder->handed)
         return;
@@ -262,7 +297,7 @@ void pb_feeder_release(pb_feeder *feeder) {
     pthread_mutex_unlock(&feeder->lock);
 }
 
-/* Tells all threads to end and waits for it. */
+/* Tells all threads to end and waits for it. Threads that were never started are not waited for. */
 static void stop(pb_feeder *feeder) {
     pthread_mutex_lock(&feeder->lock);
     feeder->stop = true;
@@ -275,6 +310,7 @@ static void stop(pb_feeder *feeder) {
         pthread_join(feeder->decoders[i], NULL);
 }
 
+/* By the setup's numbers and not by how far allocate came: what it did not reach is NULL. */
 static void release_all(pb_feeder *feeder) {
     for (size_t i = 0; feeder->pieces && i < (size_t)feeder->setup.decoders + 2; i++) {
         pb_release(&feeder->pieces[i].bytes);
@@ -292,6 +328,8 @@ static void release_all(pb_feeder *feeder) {
     pb_stream_close(&feeder->stream);
 }
 
+/* Waiting times are what the threads' lifetimes leave, so a pass that was ended early counts to its end. Only after the join:
+ * until then the stages are shared. */
 void pb_feeder_end(pb_feeder **feeder_inout, pb_stages *stages) {
     pb_feeder *feeder = *feeder_inout;
     if (!feeder)

@@ -26,14 +26,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One batch at the device, one ready for it, one in the making. A piece is read at once. */
+/* Batches: one at the device, one ready for it, one in the making. Bytes of a piece, which is read at once: 4 MiB, so that a read
+ * is large and `decoders` + 2 of them are not (docs/decisions/0023). */
 enum { PB_FEEDER_BATCHES = 3, PB_FEEDER_PIECE_BYTES = 4 << 20 };
 
+/* A pass: which images, made into what, by how many threads. */
 typedef struct pb_feeder_setup {
     pb_archive *archive;   /* borrowed */
     const uint64_t *index; /* [count] images of the pass in order; read during begin only */
-    size_t count, batch_max;
-    pb_preparation how;
+    size_t count, batch_max; /* images of the pass; of a batch, at least 1 */
+    pb_preparation how;      /* what an input is: size, and how it is resized */
     int decoders;      /* threads, at least 1 */
     pb_device *device; /* that inputs are copied to, from its kind of host memory; NULL: plain memory */
 } pb_feeder_setup;
@@ -49,10 +51,11 @@ typedef struct pb_fed {
     bool *unread;        /* [count] pb_stream had no sound bytes: pb_archive_read has them or the reason. The verdict is PB_OK */
 } pb_fed;
 
-/* Starts the threads. Errors: PB_E_SYSTEM; no thread runs then. */
+/* Starts the threads. count 0: a pass without batches. Errors: PB_E_SYSTEM; no thread runs then, and *feeder_out is NULL. */
 PB_CHECKED pb_status pb_feeder_begin(const pb_feeder_setup *setup, pb_feeder **feeder_out);
 
-/* Waits for the next batch; count 0 after the last one. The one before is released. */
+/* Waits for the next batch; count 0 after the last one. The one before is released. It has no failure of its own: what went wrong
+ * with an image, or with the reading of it, is in the image's verdict. */
 void pb_feeder_next(pb_feeder *feeder, pb_fed *fed);
 
 /* Gives back the batch that pb_feeder_next gave, so that it can be filled again. */

@@ -2,7 +2,10 @@
  *
  * The order matters: help and version need no MPI; then MPI starts, so that a wrong option is said once and not once a rank; then
  * options; then the job. A rank never leaves alone: whatever fails is agreed on first.
- */
+ *
+ * Signals and exec stand in this order, too: SIGUSR1 and SIGTERM are held back before anything takes time; the program may begin
+ * once more (wait_without_spinning), which forgets handlers but not what is held back; then handlers are set, and only then MPI
+ * starts (base/stop.h). */
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/stop.h"
@@ -18,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A job as the command line knows it; made from the list in jobs/job.h. */
 typedef struct job_entry {
     const char *name, *summary;
     uint32_t bit;
@@ -92,7 +96,7 @@ static void print_devices(FILE *out) {
     pb_device_each(print_device, out);
 }
 
-/* Whether argv[1], or argv[1] and argv[2], are the job's name. *words: how many words that is. */
+/* Whether argv[1], or argv[1] and argv[2], are the job's name. *words: how many words that is, set in any case. */
 static bool is_named(const job_entry *entry, int argc, char **argv, int *words) {
     size_t first = strcspn(entry->name, " ");
     bool two = entry->name[first] != '\0';
@@ -115,6 +119,7 @@ static bool is_first_of_two(const job_entry *entry, const char *word) {
     return length > 0 && strncmp(entry->name, word, length) == 0 && entry->name[length] == ' ';
 }
 
+/* Whether some job's name has two words, of which this is the first. */
 static bool has_second_words(const char *first) {
     int i = 0;
     while (i < PB_JOB_COUNT && !is_first_of_two(&JOBS[i], first))
@@ -129,7 +134,7 @@ static void print_second_words(const char *first, FILE *out) {
             fprintf(out, "  %-13s %s\n", JOBS[i].name, JOBS[i].summary);
 }
 
-/* The second words that `first` can have, as "a, b, c". */
+/* The second words that `first` can have, as "a, b, c", cut at `size`. */
 static void list_second_words(const char *first, char *list, size_t size) {
     size_t used = 0;
     list[0] = '\0';
@@ -138,6 +143,7 @@ static void list_second_words(const char *first, char *list, size_t size) {
             used += (size_t)snprintf(list + used, size - used, "%s%s", used ? ", " : "", strchr(JOBS[i].name, ' ') + 1);
 }
 
+/* Which of three mistakes it was: an unknown word, a missing second one, an unknown second one. */
 static pb_status no_such_job(int argc, char **argv) {
     char list[256];
     if (!has_second_words(argv[1]))
@@ -172,6 +178,7 @@ static bool answer_at_once(int argc, char **argv, pb_status *status) {
     return true;
 }
 
+/* The parser has made sure that it is one of the four choices of --log-level, which their first letters tell apart. */
 static pb_log_level level_of(const char *name) {
     return name[0] == 'd' ? PB_LOG_DEBUG : name[0] == 'i' ? PB_LOG_INFO : name[0] == 'w' ? PB_LOG_WARN : PB_LOG_ERROR;
 }
@@ -179,7 +186,8 @@ static pb_log_level level_of(const char *name) {
 /* A script's unset variable gives no word, or an empty one. That must not read as done. */
 static bool names_no_job(int argc, char **argv) { return argc < 2 || argv[1][0] == '\0'; }
 
-/* Everything before the job that can go wrong on one rank. */
+/* Everything before the job that can go wrong on one rank. The log knows rank and job before options are parsed, the level only
+ * after. */
 static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry **entry, pb_job_options *options, bool *help) {
     size_t rows;
     const pb_option *table = pb_option_rows(&rows);
@@ -196,7 +204,8 @@ static pb_status prepare(pb_comm *comm, int argc, char **argv, const job_entry *
     return pb_fault_arm(getenv("PATCHBANK_FAULT"), pb_comm_rank(comm));
 }
 
-/* Collective. */
+/* Collective. prepare fails on all ranks alike, as all have one command line, but for a fault that is armed for one rank;
+ * agreeing makes it so for any. A summary is written however the job ends, once it began. */
 static pb_status run(pb_comm *comm, int argc, char **argv) {
     const job_entry *entry = NULL;
     pb_job_options options;
@@ -246,6 +255,8 @@ static bool keeps_state(int argc, char **argv) {
     return entry && (entry->bit & PB_JOBS_KEEPING_STATE);
 }
 
+/* The verdict of a job that says no (PB_E_NO) is an answer, not a failure: no line is written for it. Of several ranks the line
+ * names the one that failed; rank 0 writes it. */
 int main(int argc, char **argv) {
     pb_status status = pb_ok();
     bool stops = keeps_state(argc, argv);

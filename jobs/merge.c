@@ -1,5 +1,12 @@
 /* merge.c: several archives -> one, whose shards are theirs under other numbers: hard links where the file system has them. Rank
- * 0 looks at all manifests; ranks link shards of their own. */
+ * 0 looks at all manifests; ranks link shards of their own.
+ *
+ * Shards of all archives in a row are numbered anew, and a rank has a range of these numbers, which may begin and end within an
+ * archive. In order: the archives are opened and parts of a list checked; no path may occur twice; then shards are linked, the
+ * lists of rejected images joined, and the manifest written, without which there is no archive (docs/ARCHITECTURE.md, invariant
+ * 6). What fails before that removes what it has made. No image bytes are read, and no state is kept: it takes seconds, and
+ * begins anew (docs/decisions/0030). Archives may grow while they are merged: each is opened again as the edition that rank 0
+ * saw, by the SHA-256 of its manifest. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -17,18 +24,20 @@
 
 static const char REJECTED[] = "rejected.csv";
 
-/* One of the archives, as rank 0 found it. */
+/* One of the archives, as rank 0 found it. Plain data, broadcast as it is. */
 typedef struct part {
     uint64_t first_shard, shards; /* among those of all; how many */
     char sha256[PB_SHA256_TEXT];
 } part;
 
-/* One image: a hash of its path, and where it is. */
+/* One image: a hash of its path, and where it is. Plain data, as it travels to rank 0: 24 bytes an image, where paths would be
+ * many times as much. */
 typedef struct image {
     uint64_t hash, index; /* index: in its archive */
     uint64_t part;
 } image;
 
+/* One rank's state. Zeroed it is empty; pb_job_merge releases it. */
 typedef struct merging {
     const pb_job *job;
     char *names;    /* --archives, cut at its commas */
@@ -48,6 +57,7 @@ typedef struct merging {
 
 /* --- the archives ----------------------------------------------------------------------------------------------- */
 
+/* The same on every rank. m->parts gets room for as many. */
 static pb_status split_names(merging *m) {
     const char *list = m->job->options->archives;
     size_t length = strlen(list), commas = 0;
@@ -81,7 +91,9 @@ static pb_status add_source(merging *m, const char *name, size_t length) {
     return pb_ok();
 }
 
-/* Parts of a list come all and in order, or images would be missing and nobody would know. */
+/* Parts of a list come all and in order, or images would be missing and nobody would know. m->parts_seen: how many parts of the
+ * present list have come; 0 between lists. What stands last in m->source is that list. *length: bytes of `source` that name the
+ * list. */
 static pb_status check_part(merging *m, const char *folder, const char *source, size_t *length) {
     pb_list_part found = pb_list_part_of(source, length);
     size_t expected = m->parts_seen + 1;
@@ -97,6 +109,8 @@ static pb_status check_part(merging *m, const char *folder, const char *source, 
     return pb_ok();
 }
 
+/* Adds archive i to what is known of all. Its editions may be of different lists and shard sizes: every one is named, and the
+ * largest shard size is the new archive's (docs/FORMATS.md). */
 static pb_status describe(merging *m, size_t i, const pb_archive *archive) {
     m->parts[i].first_shard = m->shards;
     m->parts[i].shards = pb_archive_shards(archive);
@@ -114,7 +128,7 @@ static pb_status describe(merging *m, size_t i, const pb_archive *archive) {
     return pb_ok();
 }
 
-/* On rank 0. */
+/* On rank 0. Reads manifests only. A list whose last parts are missing shows here, after all. */
 static pb_status look_at_all(merging *m) {
     PB_TRY(pb_new_archive_check(m->job->options->archive));
     for (size_t i = 0; i < m->count; i++) {
@@ -133,7 +147,7 @@ static pb_status look_at_all(merging *m) {
     return pb_ok();
 }
 
-/* Collective. Every rank knows what rank 0 found. */
+/* Collective. Every rank knows what rank 0 found, and takes its range of the shards. */
 static pb_status open_parts(merging *m) {
     pb_comm *comm = m->job->comm;
     pb_status status = split_names(m);
@@ -151,7 +165,8 @@ static pb_status open_parts(merging *m) {
 /* What to do with one shard: number `shard` of part `part`. */
 typedef pb_status (*shard_work)(merging *m, pb_archive *archive, size_t part, size_t shard);
 
-/* For each shard of this rank. Each part is opened as rank 0 saw it, though it may have grown since. */
+/* For each shard of this rank. Each part is opened as rank 0 saw it, though it may have grown since; it stays open for all its
+ * shards, and one is open at a time. Not collective. */
 static pb_status each_shard(merging *m, shard_work work) {
     pb_archive *archive = NULL;
     pb_status status = pb_ok();
@@ -172,7 +187,8 @@ static pb_status each_shard(merging *m, shard_work work) {
 
 /* --- no image twice --------------------------------------------------------------------------------------------- */
 
-/* FNV-1a. Equal hashes are looked at, so that it need not be a strong one. */
+/* FNV-1a, with its 64-bit offset and prime (Fowler, Noll, Vo; IETF draft-eastlake-fnv). Equal hashes are looked at, so that it
+ * need not be a strong one. */
 static uint64_t hash_of(const char *path) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (const char *at = path; *at; at++)
@@ -190,6 +206,7 @@ static pb_status note_image(merging *m, image added) {
     return pb_ok();
 }
 
+/* A shard_work: notes the paths of one shard's images. Their indices are in their own archive. */
 static pb_status note_paths(merging *m, pb_archive *archive, size_t at, size_t shard) {
     uint64_t first = 0;
     for (size_t s = 0; s < shard; s++)
@@ -202,6 +219,8 @@ static pb_status note_paths(merging *m, pb_archive *archive, size_t at, size_t s
     return pb_ok();
 }
 
+/* For qsort. Equal paths come together; among them the order is that of the archives, so that the message is the same for any
+ * number of ranks. */
 static int by_hash(const void *a, const void *b) {
     const image *left = a, *right = b;
     if (left->hash != right->hash)
@@ -211,7 +230,8 @@ static int by_hash(const void *a, const void *b) {
     return (left->index > right->index) - (left->index < right->index);
 }
 
-/* Fails when two images of one hash have one path. */
+/* Fails when two images of one hash have one path. Archives are opened for it: among different paths a hash of 64 bits is hardly
+ * ever equal. */
 static pb_status compare(const merging *m, const image *a, const image *b) {
     pb_archive *first = NULL, *second = NULL;
     pb_record one, other;
@@ -230,7 +250,8 @@ static pb_status compare(const merging *m, const image *a, const image *b) {
     return status;
 }
 
-/* On rank 0. */
+/* On rank 0. Sorts the images of all archives. Of three with one hash each is compared with the next: where paths are equal, some
+ * neighbours are found, unless another path with the same hash lies between them. */
 static pb_status compare_all(const merging *m, image *all, size_t count) {
     if (count > 0)
         qsort(all, count, sizeof *all, by_hash);
@@ -240,7 +261,7 @@ static pb_status compare_all(const merging *m, image *all, size_t count) {
     return pb_ok();
 }
 
-/* Collective. */
+/* Collective. m->images of the ranks go to rank 0, which has them all: 24 bytes an image. They are released here. */
 static pb_status check_paths(merging *m) {
     pb_comm *comm = m->job->comm;
     image *all = NULL;
@@ -263,12 +284,14 @@ static pb_status check_paths(merging *m) {
 
 /* --- the new archive -------------------------------------------------------------------------------------------- */
 
+/* A shard_work: links one shard under its new number. */
 static pb_status link_shard(merging *m, pb_archive *archive, size_t at, size_t shard) {
     uint64_t number = m->parts[at].first_shard + shard;
     return pb_shard_link(archive, shard, m->job->options->archive, (size_t)number, &m->summaries[number - m->mine.first]);
 }
 
-/* The file of each archive and of each of its editions. */
+/* The file of each archive and of each of its editions, whether there is one or not. *files: [*count], owned by the caller, each
+ * to be released, also after a failure. */
 static pb_status rejected_files(const merging *m, char ***files, size_t *count) {
     *count = 0;
     for (size_t i = 0; i < m->count; i++) {
@@ -302,6 +325,7 @@ static pb_status join_rejected(const merging *m) {
     return status;
 }
 
+/* What cannot be removed stays: this is after a failure, which is what is told. */
 static void remove_file(const merging *m, const char *file) {
     char path[PB_PATH_MAX];
     pb_status joined = pb_path_join(m->job->options->archive, file, path);
@@ -309,7 +333,8 @@ static void remove_file(const merging *m, const char *file) {
         unlink(path);
 }
 
-/* Collective. What failed must not leave shards without a manifest behind. */
+/* Collective. What failed must not leave shards without a manifest behind. Each rank removes its own; rank 0 the list when all
+ * have met, and then the folder is empty. */
 static void remove_all(const merging *m) {
     for (size_t i = 0; i < pb_range_size(m->mine); i++)
         if (m->summaries[i].file[0])
@@ -319,7 +344,8 @@ static void remove_all(const merging *m) {
         remove_file(m, REJECTED);
 }
 
-/* Collective. */
+/* Collective. A rank links what it can and meets the others in one agreement; summaries are gathered in the order of ranks, which
+ * is that of the shards. */
 static pb_status write_archive(merging *m) {
     pb_comm *comm = m->job->comm;
     pb_shard_summary *all = NULL;
@@ -349,7 +375,7 @@ static pb_status prepare_folder(const char *folder, bool *created) {
     return pb_new_archive_clear(folder, NULL);
 }
 
-/* Collective. */
+/* Collective. All checks come before the folder is made. */
 static pb_status merge(merging *m) {
     const char *folder = m->job->options->archive;
     bool first = pb_comm_rank(m->job->comm) == 0, created = false; /* known on rank 0 */

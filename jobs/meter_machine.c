@@ -1,4 +1,5 @@
-/* meter_machine.c: what disk, memory and the network between ranks do. */
+/* meter_machine.c: what disk, memory and the network between ranks do. Each is tried a few times for some milliseconds: a plan
+ * needs their order, not their last digit. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/usage.h"
@@ -33,6 +34,8 @@ static void free_block(pb_result_block *block) {
     pb_release(&block->map);
 }
 
+/* Results of all images of the sample, in blocks as score writes them; the last one is shorter, and block->count says so
+ * afterwards. */
 static pb_status write_blocks(pb_meter *m, pb_results_writer *writer, pb_result_block *block, pb_record *records) {
     const size_t most = block->count;
     for (size_t done = 0; done < m->count; done += block->count) {
@@ -65,6 +68,8 @@ static pb_status write_results(pb_meter *m, const char *file, const char *csv) {
     return status;
 }
 
+/* The bytes are zeros, so a file system that compresses looks faster than it is. Flushing is part of it, as pb_file_write
+ * flushes. Processor seconds of the results, not seconds by the clock: those are the disk's, and in the rate. */
 pb_status pb_meter_disk(pb_meter *m) {
     char file[PB_PATH_MAX], csv[PB_PATH_MAX];
     char *bytes = NULL;
@@ -87,6 +92,7 @@ pb_status pb_meter_disk(pb_meter *m) {
     return status;
 }
 
+/* The fastest turn: 64 MiB read and as many written. A byte is changed and looked at, so that no compiler leaves the copy out. */
 pb_status pb_meter_memory(pb_meter *m) {
     char *from = NULL, *to = NULL;
     double best = INFINITY;
@@ -110,7 +116,8 @@ static int rising(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* All ranks pass bytes on to the next one at once, as in a ring. */
+/* All ranks pass bytes on to the next one at once, as in a ring; the median of the turns, since one may wait for a rank that came
+ * late. Latency is that of an agreement, divided by its doublings: log2 of the ranks. */
 pb_status pb_meter_link(pb_meter *m) {
     pb_comm *comm = m->job->comm;
     int ranks = pb_comm_size(comm), rank = pb_comm_rank(comm);

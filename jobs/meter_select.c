@@ -1,4 +1,8 @@
-/* meter_select.c: what selection and search cost, on a rank alone. */
+/* meter_select.c: what selection and search cost, on a rank alone: a communicator of itself, so that no rank waits for another.
+ *
+ * Selection is measured three times, of other numbers of patches and picks, and its cost divided by that into what a patch, a
+ * pair and a pick cost (fit_selection). Of --repeat turns the one with the least processor time counts: what else the machine
+ * does only adds. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/usage.h"
@@ -38,7 +42,7 @@ typedef struct selected {
     pb_greedy_cost cost;
 } selected;
 
-/* Selects once, into m->coreset. */
+/* Selects once, into m->coreset. Making the cover is not measured: in a training that is part of extraction. */
 static pb_status select_once(pb_meter *m, size_t images, double ratio, selected *took) {
     pb_cover *cover = NULL;
     size_t total = images * pb_meter_patches(m), picks = pb_coreset_size(ratio, total);
@@ -60,7 +64,7 @@ static pb_status select_once(pb_meter *m, size_t images, double ratio, selected 
     return status;
 }
 
-/* The cheapest of several times. */
+/* The cheapest of several times; m->coreset is that of the last, and all are equal. */
 static pb_status select_best(pb_meter *m, size_t images, double ratio, selected *best) {
     best->processor_s = INFINITY;
     for (int64_t turn = 0; turn < m->job->options->repeat; turn++) {
@@ -72,9 +76,12 @@ static pb_status select_best(pb_meter *m, size_t images, double ratio, selected 
     return pb_ok();
 }
 
+/* Differences of measured times may come out below 0 by noise: such a cost is 0. */
 static double not_negative(double value) { return value > 0 ? value : 0; }
 
-/* Processor seconds are a N + b N K + c K of N points and K picks. Three selections give a, b and c: (N, K), (N, L), (N/2, K). */
+/* Processor seconds are a N + b N K + c K of N points and K picks. Three selections give a, b and c: `once` of (N, K), `more` of
+ * (N, L), `half` of (N/2, K). From once and more: growth = b N + c, by the difference of picks. c: from half the points at the
+ * same picks, what is left of N/2 / N of the cost of once is (1 - N/2 / N) c K. Each is kept within what the others leave. */
 static void fit_selection(pb_meter *m, const selected *once, const selected *more, const selected *half, double picks,
                           double picks_more) {
     double n = (double)(m->select_images * pb_meter_patches(m)), n_half = (double)(m->select_images / 2 * pb_meter_patches(m));
@@ -87,7 +94,8 @@ static void fit_selection(pb_meter *m, const selected *once, const selected *mor
     m->found.select_point_s = not_negative((once->processor_s - (b * n + c) * picks) / n);
 }
 
-/* How strongly the picks of the coreset crowd into images. */
+/* How strongly the picks of the coreset crowd into images: jobs/constants.h has the law, solved here for spread. Cost: images
+ * times picks, some 10^5 to 10^6 comparisons. */
 static double spread_of(const pb_meter *m) {
     double images = (double)m->select_images, owners = 0;
     for (size_t i = 0; i < m->select_images; i++)
@@ -100,6 +108,7 @@ static double spread_of(const pb_meter *m) {
     return -log(1 - owners / images) * images / (double)m->coreset.count;
 }
 
+/* The order leaves the smaller coreset in the meter, which is the one that rounds, candidates and spread are of. */
 pb_status pb_meter_selection(pb_meter *m) {
     selected once, more, half;
     PB_TRY(select_best(m, m->select_images, RATIO_MORE, &more));
@@ -122,7 +131,7 @@ pb_status pb_meter_selection(pb_meter *m) {
 
 /* --- search ------------------------------------------------------------------------------------------------------ */
 
-/* The rows of the coreset, and the paths of their images. */
+/* The rows of the coreset, and the paths of their images, whose mean length with its 0 is a constant. */
 static pb_status collect(pb_meter *m) {
     pb_collect_input input = {.comm = m->self,
                               .device = m->setup.device,
@@ -139,7 +148,7 @@ static pb_status collect(pb_meter *m) {
     return pb_ok();
 }
 
-/* Searches for the patches of one batch, again and again. */
+/* Searches for the patches of one batch, again and again; the fastest turn counts. */
 static pb_status search_batch(pb_meter *m, pb_search *search, const pb_batch *batch, float *distance, uint32_t *row) {
     size_t queries = batch->count * pb_meter_patches(m);
     double pairs = (double)queries * (double)m->bank.rows, best = INFINITY, least = INFINITY;
@@ -154,6 +163,7 @@ static pb_status search_batch(pb_meter *m, pb_search *search, const pb_batch *ba
     return pb_ok();
 }
 
+/* The bank is one shard here: a rank alone sends nothing round. */
 pb_status pb_meter_search(pb_meter *m) {
     pb_pipeline *pipeline = m->setup.pipeline;
     size_t most = pb_pipeline_batch_max(pipeline) * pb_meter_patches(m);

@@ -1,3 +1,9 @@
+/* model.c: the formulas of docs/SCALING.md. What is allocated by size is counted from the sources, which the constants below
+ * name; everything else was measured (docs/decisions/0032). tests/jobs/test_plan.c compares predicted memory with that of real
+ * runs, within 25 %.
+ *
+ * In order: memory of single things; times of single steps; a rank's fullest moment; the two ways of selecting; training and
+ * scoring; storage. */
 #include "jobs/model.h"
 
 #include <math.h>
@@ -15,8 +21,10 @@ static const double CANDIDATE = 12, ORIGIN = 24, VERDICT = 56;
 /* Bytes of results an image beside its map and its path: columns in memory and on the disk, a line of scores.csv. */
 static const double RESULT_COLUMNS = 160;
 
+/* What the rank with the most has. */
 static double share_of(double items, double ranks) { return ceil(items / ranks); }
 
+/* Bytes of so many floats. */
 static double floats(double count) { return count * (double)sizeof(float); }
 
 /* Memory that a rank's device holds: the host's own, or not. */
@@ -29,7 +37,8 @@ static void hold(const pb_constants *c, pb_forecast *f, double bytes) {
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */
 
-/* Rows of selection are padded to whole tiles of 16 where pairs are filtered at all. */
+/* Values of a row of selection as it is stored: padded to whole tiles of 16 where pairs are filtered at all, which is for 17 to
+ * 2,048 values. */
 static double stride_of(const pb_constants *c) {
     double dim = c->selection_dim;
     return dim > AXES && dim <= 2048 ? ceil(dim / 16) * 16 : dim;
@@ -42,7 +51,8 @@ double pb_model_cover_bytes(const pb_constants *constants, double points, double
     return points * floats(stride + AXES + 4) + room * floats(stride + AXES + 1);
 }
 
-/* The messages of a round, and the contest of the candidates in it. */
+/* The messages of a round, three times the candidates' (docs/SCALING.md), and the contest of the candidates in it, of as many as
+ * there are: the floor is lowered so that a round makes GROWTH times the picks so far. */
 static double round_bytes(const pb_constants *c, double candidates, double picks) {
     double message = CANDIDATE + floats(c->selection_dim);
     double used = fmin(candidates, c->candidates_a_pick * GROWTH * picks + 256);
@@ -51,9 +61,10 @@ static double round_bytes(const pb_constants *c, double candidates, double picks
 
 /* --- time -------------------------------------------------------------------------------------------------------- */
 
+/* Steps of a collective that goes by doubling. */
 static double doublings(double ranks) { return ranks > 1 ? log2(ranks) : 0; }
 
-/* Bytes that arrive at a rank, at the rate at which they leave it. */
+/* Bytes that arrive at a rank, at the rate at which they leave it. 0 where messages were not measured. */
 static double transfer_s(const pb_constants *c, double ranks, double bytes) {
     return ranks > 1 && c->link_bytes_per_s > 0 ? bytes / c->link_bytes_per_s : 0;
 }
@@ -62,6 +73,7 @@ static double extract_s(const pb_constants *c, double images, double ranks) {
     return share_of(images, ranks) / c->extract_images_per_s;
 }
 
+/* Rounds grow with the logarithm of the picks, from the measured selection on: each makes GROWTH more than there are. */
 static double rounds_of(const pb_constants *c, double picks) {
     double rounds = c->rounds + log(picks / c->rounds_picks) / log(1 + GROWTH);
     return rounds > 1 ? rounds : 1;
@@ -72,16 +84,17 @@ static double select_processor_s(const pb_constants *c, double points, double pi
     return c->select_point_s * points + c->select_pair_s * points * picks + c->select_pick_s * picks;
 }
 
+/* Images that own at least one of the picks: a Poisson law of images, with picks that crowd into some (c->spread, measured). */
 static double owners_of(const pb_constants *c, double images, double picks) {
     return images * (1 - exp(-c->spread * picks / images));
 }
 
-/* What a rank holds at some moment beside `process_bytes`: on the host, on the device, and on rank 0 besides. */
+/* What a rank holds at some moment beside `process_bytes`: on the host, on the device, and on rank 0 besides. Bytes. */
 typedef struct phase {
     double host, device, root;
 } phase;
 
-/* A rank needs what its fullest moment takes. */
+/* A rank needs what its fullest moment takes; rank 0 may have another fullest moment than the others. */
 static void keep_fullest(const pb_constants *c, const phase *phases, int count, pb_forecast *f) {
     double rank = 0, root = 0;
     for (int i = 0; i < count; i++) {
@@ -152,6 +165,8 @@ pb_forecast pb_model_train(const pb_constants *constants, const pb_work *work, d
     return f;
 }
 
+/* Batches are in step, so a rank waits for P - 1 shards in each; the 8 beside them stand for the agreements and gathers of a
+ * round. */
 pb_forecast pb_model_score(const pb_constants *constants, const pb_work *work, double ranks) {
     const pb_constants *c = constants;
     pb_forecast f = {0};

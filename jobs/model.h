@@ -1,6 +1,8 @@
 /* model.h: private to jobs/: how long training and scoring take on how many ranks, and what memory and storage they need, from
  * measured constants. Formulas and reasons are in docs/SCALING.md; symbols there are the names here. Nothing here is collective.
- */
+ *
+ * All numbers are double, counts too: they are estimates, and products of them exceed what whole numbers hold. Functions are
+ * pure; constants must be what jobs/plan.c accepts (rates above 0), or results are infinite or NaN. */
 #ifndef PB_JOBS_MODEL_H
 #define PB_JOBS_MODEL_H
 
@@ -24,13 +26,16 @@ typedef struct pb_forecast {
     double sent_bytes;             /* by a rank */
 } pb_forecast;
 
-/* Memory of the points of selection on a rank of the device "cpu" (gpu/cover.h). */
+/* Memory of the points of selection on a rank of the device "cpu" (gpu/cover.h): `points` of them, and `picks` centres with the
+ * room that doubling gives them. */
 double pb_model_cover_bytes(const pb_constants *constants, double points, double picks);
 
+/* Training, or scoring, on `ranks` >= 1 ranks. Members that a job has no use for are 0: search_s of training, select_s, collect_s
+ * and rounds of scoring; `picks` are the rows of the bank in both. */
 pb_forecast pb_model_train(const pb_constants *constants, const pb_work *work, double ranks);
 pb_forecast pb_model_score(const pb_constants *constants, const pb_work *work, double ranks);
 
-/* Files: the archive, the bank of work->ratio, results of the test images. */
+/* Bytes of files: the archive, the bank of work->ratio, results of the test images. */
 double pb_model_archive_bytes(const pb_constants *constants, const pb_work *work);
 double pb_model_bank_bytes(const pb_constants *constants, const pb_work *work);
 double pb_model_results_bytes(const pb_constants *constants, const pb_work *work);

@@ -1,3 +1,6 @@
+/* new_archive.c: the shards that an earlier run left in a folder: kept, when a note in the state says that they are of the same
+ * work, else removed. The note is written after the old shards are gone and before the first new one, so shards in the folder are
+ * always of the work in the note. */
 #include "jobs/new_archive.h"
 
 #include "base/log.h"
@@ -35,6 +38,7 @@ static bool is_shard_name(const char *name) {
 /* Called with the name of each shard in a folder that is open for reading. */
 typedef pb_status (*shard_visitor)(void *context, int folder, const char *name);
 
+/* Names that are no shards' are none of ours and are passed over. Stops at the first failure. */
 static pb_status each_shard(const char *folder, shard_visitor visit, void *context) {
     DIR *names = opendir(folder);
     if (!names)
@@ -53,7 +57,8 @@ typedef struct removal {
     size_t count;
 } removal;
 
-/* By way of the run's folder: a run that was fenced off while it slept has none, and removes nothing of its successor's. */
+/* A shard_visitor. By way of the run's folder: a run that was fenced off while it slept has none, and removes nothing of its
+ * successor's. renameat and unlinkat go by the folder that is open, whatever its path means by now. */
 static pb_status remove_shard(void *context, int folder, const char *name) {
     removal *r = context;
     char path[PB_PATH_MAX];
@@ -89,6 +94,7 @@ pb_status pb_new_archive_create(const char *folder, bool *created) {
 
 /* --- going on ---------------------------------------------------------------------------------------------------- */
 
+/* A note that cannot be read is of nothing. */
 static bool is_of(const char *path, const char *work) {
     char *text = NULL;
     size_t size;
@@ -114,6 +120,7 @@ static pb_status count_shard(void *context, int folder, const char *name) {
     return pb_ok();
 }
 
+/* After a failure or a stop, so nothing here may fail in turn: what is known is logged. */
 void pb_new_archive_settle(const char *folder, const pb_state *state) {
     char path[PB_PATH_MAX];
     size_t shards = 0;

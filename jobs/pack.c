@@ -1,5 +1,12 @@
 /* pack.c: a list of images -> a sharded archive, or a new edition of one (jobs/pack_append.c). Ranks write whole shards; rank 0
- * writes the manifest over them. */
+ * writes the manifest over them.
+ *
+ * A shard is a range of the list, so an archive is the same bytes for any number of ranks, and a part of a list has shards of the
+ * whole list (docs/decisions/0005, 0030). Shards get their names when they are complete; the manifest, or the rename of an
+ * edition's folder, makes an archive of them. What ends before that leaves its shards, and the next run of the same work keeps
+ * those that are right: it asks the shards themselves (pb_shard_resume), so a note of what they are of is all the state there is
+ * (jobs/new_archive.h). Read it from the end: pack_new and pack_more differ in where the shards go and in who makes them an
+ * archive; write_archive is what they share. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -25,6 +32,7 @@ static const char REJECTED[] = "rejected.csv";
 /* How the list is named: in the manifest and in messages. */
 static const char *source_of(const pb_job_options *options) { return options->list ? options->list : options->mvtec; }
 
+/* The same on every rank; nothing is looked at but the command. */
 static pb_status check_options(const pb_job_options *options) {
     pb_list_part part;
     PB_TRY(pb_list_part_parse(options->part, &part));
@@ -38,7 +46,7 @@ static pb_status check_options(const pb_job_options *options) {
     return pb_ok();
 }
 
-/* Collective. */
+/* Collective. That the folder is no archive yet is looked up before the list is read, which may take long. */
 static pb_status load_list(const pb_job *job, pb_list *list) {
     const pb_job_options *options = job->options;
     pb_status status = check_options(options);
@@ -54,6 +62,7 @@ typedef struct quarantine {
     const pb_list *list;
 } quarantine;
 
+/* A pb_rejected. An item's index is its entry in the list as it was given, also where --skip-known has left out others. */
 static void reject(void *context, size_t list_index, const pb_status *why) {
     quarantine *bad = context;
     const pb_list_item *item = &bad->list->items[list_index];
@@ -76,7 +85,8 @@ typedef struct packing {
     pb_shard_summary *summaries; /* [mine] */
 } packing;
 
-/* One shard of this rank. */
+/* One shard of this rank: kept from an earlier run, or written. The budget of rejects is looked at after each, for this rank
+ * alone. */
 static pb_status write_shard(packing *p, uint64_t shard) {
     size_t number = p->first_number + (size_t)(shard - p->shards.first), shard_images = (size_t)p->job->options->shard_images;
     pb_shard_summary *summary = &p->summaries[shard - p->mine.first];
@@ -88,7 +98,8 @@ static pb_status write_shard(packing *p, uint64_t shard) {
     return pb_rejects_check(&p->bad.rejects);
 }
 
-/* Collective. Ranks agree after each shard, so that a failure ends all of them at once and none waits long for another. */
+/* Collective. Ranks agree after each shard, so that a failure ends all of them at once and none waits long for another. A wish to
+ * stop is looked at before each (and within one, by pb_shard_write). */
 static pb_status write_shards(packing *p) {
     pb_comm *comm = p->job->comm;
     uint64_t longest = pb_range_size(pb_partition(pb_range_size(p->shards), pb_comm_size(comm), 0)); /* rank 0's is among them */
@@ -109,7 +120,7 @@ static pb_status write_shards(packing *p) {
     return status;
 }
 
-/* On rank 0. A part of a list may have nothing; what is merged may not. */
+/* On rank 0. `summaries`: of all shards in order. A part of a list may have nothing; what is merged may not. */
 static pb_status write_manifest(const packing *p, pb_shard_summary *summaries, size_t count) {
     const pb_job_options *options = p->job->options;
     uint64_t images = 0;
@@ -157,7 +168,8 @@ static pb_status go_on(const packing *p) {
     return status;
 }
 
-/* Collective. The shards, then what was rejected, then the manifest. */
+/* Collective. The shards, then what was rejected, then the manifest. Rejects are agreed on before it: more than --max-bad over
+ * all ranks, and there is no archive. Summaries gathered in the order of ranks are in that of the shards. */
 static pb_status write_all(packing *p) {
     pb_comm *comm = p->job->comm;
     pb_shard_summary *all = NULL;
@@ -183,7 +195,8 @@ static pb_status write_all(packing *p) {
     return pb_agree(comm, status);
 }
 
-/* Collective. growth: the edition to be made, NULL: a new archive. */
+/* Collective. growth: the edition to be made, NULL: a new archive. Which shards: those of the part of the list, divided among the
+ * ranks. */
 static pb_status write_archive(const pb_job *job, const pb_list *list, pb_growth *growth, const pb_run *run) {
     double begun = pb_clock_seconds();
     packing p = {.job = job,
@@ -208,13 +221,15 @@ static pb_status write_archive(const pb_job *job, const pb_list *list, pb_growth
     return status;
 }
 
-/* On rank 0, after all have met. A run that was fenced off leaves everything to the one that did it. */
+/* On rank 0, after all have met. A run that was fenced off leaves everything to the one that did it. So does one that never had
+ * its state: run->comm is NULL then. */
 static void settle(const pb_run *run, const char *folder, const pb_status *status) {
     if (pb_failed(status) && status->code != PB_E_NO && run->comm && pb_comm_rank(run->comm) == 0)
         pb_new_archive_settle(folder, &run->state);
 }
 
-/* Collective. The folder comes last, so that a mistake in the list leaves nothing behind. */
+/* Collective. The folder comes last, so that a mistake in the list leaves nothing behind; if this run has made it and it is empty
+ * after a failure, it goes again. */
 static pb_status pack_new(const pb_job *job, const pb_list *list) {
     const char *folder = job->options->archive;
     pb_run run = {0};
@@ -231,7 +246,8 @@ static pb_status pack_new(const pb_job *job, const pb_list *list) {
     return status;
 }
 
-/* Collective. */
+/* Collective. A list of which everything is known already is done without a run. The edition's folder goes if it is empty and
+ * this run still owns the state it lies in. */
 static pb_status pack_more(const pb_job *job, pb_list *list) {
     pb_growth growth = {0};
     pb_run run = {0};

@@ -1,3 +1,5 @@
+/* pack_append.c: the edition of an append: what the archive has already, where the new shards are made, and the rename that
+ * publishes them. docs/decisions/0030 says why an archive grows like this. */
 #include "jobs/pack_append.h"
 
 #include "base/log.h"
@@ -11,7 +13,7 @@
 
 /* --- which paths are known -------------------------------------------------------------------------------------- */
 
-/* Positions of list items, as many as were found. */
+/* Positions of list items, as many as were found; `positions` is owned. */
 typedef struct found {
     uint64_t *positions;
     size_t count, room;
@@ -28,7 +30,7 @@ static pb_status note(found *known, uint64_t position) {
 }
 
 /* Looks up the images first .. end - 1 of the archive. The list is in memory anyway, so the archive goes by it, shard by shard.
- */
+ * Cost: a sort of the list on every rank, and a binary search an image of the archive. Not collective. */
 static pb_status look_up(pb_archive *base, pb_range images, const pb_list *list, found *known) {
     const pb_list_item **sorted = NULL;
     pb_status status = pb_list_sort(list, &sorted);
@@ -53,7 +55,8 @@ static pb_range images_of(const pb_archive *base, const pb_comm *comm) {
     return images;
 }
 
-/* Collective. On every rank: known[i] tells whether the archive has the path of item i; owned by the caller. */
+/* Collective. On every rank: known[i] tells whether the archive has the path of item i; owned by the caller, NULL after a
+ * failure. Each rank looks up a share of the shards; rank 0 puts the hits together and shares them, a byte an item. */
 static pb_status find_known(const pb_job *job, pb_archive *base, const pb_list *list, bool **known) {
     pb_comm *comm = job->comm;
     found mine = {0};
@@ -80,7 +83,7 @@ static pb_status find_known(const pb_job *job, pb_archive *base, const pb_list *
     return status;
 }
 
-/* The same on every rank. */
+/* The same on every rank: known and list are. The walk is backwards, so that `first` ends as the first known one. */
 static pb_status judge(const pb_job *job, const bool *known, pb_list *list) {
     size_t count = 0, first = 0;
     for (size_t i = list->count; i-- > 0;)
@@ -100,7 +103,7 @@ static pb_status judge(const pb_job *job, const bool *known, pb_list *list) {
 
 /* --- the edition ------------------------------------------------------------------------------------------------ */
 
-/* On rank 0. */
+/* On rank 0. Held or not, the append may go on; without locks nothing else is done that only one may do. */
 static pb_status take_lock(const pb_job *job, pb_growth *growth) {
     const pb_job_options *options = job->options;
     char who[PB_SESSION_WHO];
@@ -139,6 +142,7 @@ static void forget_state(const pb_job *job, const pb_list *list, const pb_growth
         pb_log(PB_LOG_WARN, "state-left", "reason=\"%s\"", status.message);
 }
 
+/* All ranks open the edition that rank 0 has found under the lock. forget_state asks for the lock, which only rank 0 can hold. */
 pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
     pb_comm *comm = job->comm;
     bool *known = NULL, first = pb_comm_rank(comm) == 0;

@@ -1,3 +1,10 @@
+/* pipeline.c: the feeder's batches, judged, put to the device and taken from it as features.
+ *
+ * Where a device copies beside its work (a GPU), batch k + 1 is put, that is on its way there, before batch k goes to the caller.
+ * So two batches are known at a time, and each has an account of its good images; the accounts take turns. Three trays of the
+ * feeder follow from it: one whose inputs are being copied, one complete, one in the making. Bad images are judged on the
+ * caller's thread and in order, because only that thread may use HDF5 (docs/decisions/0023), and so that rejects do not depend on
+ * threads. Good images then move up in the tray, so that the network gets no gaps. */
 #include "jobs/pipeline.h"
 
 #include "base/clock.h"
@@ -5,7 +12,7 @@
 
 #include <string.h>
 
-/* What is said of a batch: of its good images, in order. */
+/* What is said of a batch: of its good images, in order. slot: the place in the batch that was asked for. */
 typedef struct account {
     size_t good;
     uint64_t *index; /* [batch_max], as all that follows */
@@ -26,6 +33,7 @@ struct pb_pipeline {
     pb_stages stages;
 };
 
+/* What an unfinished one leaves is freed by pb_pipeline_free. */
 static pb_status allocate(pb_pipeline *pipeline) {
     const pb_pipeline_setup *setup = &pipeline->setup;
     PB_TRY(pb_extractor_create(setup->device, setup->network, &setup->features, setup->batch, &pipeline->extractor));
@@ -88,6 +96,7 @@ pb_status pb_pipeline_feed(const pb_pipeline *pipeline, const uint64_t *index, s
     return pb_feeder_begin(&feeder, feeder_out);
 }
 
+/* The stages are of one pass: whoever wants sums adds them up after each. */
 pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t count) {
     PB_ASSERT(!pipeline->feeder);
     pipeline->pass = index;
@@ -97,7 +106,7 @@ pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t
     return pb_pipeline_feed(pipeline, index, count, &pipeline->feeder);
 }
 
-/* A batch that was put is in the feeder's memory. */
+/* A batch that was put is in the feeder's memory, so it is given up before that goes. */
 void pb_pipeline_end(pb_pipeline *pipeline) {
     if (pipeline->is_put)
         pb_extractor_drop(pipeline->extractor);
@@ -106,14 +115,15 @@ void pb_pipeline_end(pb_pipeline *pipeline) {
     pipeline->pass = NULL;
 }
 
-/* Puts the image's path before what is wrong with it. */
+/* Puts the image's path before what is wrong with it. Where even that cannot be read, the message stays as it is. */
 static pb_status name_image(pb_archive *archive, uint64_t index, pb_status status) {
     pb_record record;
     pb_status found = pb_archive_record(archive, index, &record);
     return pb_failed(&found) ? status : pb_prefix(status, record.path);
 }
 
-/* Reads an image that the stream did not have, the careful way. *read: whether there was something to decode. */
+/* Reads an image that the stream did not have, the careful way: through HDF5, which has the last word on what is damaged. *read:
+ * whether there was something to decode. */
 static pb_status read_again(pb_pipeline *pipeline, uint64_t index, size_t place, pb_fed *fed, bool *read) {
     const pb_preparation *how = &pipeline->setup.how;
     pb_span span;
@@ -132,6 +142,7 @@ static pb_status judge(pb_pipeline *pipeline, size_t place, pb_fed *fed) {
     return read ? name_image(pipeline->setup.archive, index, status) : status;
 }
 
+/* An image of a shard whose columns are damaged has no path to be told by. */
 static void reject(pb_pipeline *pipeline, uint64_t index, const pb_status *why, pb_rejects *rejects) {
     pb_record record;
     pb_status found = pb_archive_record(pipeline->setup.archive, index, &record);
@@ -148,7 +159,8 @@ static void keep(pb_pipeline *pipeline, const pb_fed *fed, size_t place, account
     to->slot[good] = place;
 }
 
-/* Closes the gaps that bad images left. A failure of the machine (no memory) is not the image's fault. */
+/* Closes the gaps that bad images left. A failure of the machine (no memory) is not the image's fault: it ends the pass, and is
+ * not counted. The budget is looked at once a batch. */
 static pb_status keep_good(pb_pipeline *pipeline, pb_fed *fed, pb_rejects *rejects, account *to) {
     to->good = 0;
     for (size_t i = 0; i < fed->count; i++) {
@@ -163,6 +175,7 @@ static pb_status keep_good(pb_pipeline *pipeline, pb_fed *fed, pb_rejects *rejec
     return pb_rejects_check(rejects);
 }
 
+/* For the benchmark: outside of a pass, without feeder and accounts. */
 pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint8_t *inputs, size_t count) {
     const float *features;
     double begun = pb_clock_seconds();
@@ -172,7 +185,8 @@ pb_status pb_pipeline_run(pb_pipeline *pipeline, const uint8_t *inputs, size_t c
     return status;
 }
 
-/* Waits for the next batch of the feeder, judges it and begins to bring it to the device. */
+/* Waits for the next batch of the feeder, judges it and begins to bring it to the device. A batch of which nothing was good is
+ * put all the same, with 0 images: batches keep their count. */
 static pb_status put_next(pb_pipeline *pipeline, pb_rejects *rejects) {
     account *to = &pipeline->accounts[pipeline->turn ^= 1];
     pb_fed fed;
@@ -189,7 +203,8 @@ static pb_status put_next(pb_pipeline *pipeline, pb_rejects *rejects) {
     return pb_ok();
 }
 
-/* Features of the batch that was put, whose inputs the feeder gets back. */
+/* Features of the batch that was put, whose inputs the feeder gets back: they are on the device by now, whatever became of
+ * them. */
 static pb_status take(pb_pipeline *pipeline, pb_batch *batch) {
     const account *of = &pipeline->accounts[pipeline->turn];
     const float *features;
@@ -209,6 +224,8 @@ static pb_status take(pb_pipeline *pipeline, pb_batch *batch) {
     return status;
 }
 
+/* In a pass on a device that sends ahead the first call puts two batches and takes one, every later one puts one and takes one,
+ * the last one only takes. On others nothing is put in advance: it would only wait. */
 pb_status pb_pipeline_next(pb_pipeline *pipeline, pb_rejects *rejects, pb_batch *batch) {
     PB_ASSERT(pipeline->feeder);
     *batch = (pb_batch){0};

@@ -4,8 +4,8 @@
  * caller's thread runs the network and does what it wants with the features. A bad image (wrong checksum, does not decode) is
  * left out and counted; the rest of its batch goes on. Batches and the order of rejects do not depend on threads.
  *   pb_pipeline_begin, pb_pipeline_next for each batch, pb_pipeline_end: at the end or at any time before, after errors too.
- * Not collective; one rank's object, used by one thread. During a pass the archive may be used by that thread.
- */
+ * Not collective; one rank's object, used by one thread. During a pass the archive may be used by that thread. An image's
+ * features are the same bits whatever else its batch holds (docs/ARCHITECTURE.md, invariant 4). */
 #ifndef PB_JOBS_PIPELINE_H
 #define PB_JOBS_PIPELINE_H
 
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a pipeline is made of; copied. */
 typedef struct pb_pipeline_setup {
     pb_device *device;         /* borrowed */
     pb_archive *archive;       /* borrowed */
@@ -31,16 +32,20 @@ typedef struct pb_pipeline_setup {
 
 typedef struct pb_pipeline pb_pipeline;
 
-/* Errors: those of pb_extractor_create; PB_E_SYSTEM when memory is out, which fewer tiles at once may do with. */
+/* Compiles the network and allocates for the largest batch. Errors: those of pb_extractor_create; PB_E_SYSTEM when memory is out,
+ * which fewer tiles at once may do with; *pipeline_out is NULL then. */
 PB_CHECKED pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out);
 void pb_pipeline_free(pb_pipeline **pipeline); /* ends a pass */
 
+/* Patches of an image across and down; values of a feature; patches of an image; images of a batch. They stay the same for its
+ * life. */
 pb_size pb_pipeline_grid(const pb_pipeline *pipeline);
 int pb_pipeline_dim(const pb_pipeline *pipeline);
 size_t pb_pipeline_patches(const pb_pipeline *pipeline); /* an image: the area of the grid */
 size_t pb_pipeline_batch_max(const pb_pipeline *pipeline); /* images */
 
-/* The images of a batch that were good, in order. Everything belongs to the pipeline and is valid until its next call. */
+/* The images of a batch that were good, in order; there may be none. Everything belongs to the pipeline and is valid until its
+ * next call. */
 typedef struct pb_batch {
     size_t count;             /* <= the number asked for */
     const uint64_t *index;    /* [count] in the archive */
@@ -54,11 +59,11 @@ typedef struct pb_batch {
 PB_CHECKED pb_status pb_pipeline_begin(pb_pipeline *pipeline, const uint64_t *index, size_t count);
 
 /* The next batch of the pass; there must be one. Bad images go to `rejects`, in order; where the device sends ahead, also those
- * of the batch after it, which is on its way to the device when this returns. Errors: the machine's and the device's;
- * PB_E_INPUT when this rank alone is over the budget of rejects. */
+ * of the batch after it, which is on its way to the device when this returns. Errors: the machine's and the device's; PB_E_INPUT
+ * when this rank alone is over the budget of rejects. After one only pb_pipeline_end may follow. */
 PB_CHECKED pb_status pb_pipeline_next(pb_pipeline *pipeline, pb_rejects *rejects, pb_batch *batch);
 
-/* Ends the pass, if one is open, and its threads. */
+/* Ends the pass, if one is open, and its threads. Batches that were not asked for are lost. */
 void pb_pipeline_end(pb_pipeline *pipeline);
 
 /* What the stages did in the pass that was ended last; so far, for the device, while it is open. */

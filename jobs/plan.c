@@ -1,5 +1,8 @@
 /* plan.c: nodes, memory, time and storage for training and scoring an archive, by measured constants, and the settings of its
- * batch jobs. Rank 0 reckons (jobs/model.h); nothing of the archive is read but its manifest. */
+ * batch jobs. Rank 0 reckons (jobs/model.h); nothing of the archive is read but its manifest.
+ *
+ * The answer is the least number of nodes on which a job keeps --hours and the memory of a node, or, with --ranks, what so
+ * many ranks would need. A plan that does not keep what was asked is still printed and written, and ends with PB_E_NO. */
 #include "io/archive.h"
 #include "io/file.h"
 #include "jobs/job.h"
@@ -10,10 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a batch system should grant beyond what is expected: time for a slow night, memory for what the model does not know. */
+/* What a batch system should grant beyond what is expected: time for a slow night, memory for what the model does not know: a
+ * test holds its memory to 25 % (docs/SCALING.md). */
 static const double TIME_SPARE = 1.5, MEMORY_SPARE = 1.25, GIB = 1024.0 * 1024 * 1024;
 
-/* One job's answer. */
+/* One job's answer. All borrowed texts are static. */
 typedef struct choice {
     const char *job; /* "train" */
     double nodes, ranks_a_node, ranks, node_bytes; /* node_bytes: of the fullest node */
@@ -21,6 +25,7 @@ typedef struct choice {
     const char *why; /* why not better: "" when everything asked for is kept */
 } choice;
 
+/* What is asked, and by which constants. */
 typedef struct plan {
     const pb_job_options *options;
     pb_constants constants;
@@ -28,6 +33,7 @@ typedef struct plan {
     double node_ranks, node_bytes; /* most of a node */
 } plan;
 
+/* pb_model_train or pb_model_score. */
 typedef pb_forecast model(const pb_constants *constants, const pb_work *work, double ranks);
 
 /* --- what is asked ----------------------------------------------------------------------------------------------- */
@@ -64,6 +70,8 @@ static pb_status count_archive(const char *folder, pb_work *work, double *image_
     return pb_ok();
 }
 
+/* Options and constants, checked. What a command line says goes before what a manifest or the constants say. Without
+ * --node-memory a tenth of the measured host's memory is left to the system. */
 static pb_status read_work(plan *p) {
     const pb_job_options *options = p->options;
     double image_bytes = options->image_bytes;
@@ -106,7 +114,8 @@ static choice reckon(const plan *p, const char *job, model *predict, double rank
     return made;
 }
 
-/* Most ranks of a node whose memory and cores suffice; more nodes make a rank's share smaller. At least 1. */
+/* Most ranks of a node whose memory and cores suffice; more nodes make a rank's share smaller. At least 1, which may still be too
+ * much. */
 static double ranks_that_fit(const plan *p, model *predict, double nodes) {
     double a_node = p->node_ranks;
     while (a_node > 1 && reckon(p, "", predict, nodes * a_node, a_node).node_bytes * MEMORY_SPARE > p->node_bytes)
@@ -114,7 +123,9 @@ static double ranks_that_fit(const plan *p, model *predict, double nodes) {
     return a_node;
 }
 
-/* The least number of nodes on which the job keeps time and memory. */
+/* The least number of nodes on which the job keeps time and memory; if none up to --nodes-most does, that many, and `why` says
+ * what is lacking. Nodes are tried one by one: a forecast is some hundred operations, and cost falls too unevenly to be searched
+ * by halving. */
 static choice choose(const plan *p, const char *job, model *predict) {
     const pb_job_options *options = p->options;
     double limit_s = options->hours * 3600;
@@ -195,6 +206,7 @@ static int format_words(const plan *p, const choice *c, char *text, size_t size)
                     minutes % 60, gpus);
 }
 
+/* A line for each job. Lines are a few hundred bytes: the assertion holds for any numbers that a plan can have. */
 static pb_status write_sbatch(const plan *p, const choice *train, const choice *score) {
     char text[1024];
     int used = format_words(p, train, text, sizeof text);

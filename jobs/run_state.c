@@ -1,3 +1,6 @@
+/* run_state.c: the run of a job in its state folder. Rank 0 claims the folder and settles it; in between each rank makes its
+ * files in it by itself. Why this fences off an earlier run, and what is not done instead, is in docs/decisions/0024 and
+ * io/state.h. */
 #include "jobs/run_state.h"
 
 #include "base/clock.h"
@@ -27,6 +30,8 @@ static void show(const pb_job *job, pb_run *run) {
     run->pulse = &job->summary->pulse;
 }
 
+/* The claim is rank 0's: of several one would fence off the others. All get its folder by a broadcast, never by making up the
+ * name themselves. Only afterwards is run->comm set, which makes it a run that must be ended. */
 pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run) {
     pb_comm *comm = job->comm;
     double now = pb_clock_seconds();
@@ -47,6 +52,7 @@ pb_status pb_run_begin(const pb_job *job, const char *output, pb_run *run) {
     return status;
 }
 
+/* `saved` is when the run began until something is saved, so that a job that is shorter than --checkpoint saves nothing. */
 bool pb_run_due(const pb_run *run) {
     double since = pb_clock_seconds() - run->saved;
     return since >= run->interval_s && since * COST_MOST >= run->cost_s;
@@ -59,6 +65,7 @@ void pb_run_saved(pb_run *run, double began) {
     run->cost_s = run->interval_s > 0 ? run->saved - began : 0; /* 0: as often as possible, whatever it costs */
 }
 
+/* A run that is fenced off must not go on: its work belongs to another now. */
 pb_status pb_run_tolerate(pb_status status) {
     if (!pb_failed(&status) || status.code == PB_E_NO)
         return status;
@@ -66,7 +73,9 @@ pb_status pb_run_tolerate(pb_status status) {
     return pb_ok();
 }
 
-/* On rank 0, after all others have ended their writing. */
+/* On rank 0, after all others have ended their writing. A run that was stopped but has lost its folder meanwhile was fenced off,
+ * too: another run does its work by now, and that is said. What is removed or left is the state's, by io/state.h, which looks
+ * again who owns it. */
 static void settle(pb_run *run, const pb_status *status) {
     if (status->code == PB_OK) {
         pb_status removed = pb_state_remove(&run->state);
@@ -82,6 +91,7 @@ static void settle(pb_run *run, const pb_status *status) {
     pb_state_leave(&run->state);
 }
 
+/* The barrier is what makes settling safe: no rank writes into the folder any more. */
 void pb_run_end(pb_run *run, const pb_status *status) {
     if (!run->comm)
         return;
@@ -95,6 +105,7 @@ void pb_run_end(pb_run *run, const pb_status *status) {
     *run = (pb_run){0};
 }
 
+/* A missing attribute is a difference: a file of an older version that did not know it may have been made in another way. */
 const char *pb_run_misfit(const pb_attributes *saved, const pb_attributes *expected) {
     for (size_t i = 0; i < expected->count; i++) {
         const char *other = pb_attributes_get(saved, expected->names[i]);

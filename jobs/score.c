@@ -1,4 +1,14 @@
-/* score.c: archive + memory bank -> patch distance maps, image scores. The bank is sharded over the ranks, the images too. */
+/* score.c: archive + memory bank -> patch distance maps, image scores. The bank is sharded over the ranks, the images too.
+ *
+ * Ranks go through their images in step: in a round each extracts a batch, all search together (the shards of the bank travel
+ * round a ring, coreset/search.h), each turns the distances of its patches into maps and verdicts, and rank 0 gets and writes
+ * those of all. An image's verdict depends on the image and the bank alone, and its place in the results is its position among
+ * the images selected, so the files are the same bytes for any number of ranks and batches (docs/ARCHITECTURE.md, invariant 3). A
+ * batch has places, one for each image asked for; an image that was bad keeps its place and is marked. So what is handed in is
+ * always a range of a rank's images, in order. Scores of an earlier run that was stopped are handed in first
+ * (jobs/score_state.h), then the images that are left are scored. Published are rejected.csv, then results.h5 with scores.csv;
+ * before that nothing has a final name. Memory: on each rank some shards of the bank (coreset/search.h) and the maps of a batch;
+ * on rank 0 also the maps of a batch of every rank, and the paths of all bank rows. */
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/stop.h"
@@ -60,9 +70,11 @@ static void scoring_free(scoring *s) {
     pb_release(&s->path_texts);
 }
 
+/* Patches an image has. */
 static size_t patches(const scoring *s) { return pb_pipeline_patches(s->setup.pipeline); }
 
-/* Collective. */
+/* Collective. Bank, setup, and a search over the bank, with room for a batch. Where the device has no memory for that, batches
+ * become smaller, and the search is made again from the rows in host memory, which are kept until it has succeeded. */
 static pb_status open_all(scoring *s) {
     bool again = true;
     pb_status status = pb_bank_fit_read(s->choice, false, &s->bank, &s->bank_rows, s->bank_sha256);
@@ -79,7 +91,8 @@ static pb_status open_all(scoring *s) {
     return status;
 }
 
-/* Splits the gathered texts into one path a bank row. */
+/* Splits the gathered texts into one path a bank row: pointers into path_texts. Shards are ranges of rows in the order of the
+ * ranks, so the texts stand in the order of the rows. */
 static pb_status split_paths(scoring *s) {
     PB_TRY(pb_allocate(&s->paths, s->bank_rows, sizeof *s->paths, "paths of the bank's rows"));
     char *at = s->path_texts;
@@ -90,6 +103,7 @@ static pb_status split_paths(scoring *s) {
     return pb_ok();
 }
 
+/* The paths of this rank's rows end to end, each with its 0. *texts: owned by the caller. */
 static pb_status join_paths(const pb_bank *bank, char **texts, size_t *size) {
     *size = 0;
     for (size_t i = 0; i < bank->rows; i++)
@@ -115,6 +129,7 @@ static pb_status gather_paths(scoring *s) {
     return pb_agree(s->job->comm, status);
 }
 
+/* Not collective. For the largest batch, so that nothing is allocated while images are scored but for messages. */
 static pb_status allocate(scoring *s) {
     size_t batch = pb_pipeline_batch_max(s->setup.pipeline);
     PB_TRY(pb_allocate(&s->distance, batch * patches(s), sizeof *s->distance, "patch distances"));
@@ -124,6 +139,8 @@ static pb_status allocate(scoring *s) {
     return pb_allocate(&s->sizes, (size_t)pb_comm_size(s->job->comm), sizeof *s->sizes, "sizes of parts");
 }
 
+/* What the results say of their making: everything the bank says, under "bank.", which bank file and which archive, and the job's
+ * own options. Nothing of ranks, time or place. */
 static pb_status describe(const scoring *s, pb_attributes *attributes) {
     char name[64];
     for (size_t i = 0; i < s->bank.attributes.count; i++) {
@@ -137,7 +154,7 @@ static pb_status describe(const scoring *s, pb_attributes *attributes) {
     return pb_provenance(s->job, attributes);
 }
 
-/* On rank 0. */
+/* On rank 0. Begins results.h5 for all images that were selected; it gets its name in publish. */
 static pb_status create_results(scoring *s) {
     char path[PB_PATH_MAX];
     pb_attributes attributes = {0};
@@ -150,7 +167,7 @@ static pb_status create_results(scoring *s) {
 }
 
 /* What this rank finds of an earlier run, and what is left to do. Saved scores are of what results say, and of weights and
- * arithmetic too. */
+ * arithmetic too: another kind of processor would make other bits, and results do not say which one it was. */
 static pb_status take_up(scoring *s) {
     pb_score_state *state = &s->state;
     const pb_selection *mine = &s->setup.selection;
@@ -170,7 +187,8 @@ static pb_status take_up(scoring *s) {
     return pb_ok();
 }
 
-/* Collective. The folder of the results, this run in it, and what it goes on from. */
+/* Collective. The folder of the results, this run in it, and what it goes on from. Nothing is written before the input is known
+ * to be good. */
 static pb_status begin(scoring *s) {
     pb_comm *comm = s->job->comm;
     const char *folder = s->job->options->results;
@@ -201,6 +219,9 @@ static void mark_unscored(scoring *s, size_t begin, size_t count) {
         s->maps[i] = NAN;
 }
 
+/* Turns the search's distances of image `i` of the batch into what is kept: the map at the image's place, and the verdict by its
+ * largest distance; the first patch wins a tie (io/results_file.h). The map is changed in place in s->distance. An image's place
+ * was marked unscored before. */
 static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     float *map = s->distance + i * patches(s);
     const uint32_t *nearest = s->nearest + i * patches(s);
@@ -219,7 +240,8 @@ static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     memcpy(verdict->brightness, batch->brightness[i], sizeof batch->brightness[i]);
 }
 
-/* A distance that overflows has no place in any order. Unscored images are NaN and pass. */
+/* A distance that overflows has no place in any order. Unscored images are NaN and pass. count: images of the batch, this
+ * rank's. */
 static pb_status check_scores(const scoring *s, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (isinf(s->verdicts[i].score)) {
@@ -244,7 +266,9 @@ static pb_status write_parts(scoring *s, const pb_verdict *verdicts, float *maps
     return status;
 }
 
-/* Collective. Sends the first `count` verdicts and maps of this rank to rank 0, which writes those of all ranks. */
+/* Collective. Sends the first `count` verdicts and maps of this rank to rank 0, which writes those of all ranks. Verdicts and
+ * maps come in the order of ranks, so those of a rank stay together. s->sizes is that of the maps afterwards, which tells how
+ * many images came; a rank may have none. */
 static pb_status hand_in(scoring *s, size_t count) {
     pb_comm *comm = s->job->comm;
     pb_verdict *verdicts = NULL;
@@ -264,7 +288,9 @@ static pb_status hand_in(scoring *s, size_t count) {
     return pb_agree(comm, status);
 }
 
-/* Collective: every rank takes part in every round, with what it has left. Ranks find a wish to stop when the round is done. */
+/* Collective: every rank takes part in every round, with what it has left. Ranks find a wish to stop when the round is done. What
+ * is scored is kept for the state before it is handed in, so that a failing rank 0 does not cost it. `begin`: the first image, a
+ * place in todo. */
 static pb_status score_round(scoring *s, size_t begin, size_t count) {
     pb_comm *comm = s->job->comm;
     pb_batch batch = {0};
@@ -290,7 +316,8 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
     return pb_failed(&status) ? status : pb_agree(comm, pb_stop_check());
 }
 
-/* Collective. Hands in what an earlier run scored. */
+/* Collective. Hands in what an earlier run scored, a batch of each rank at a time, since there is room for as many. Only what
+ * saved files say is looked at; no image is read. */
 static pb_status hand_in_saved(scoring *s, pb_progress *progress) {
     pb_comm *comm = s->job->comm;
     size_t batch = pb_pipeline_batch_max(s->setup.pipeline), at = 0;
@@ -310,7 +337,7 @@ static pb_status hand_in_saved(scoring *s, pb_progress *progress) {
     return status;
 }
 
-/* Collective. */
+/* Collective. Rounds until the rank with the most images is through. Stopped, each rank saves what it has not saved yet. */
 static pb_status score_rest(scoring *s, pb_progress *progress) {
     pb_comm *comm = s->job->comm;
     pb_pipeline *pipeline = s->setup.pipeline;
@@ -328,7 +355,8 @@ static pb_status score_rest(scoring *s, pb_progress *progress) {
     return status;
 }
 
-/* Collective. */
+/* Collective. Handing in and scoring, and what is said of it. More rejects than --max-bad over all ranks are only known at the
+ * end. */
 static pb_status score_all(scoring *s) {
     pb_comm *comm = s->job->comm;
     const pb_selection *selection = &s->setup.selection;
@@ -365,7 +393,8 @@ static pb_status publish(scoring *s) {
     return pb_results_publish(&s->writer, csv, s->paths, s->bank_rows);
 }
 
-/* Collective. */
+/* Collective. The order of the steps: what needs no image first, then the folder and the state, then the work, then publishing.
+ * The choice of the bank outlives it all, since the job's options point into it. */
 static pb_status score(const pb_bank_choice *choice) {
     const pb_job *job = &choice->job;
     scoring s = {.choice = choice, .job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};

@@ -1,3 +1,8 @@
+/* score_state.c: saving scores and taking them up. Saved scores are files of results; beside them is kept, in memory, what was
+ * scored and is not saved yet. Read "taking up" as what the next run does with what "saving" has left.
+ *
+ * That a saved score is the one that would be made now is told by the file's attributes (score.c says which) and by invariant 4:
+ * an image's score depends on the image alone, not on the rank or batch it was in. */
 #include "jobs/score_state.h"
 
 #include "base/clock.h"
@@ -9,6 +14,7 @@
 static const char PREFIX[] = "scores";
 static const size_t HELD_BYTES_MAX = (size_t)256 << 20; /* of maps that are not yet saved */
 
+/* A file of them: all columns in memory, the maps on the disk. */
 struct pb_saved_scores {
     pb_results results;
     char path[PB_PATH_MAX];
@@ -31,7 +37,7 @@ static bool concerns(const pb_score_state *state, const char *path) {
     return mine->count > 0 && pb_state_range_meets(path, mine->index[0], mine->index[mine->count - 1]);
 }
 
-/* Why the scores of a file are not those of this job; "" when they are. */
+/* Why the scores of a file are not those of this job; "" when they are. Images must rise: find looks for one by halving. */
 static const char *misfit(const pb_score_state *state, const pb_results *results) {
     for (uint64_t i = 1; i < results->images; i++)
         if (results->archive_index[i] <= results->archive_index[i - 1])
@@ -41,6 +47,7 @@ static const char *misfit(const pb_score_state *state, const pb_results *results
     return pb_run_misfit(&results->attributes, &state->attributes);
 }
 
+/* *saved is the caller's to close, also after a failure. */
 static pb_status read_one(const pb_score_state *state, const char *path, pb_saved_scores *saved) {
     PB_TRY(pb_results_read(path, &saved->results));
     const char *why = misfit(state, &saved->results);
@@ -83,7 +90,8 @@ void pb_score_state_free(pb_score_state *state) {
     *state = (pb_score_state){0};
 }
 
-/* Where `image` is among saved scores: the file, and its place there; NULL: nowhere. */
+/* Where `image` is among saved scores: the file, and its place there; NULL: nowhere. With the first file that has it: where two
+ * have, they have the same. */
 static const pb_saved_scores *find(const pb_score_state *state, uint64_t image, uint64_t *place) {
     for (size_t f = 0; f < state->saved_count; f++) {
         const pb_results *results = &state->saved[f]->results;
@@ -123,6 +131,8 @@ static pb_status open_maps(pb_score_state *state, const pb_saved_scores *saved) 
     return pb_ok();
 }
 
+/* The patch is not among what is read of results (io/results_file.h, pb_results), so it is found in the map again: the first of
+ * the largest, as when it was scored. */
 pb_status pb_score_state_take(pb_score_state *state, size_t place, pb_verdict *verdict, float *map) {
     uint64_t image = state->selection->index[place], at;
     const pb_saved_scores *saved = find(state, image, &at);
@@ -144,6 +154,7 @@ pb_status pb_score_state_take(pb_score_state *state, size_t place, pb_verdict *v
 
 /* --- saving ----------------------------------------------------------------------------------------------------- */
 
+/* Makes room for `more` images; doubles, so that copying costs no more than the images themselves. */
 static pb_status grow(pb_score_state *state, size_t more) {
     size_t room = 2 * (state->count + more), map_bytes = patches_of(state) * sizeof(float);
     if (state->count + more <= state->room)
@@ -154,6 +165,7 @@ static pb_status grow(pb_score_state *state, size_t more) {
     return pb_ok();
 }
 
+/* Maps are the memory here, 4 bytes a patch: 256 MiB of them are saved though it is not time yet. */
 pb_status pb_score_state_keep(pb_score_state *state, const pb_verdict *verdicts, const float *maps, size_t count) {
     size_t patches = patches_of(state);
     PB_TRY(grow(state, count));
@@ -168,7 +180,8 @@ pb_status pb_score_state_keep(pb_score_state *state, const pb_verdict *verdicts,
     return full || pb_run_due(&state->run) ? pb_score_state_save(state) : pb_ok();
 }
 
-/* The columns of a block, one value an image. */
+/* The columns of a block, one value an image, and its records. What was allocated is the caller's to release, also after a
+ * failure. */
 static pb_status fill_block(pb_archive *archive, const pb_verdict *verdicts, pb_result_block *block, uint64_t *index,
                             pb_record *records) {
     PB_TRY(pb_allocate(&block->score, block->count, sizeof *block->score, "a block of results"));
@@ -186,6 +199,7 @@ static pb_status fill_block(pb_archive *archive, const pb_verdict *verdicts, pb_
     return pb_ok();
 }
 
+/* Verdicts are rows, results are columns; arrays of the block live no longer than this. */
 pb_status pb_verdicts_write(pb_results_writer *writer, uint64_t first, pb_archive *archive, const pb_verdict *verdicts,
                             float *maps, size_t count) {
     pb_result_block block = {.count = count, .map = maps};
@@ -206,6 +220,7 @@ pb_status pb_verdicts_write(pb_results_writer *writer, uint64_t first, pb_archiv
     return status;
 }
 
+/* There is a verdict at least. No scores.csv: it is for people. */
 static pb_status write_file(const pb_score_state *state) {
     char path[PB_PATH_MAX];
     pb_results_writer *writer = NULL;

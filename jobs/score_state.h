@@ -3,8 +3,8 @@
  *
  * A file of the state is a results file (io/results_file.h) of some images, so it is found and checked by what it is of: bank,
  * archive, weights, options and arithmetic. Images that could not be scored are not in it: they are tried again, so that their
- * reasons are known. One rank's object; nothing here is collective.
- */
+ * reasons are known. Files are named by their first and last image in the archive, and their images rise. One rank's object;
+ * nothing here is collective. */
 #ifndef PB_JOBS_SCORE_STATE_H
 #define PB_JOBS_SCORE_STATE_H
 
@@ -13,17 +13,20 @@
 #include "jobs/run_state.h"
 #include "jobs/selection.h"
 
-/* What one image's scoring says beside its map. */
+/* What one image's scoring says beside its map. Plain data, as it travels to rank 0. score: the largest distance of its patches,
+ * NaN of an image that could not be read. */
 typedef struct pb_verdict {
     uint64_t position; /* among the images selected, over all ranks */
     uint64_t index;    /* in the archive */
     double brightness[PB_BRIGHTNESS_STATS];
     float score;
+    /* The patch with that distance, and the bank row nearest to it; PB_RESULT_UNSCORED where there is no score. */
     uint32_t patch, nearest;
 } pb_verdict;
 
-/* Writes `count` verdicts with their maps [count][grid] as images first .. of a results file; `archive` has their records.
- * Errors: those of pb_archive_record and pb_results_write; PB_E_SYSTEM. */
+/* Writes `count` verdicts with their maps [count][grid] as images first .. of a results file; `archive` has their records. The
+ * maps are only read. Errors: those of pb_archive_record and pb_results_write; PB_E_SYSTEM. After an error only
+ * pb_results_abandon may follow. */
 PB_CHECKED pb_status pb_verdicts_write(pb_results_writer *writer, uint64_t first, pb_archive *archive, const pb_verdict *verdicts,
                                        float *maps, size_t count);
 
@@ -45,24 +48,24 @@ typedef struct pb_score_state {
     const pb_saved_scores *maps_of;
 } pb_score_state;
 
-/* Opens the files of saved scores that may be of this rank's images. The members above `verdicts` are the caller's to set first.
- * Errors: PB_E_SYSTEM; a file that cannot be used is logged and left out. */
+/* Opens the files of saved scores that may be of this rank's images; all of them are in memory but for their maps. The members
+ * above `verdicts` are the caller's to set first. Errors: PB_E_SYSTEM; a file that cannot be used is logged and left out. */
 PB_CHECKED pb_status pb_score_state_open(pb_score_state *state);
 void pb_score_state_free(pb_score_state *state);
 
 /* The images of this rank that have no saved scores go to todo[selection->count], positions in its selection; the others to
- * done[..] likewise. */
+ * done[..] likewise, with as much room. Both rise. Cost: a binary search in each file for each image. */
 void pb_score_state_divide(const pb_score_state *state, size_t *todo, size_t *todo_count, size_t *done, size_t *done_count);
 
 /* The saved verdict and map of the image at `place` of this rank's selection, which pb_score_state_divide found done. Errors:
  * PB_E_INPUT when the file turns out to be damaged; it says to remove it. */
 PB_CHECKED pb_status pb_score_state_take(pb_score_state *state, size_t place, pb_verdict *verdict, float *map);
 
-/* Notes scored images, [count] with their maps; those without a score are passed over. Saves what has gathered when it is time.
- * Errors: PB_E_SYSTEM; pb_score_state_save's. */
+/* Notes scored images, [count] with their maps, which are copied; those without a score are passed over. Calls come in the order
+ * of the images. Saves what has gathered when it is time, or too much to hold. Errors: PB_E_SYSTEM; pb_score_state_save's. */
 PB_CHECKED pb_status pb_score_state_keep(pb_score_state *state, const pb_verdict *verdicts, const float *maps, size_t count);
 
-/* Saves what has gathered. Errors: pb_run_tolerate's. */
+/* Saves what has gathered, and forgets it, saved or not. Errors: pb_run_tolerate's. */
 PB_CHECKED pb_status pb_score_state_save(pb_score_state *state);
 
 #endif

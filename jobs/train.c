@@ -1,4 +1,10 @@
-/* train.c: archive -> patch features -> projection -> coreset -> memory bank. The job; its steps are in train_*.c. */
+/* train.c: archive -> patch features -> projection -> coreset -> memory bank. The job; its steps are in train_*.c.
+ *
+ * Read it from the end: pb_job_train is the order of the steps. The result depends on archive, weights and recorded options, not
+ * on ranks or on how often the job was stopped (docs/decisions/0007, 0010, 0011); so each step first looks into the state for
+ * what an earlier run has done of it: a finished selection, patches, picks. Outputs: BANK.rejected.csv first, then a bank for
+ * each ratio, each renamed into its place when it is complete. What fails leaves no half of one; what was asked to stop has saved
+ * what it had. */
 #include "jobs/train.h"
 
 #include "base/memory.h"
@@ -11,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Points and covers belong to a device and go before it, which pb_setup_close closes; without a device there are none. */
 void pb_train_free(pb_training *t) {
     if (t->setup.device) {
         pb_device_points_free(t->setup.device, &t->points);
@@ -25,6 +32,7 @@ void pb_train_free(pb_training *t) {
     pb_attributes_free(&t->attributes);
 }
 
+/* For qsort: largest first, so that ratios[0] is the one that is selected for and the others are prefixes. */
 static int falling(const void *left, const void *right) {
     double a = *(const double *)left, b = *(const double *)right;
     return (a < b) - (a > b);
@@ -55,7 +63,8 @@ static pb_status parse_ratios(pb_training *t) {
     return pb_ok();
 }
 
-/* Two shares that differ too little would be one file. */
+/* Two shares that differ too little would be one file: names have six digits of a percentage. They stand in falling order, and
+ * rounding keeps an order, so that only neighbours can be equal. */
 static pb_status check_names(const pb_training *t) {
     char path[PB_PATH_MAX], before[PB_PATH_MAX] = "";
     for (size_t i = 0; i < t->ratio_count; i++) {
@@ -68,7 +77,7 @@ static pb_status check_names(const pb_training *t) {
 }
 
 /* What every output of this training says of its making: of how, before anything is made, so that the next run can tell whether
- * what it finds in the state folder is its own; and of how much. */
+ * what it finds in the state folder is its own; and of how much. The order of the attributes is that in the file. */
 static pb_status describe_making(pb_training *t) {
     pb_attributes *attributes = &t->attributes;
     char grid[PB_SIZE_TEXT];
@@ -81,6 +90,8 @@ static pb_status describe_making(pb_training *t) {
     return pb_attributes_set_u64(attributes, "selection_dim", (uint64_t)pb_projection_dim(t->projection));
 }
 
+/* Only known when all images went through; a selection that is saved unfinished has it, so that picks among other patches
+ * (another image was bad) are not taken for these. */
 static pb_status describe_amount(pb_training *t) {
     PB_TRY(pb_attributes_set_u64(&t->attributes, "training_images", t->total_images));
     PB_TRY(pb_attributes_set_u64(&t->attributes, "training_patches", t->total_patches));
@@ -88,7 +99,7 @@ static pb_status describe_amount(pb_training *t) {
     return pb_attributes_set_u64(&t->attributes, "left_out_patches", t->left_out);
 }
 
-/* On rank 0. */
+/* On rank 0. Whether all banks can be written where they shall be: known before hours of work, not after them. */
 static pb_status check_outputs(const pb_training *t) {
     for (size_t i = 0; i < t->ratio_count; i++) {
         char path[PB_PATH_MAX];
@@ -98,7 +109,8 @@ static pb_status check_outputs(const pb_training *t) {
     return pb_ok();
 }
 
-/* Collective. */
+/* Collective. What can be said of the command alone comes first and costs one agreement; then archive, device and pipeline; then
+ * what needs their sizes. */
 static pb_status open_all(pb_training *t) {
     const pb_job_options *options = t->job->options;
     bool two_round = strcmp(options->coreset, "two-round") == 0;
@@ -130,7 +142,8 @@ static pb_status open_all(pb_training *t) {
     return pb_agree(t->job->comm, status);
 }
 
-/* Collective. By the way of selecting: extraction, selection. */
+/* Collective. By the way of selecting: extraction, selection. Two-round does both at once, since its parts are never all in
+ * memory. Files of saved patches are open only meanwhile. */
 static pb_status extract_and_select(pb_training *t) {
     pb_comm *comm = t->job->comm;
     bool two_round = strcmp(t->job->options->coreset, "two-round") == 0;
@@ -151,7 +164,8 @@ static bool is_worth_saving(pb_training *t, bool stops) {
            strcmp(t->job->options->coreset, "random") != 0;
 }
 
-/* Collective. */
+/* Collective. Fills t->coreset, from the state if it has a finished selection. That is saved only when this run has become long
+ * (is_worth_saving), because collecting the rows may take long, too. */
 static pb_status select_patches(pb_training *t) {
     bool done;
     pb_status status = pb_train_resume_finished(t, &done);
@@ -165,7 +179,8 @@ static pb_status select_patches(pb_training *t) {
     return status;
 }
 
-/* Collective. */
+/* Collective. A run that is stopped here has rows in the state already (jobs/collect.c). The picks that they belong to are saved
+ * now if they were not; of a random selection the patches instead, since picks are soon made again and extraction is not. */
 static pb_status write_banks(pb_training *t) {
     pb_status status = pb_train_write_banks(t);
     if (status.code == PB_E_REQUEUE && is_worth_saving(t, true))
@@ -183,6 +198,8 @@ pb_status pb_train_list_rejected(const pb_training *t, const char *bank) {
     return pb_rejects_write(t->job->comm, &t->rejects, path);
 }
 
+/* Collective. The list of rejects comes before the banks, so that no bank is there without it. pb_run_end needs the verdict of
+ * all, and the training is freed after it: open files of the state are closed by then. */
 pb_status pb_job_train(const pb_job *job) {
     pb_training t = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     pb_summary_step(job, "open", "");

@@ -1,3 +1,6 @@
+/* train_banks.c: from picks to bank files: the features of the picked patches are collected on rank 0, and a prefix of them is
+ * written for each ratio. Rows stand in the order of selection, so the bank of a smaller ratio is the head of the larger one's
+ * (docs/ARCHITECTURE.md, invariant 9), and one selection serves all. */
 #include "jobs/train.h"
 
 #include "base/clock.h"
@@ -20,7 +23,8 @@ pb_status pb_train_bank_path(const pb_training *t, double ratio, char *path) {
     return length < PB_PATH_MAX ? pb_ok() : pb_fail(PB_E_INPUT, "%s: the name is too long", bank);
 }
 
-/* How good the first `rows` rows are. */
+/* How good the first `rows` rows are. Half the radius is a bound of what anybody can reach only for greedy picks with an exact
+ * radius: the rows and a patch at the radius are rows + 1 patches, all that far apart (Gonzalez 1985). */
 static pb_status describe_radius(const pb_training *t, size_t rows, pb_attributes *attributes) {
     double radius = (double)t->coreset.radius[rows - 1];
     bool exact = t->radius_kind == PB_RADIUS_EXACT, random = strcmp(t->job->options->coreset, "random") == 0;
@@ -29,7 +33,9 @@ static pb_status describe_radius(const pb_training *t, size_t rows, pb_attribute
     return exact && !random ? pb_attributes_set_real(attributes, "optimal_radius_at_least", radius / 2) : pb_ok();
 }
 
-/* On rank 0. The first rows of the bank are the bank of a smaller ratio. */
+/* On rank 0. The first rows of the bank are the bank of a smaller ratio. A selection that ended early, at radius 0, has fewer
+ * rows than the ratio stands for; the bank is then complete with these. `prefix` borrows the arrays of `bank` and owns its
+ * attributes. */
 static pb_status write_prefix(const pb_training *t, const pb_bank *bank, double ratio) {
     size_t rows = pb_coreset_size(ratio, t->total_patches);
     char path[PB_PATH_MAX];
@@ -51,12 +57,15 @@ static pb_status write_prefix(const pb_training *t, const pb_bank *bank, double 
     return status;
 }
 
+/* On rank 0, largest first. Banks are written one after the other: each is complete or not there, and a failure leaves those
+ * before it. */
 static pb_status write_all(const pb_training *t, pb_bank *bank) {
     for (size_t i = 0; i < t->ratio_count; i++)
         PB_TRY(write_prefix(t, bank, t->ratios[i]));
     return pb_ok();
 }
 
+/* Stages of the pipeline are noted only where a pass was made: after other failures they may still be those of extraction. */
 pb_status pb_train_collect(pb_training *t, pb_bank *bank) {
     pb_collect_input input = {.comm = t->job->comm,
                               .device = t->setup.device,

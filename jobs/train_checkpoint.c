@@ -1,4 +1,9 @@
-/* train_checkpoint.c: selection.h5 of the state folder: the picks of a selection, and of a finished one the images too. */
+/* train_checkpoint.c: selection.h5 of the state folder: the picks of a selection, and of a finished one the images too.
+ *
+ * An unfinished selection is a few bytes a pick (docs/decisions/0011): numbers of patches among those of the images that were
+ * good, which the attributes of the amount stand for. A finished one also lists these images: the next run has not extracted, and
+ * needs to know which images the numbers count. From it the run goes straight to collecting rows. Rank 0 reads and writes; all
+ * ranks get what it has. A file that does not fit is logged and left alone: the next save replaces it. */
 #include "jobs/train.h"
 
 #include "base/clock.h"
@@ -12,12 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Radii in the file are never NaN: a NaN there could not be told from damage. */
 static const float UNKNOWN = -1;
 static const char SELECTION[] = "selection.h5";
 
 /* --- saving ----------------------------------------------------------------------------------------------------- */
 
-/* On rank 0. images 0: not finished. */
+/* On rank 0. images 0: not finished. The attributes are lent to `state`, not copied. How long it took is noted also when it
+ * failed, so that a slow disk is not asked again at once. */
 static pb_status write_state(pb_training *t, const pb_coreset *so_far, uint64_t *image, size_t images) {
     char path[PB_PATH_MAX];
     double begun = pb_clock_seconds();
@@ -41,6 +48,8 @@ pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far) {
     return pb_run_tolerate(write_state(t, so_far, NULL, 0));
 }
 
+/* finished_saved is the same on all ranks only by chance (writing may fail on rank 0 and be tolerated); who asks, asks for the
+ * maximum over the ranks (train.c, is_worth_saving). */
 pb_status pb_train_finished(pb_training *t) {
     pb_comm *comm = t->job->comm;
     size_t *sizes = NULL;
@@ -61,7 +70,8 @@ pb_status pb_train_finished(pb_training *t) {
 
 /* --- taking up -------------------------------------------------------------------------------------------------- */
 
-/* Rank 0: reads the state's selection if there is one that fits; state->picks stays 0 otherwise. */
+/* Rank 0: reads the state's selection if there is one that fits; state->picks stays 0 otherwise. Picks must be numbers of patches
+ * that this archive can have, so that no array is overrun by a file. */
 static pb_status read_state(const pb_training *t, pb_selection_state *state) {
     char path[PB_PATH_MAX];
     *state = (pb_selection_state){0};
@@ -81,6 +91,7 @@ static pb_status read_state(const pb_training *t, pb_selection_state *state) {
     return pb_ok();
 }
 
+/* -1 in the file is NaN in memory: not known. */
 static void take_picks(const pb_selection_state *state, size_t picks, pb_coreset *coreset) {
     for (size_t i = 0; i < picks; i++)
         pb_coreset_add(coreset, state->picked[i], state->radius[i] < 0 ? NAN : state->radius[i]);
@@ -97,6 +108,8 @@ static void share_picks(pb_training *t, const pb_selection_state *state, size_t 
     pb_log_once(PB_LOG_INFO, "resumed", "picks=%zu", picks);
 }
 
+/* More picks than there is room for are of a larger ratio; the first ones are those of this one, since greedy picks do not depend
+ * on how many will be made. */
 pb_status pb_train_resume(pb_training *t) {
     pb_comm *comm = t->job->comm;
     pb_selection_state state = {0};
@@ -110,7 +123,8 @@ pb_status pb_train_resume(pb_training *t) {
     return status;
 }
 
-/* Divides this rank's images into those of the finished selection, which become t->images, and the others, which were bad. */
+/* Divides this rank's images into those of the finished selection, which become t->images, and the others, which were bad. Both
+ * lists rise, so one walk through them does. */
 static pb_status part_images(pb_training *t, const uint64_t *image, size_t images, uint64_t *others, size_t *other_count) {
     const pb_selection *mine = &t->setup.selection;
     size_t at = 0;
@@ -127,7 +141,8 @@ static pb_status part_images(pb_training *t, const uint64_t *image, size_t image
     return pb_ok();
 }
 
-/* Goes through the images that were bad once more, so that their reasons are known. */
+/* Goes through the images that were bad once more, so that their reasons are known and rejected.csv is that of a run without a
+ * stop. One that is good now (somebody repaired the archive in place) cannot be added: its patches were never selected from. */
 static pb_status reject_again(pb_training *t, const uint64_t *index, size_t count) {
     pb_pipeline *pipeline = t->setup.pipeline;
     size_t most = pb_pipeline_batch_max(pipeline);
@@ -143,6 +158,7 @@ static pb_status reject_again(pb_training *t, const uint64_t *index, size_t coun
     return status;
 }
 
+/* This rank's share of the finished selection's images. `others` has room for the whole selection: it cannot be overrun. */
 static pb_status take_images(pb_training *t, const uint64_t *image, size_t images) {
     uint64_t *others = NULL;
     size_t count = 0;
@@ -154,7 +170,9 @@ static pb_status take_images(pb_training *t, const uint64_t *image, size_t image
     return status;
 }
 
-/* Collective. What rank 0 has of a finished selection becomes what all ranks would have made. */
+/* Collective. What rank 0 has of a finished selection becomes what all ranks would have made: picks and radii, the images and
+ * counts, the rejects. Images were gathered in the order of ranks and each rank's rise, so the list rises as a whole and is of
+ * use to any number of ranks. */
 static pb_status take_finished(pb_training *t, pb_selection_state *state, size_t picks, size_t images) {
     pb_comm *comm = t->job->comm;
     double begun = pb_clock_seconds();
@@ -171,7 +189,8 @@ static pb_status take_finished(pb_training *t, pb_selection_state *state, size_t
 }
 
 /* On rank 0: how many picks of a finished selection are this training's; 0 when it needs more, or others. Exact greedy picks
- * serve every smaller ratio. */
+ * serve every smaller ratio; those of two rounds do not, because each part contributes as many as the largest ratio asks for. A
+ * selection that ended at radius 0 is complete, however many were wanted (docs/decisions/0009). */
 static size_t picks_of(const pb_training *t, const pb_selection_state *state) {
     bool two_round = strcmp(t->job->options->coreset, "two-round") == 0;
     if (state->images == 0 || state->picks == 0)
@@ -189,6 +208,7 @@ static uint64_t left_out_of(const pb_selection_state *state) {
     return text ? strtoull(text, NULL, 10) : 0;
 }
 
+/* Ranks but 0 have an empty state, so that picks_of is 0 there until rank 0's word arrives. */
 pb_status pb_train_resume_finished(pb_training *t, bool *done) {
     pb_comm *comm = t->job->comm;
     pb_selection_state state = {0};

@@ -3,7 +3,12 @@
  * Each place of the grid is looked at by one rank, which gathers the patches of all images there; ranks take places by turns. A
  * patch that is left out keeps its number and becomes a copy of the first centre: at distance 0 from the beginning, it is never
  * picked and counts for no radius, and all else goes on as if it were not there.
- */
+ *
+ * Scores are of a place, the limit is of all: the share with the highest scores anywhere is left out, so that a place of much
+ * variety does not lose the same number as a quiet one. Which patches that are depends on scores alone, and these on images in
+ * the order of the selection, not on the ranks (docs/decisions/0031 has the reasons and what was rejected). Cost: n^2 distances
+ * at each place, for n images; messages: every projected patch once, every score to all. Memory beside the projected patches:
+ * those of one place of all images, and a float a patch. */
 #include "jobs/train.h"
 
 #include "base/fault.h"
@@ -28,10 +33,13 @@ typedef struct denoising {
     float *scores;  /* [image_count * patches] of this rank's patches */
 } denoising;
 
+/* Bytes of a projected patch. */
 static size_t row_bytes(const pb_training *t) { return (size_t)pb_projection_dim(t->projection) * sizeof(float); }
 
+/* Patches of this rank's good images. */
 static size_t patches_here(const pb_training *t) { return t->image_count * pb_training_patches(t); }
 
+/* Local patch `patch`, in host memory. */
 static float *host_row(const pb_training *t, size_t patch) {
     return t->host_rows + patch * (size_t)pb_projection_dim(t->projection);
 }
@@ -46,6 +54,7 @@ pb_status pb_train_denoise_check(const pb_training *t) {
     return pb_ok();
 }
 
+/* The check that devices make when they take points (gpu/cover.h): a value that is not finite has no place among others. */
 pb_status pb_train_denoise_keep(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite) {
     size_t dim = (size_t)pb_projection_dim(t->projection), values = count * dim;
     float *to = host_row(t, first);
@@ -68,6 +77,7 @@ static void denoising_free(denoising *d) {
     pb_release(&d->scores);
 }
 
+/* The places' rows are not among it: pb_comm_gather allocates them on the rank whose turn it is. */
 static pb_status allocate(denoising *d) {
     const pb_training *t = d->t;
     size_t ranks = (size_t)pb_comm_size(t->job->comm);
@@ -78,7 +88,8 @@ static pb_status allocate(denoising *d) {
     return pb_allocate(&d->scores, patches_here(t), sizeof *d->scores, "scores of patches");
 }
 
-/* Collective. The patches of all images at one place, on rank `root`. */
+/* Collective. The patches of all images at one place, on rank `root`, in the order of the images over all ranks: that of the
+ * parts of a gather, because ranks have consecutive images. */
 static pb_status gather_place(denoising *d, size_t place, int root) {
     const pb_training *t = d->t;
     float *gathered = NULL;
@@ -91,7 +102,8 @@ static pb_status gather_place(denoising *d, size_t place, int root) {
     return status;
 }
 
-/* This rank's place of the turn; scores that are not finite have no order. */
+/* This rank's place of the turn, by all its threads; scores that are not finite have no order, and mean that distances
+ * overflow. */
 static pb_status score_place(denoising *d) {
     const pb_training *t = d->t;
     if (!d->at_hand)
@@ -116,7 +128,9 @@ static void hand_out(denoising *d, size_t place, int root) {
         d->scores[i * patches + place] = d->place[first + i];
 }
 
-/* Collective. Places first, first + 1, ...: one for each rank, as far as there are any. */
+/* Collective. Places first, first + 1, ...: one for each rank, as far as there are any. Gathering is one rank after the other, so
+ * that a turn costs a gather for each place; scoring, which takes the time, is done by all ranks at once. A rank without a place
+ * waits in the agreement. What was gathered is freed here in any case. */
 static pb_status score_turn(denoising *d, size_t first) {
     pb_comm *comm = d->t->job->comm;
     const size_t left = pb_training_patches(d->t) - first;
@@ -158,7 +172,8 @@ static pb_status score_all(denoising *d) {
 
 /* --- what is left ------------------------------------------------------------------------------------------------- */
 
-/* Collective. The first patch that stays: the first pick. There is one, as less than all are left out. */
+/* Collective. The first patch that stays: the first pick. There is one, as less than all are left out. UINT64_MAX stands for none
+ * on a rank; the maximum of what is left to it is the minimum. */
 static uint64_t first_left(const denoising *d, float limit) {
     uint64_t mine = UINT64_MAX;
     for (size_t i = 0; i < patches_here(d->t) && mine == UINT64_MAX; i++)
@@ -167,7 +182,8 @@ static uint64_t first_left(const denoising *d, float limit) {
     return UINT64_MAX - pb_comm_max_u64(d->t->job->comm, UINT64_MAX - mine, "first patch that stays");
 }
 
-/* Collective. row: the first centre on every rank: the first of those given, else patch t->start. */
+/* Collective. row: the first centre on every rank: the first of those given, else patch t->start, which one rank has.
+ * t->first_centre is NULL on all ranks or on none. */
 static void share_first_centre(const pb_training *t, float *row) {
     pb_comm *comm = t->job->comm;
     bool mine = t->start >= t->first_patch && t->start - t->first_patch < patches_here(t);
@@ -181,7 +197,7 @@ static void share_first_centre(const pb_training *t, float *row) {
     pb_comm_broadcast(comm, row, row_bytes(t), owner, "the first patch");
 }
 
-/* Collective. Overwrites what is above the limit. */
+/* Collective. Overwrites what is above the limit; `!(... <= ...)` as in first_left, so that both agree on every score. */
 static pb_status leave_out(denoising *d, float limit) {
     pb_training *t = d->t;
     float *row = NULL;
@@ -203,6 +219,7 @@ static pb_status leave_out(denoising *d, float limit) {
     return status;
 }
 
+/* `most` is rounded down: no more than the share that was asked for. */
 pb_status pb_train_denoise(pb_training *t) {
     const pb_job_options *options = t->job->options;
     denoising d = {.t = t, .kind = strcmp(options->denoise, "lof") == 0 ? PB_OUTLIER_LOF : PB_OUTLIER_NEAREST};

@@ -1,3 +1,14 @@
+/* train_extract.c: the first pass of a training: images -> patch features -> projected patches, in whatever the way of selecting
+ * keeps them in (a pb_patch_sink).
+ *
+ * Ranks go through their images in step, a batch each, and agree after every one: a rank that fails or is asked to stop takes all
+ * with it within a batch, and the watchdog sees a collective often (docs/ARCHITECTURE.md, invariant 5). A rank that has no images
+ * left goes on agreeing. Speed does not suffer: readers and decoders work ahead meanwhile. A rank's images come from two sources,
+ * by turns: stretches that an earlier run saved are read, stretches between them are extracted. Images in the sink stand in the
+ * order of the selection either way, so that what is picked does not depend on what was saved. At any moment t->images[0 ..
+ * image_count - 1] are the images whose patches are in the sink; of these, those from images_saved on are in no file of the
+ * state. Read in the order of the file: a batch, a passage through all images, the sinks, denoising in between, and
+ * pb_train_extract, which puts them together. */
 #include "jobs/train.h"
 
 #include "base/fault.h"
@@ -16,6 +27,8 @@ pb_status pb_train_check_size(const pb_training *t) {
     return pb_ok();
 }
 
+/* The error for local patch `patch` of a batch, by image, row and column: weights of another network or a broken file show as
+ * features that are not finite. */
 static pb_status name_patch(pb_training *t, const pb_batch *batch, size_t patch) {
     size_t columns = (size_t)pb_pipeline_grid(t->setup.pipeline).width, inside = patch % pb_training_patches(t);
     pb_record record;
@@ -24,6 +37,7 @@ static pb_status name_patch(pb_training *t, const pb_batch *batch, size_t patch)
                    record.path, inside / columns, inside % columns);
 }
 
+/* Records come first: a damaged shard is found before anything is noted. */
 pb_status pb_train_note_images(pb_training *t, const uint64_t *index, size_t count) {
     uint64_t defective = 0;
     for (size_t i = 0; i < count; i++) {
@@ -47,7 +61,7 @@ typedef struct passage {
     pb_stages stages;     /* of the stretches that are over */
 } passage;
 
-/* Projects a batch into the sink. */
+/* Projects a batch into the sink. Good images only: the pipeline has left out bad ones, so that patches stay without gaps. */
 static pb_status keep_batch(passage *p, const pb_batch *batch) {
     pb_training *t = p->t;
     const float *projected;
@@ -61,7 +75,8 @@ static pb_status keep_batch(passage *p, const pb_batch *batch) {
     return pb_train_note_images(t, batch->index, batch->count);
 }
 
-/* The images up to the next one that was saved. */
+/* Begins a pass of the pipeline over the images up to the next one that was saved. A pass is one stretch, since the pipeline
+ * reads ahead in a list that must be known at its begin. Cost: a search in the saved files for each image. */
 static pb_status begin_stretch(passage *p) {
     pb_rows *rows;
     size_t place, end = p->position + 1;
@@ -71,6 +86,8 @@ static pb_status begin_stretch(passage *p) {
     return pb_pipeline_begin(p->t->setup.pipeline, p->t->setup.selection.index + p->position, end - p->position);
 }
 
+/* The position moves by the images asked for, good or bad. At the end of a stretch its stages are added up, as the pipeline keeps
+ * those of one pass. */
 static pb_status extract_batch(passage *p) {
     pb_pipeline *pipeline = p->t->setup.pipeline;
     size_t left = p->stretch_end - p->position, most = pb_pipeline_batch_max(pipeline);
@@ -85,7 +102,9 @@ static pb_status extract_batch(passage *p) {
     return pb_ok();
 }
 
-/* Puts `count` images' saved patches into the sink. A file that turns out to be damaged is not used again. */
+/* Puts `count` images' saved patches into the sink. A file that turns out to be damaged is not used again: then nothing has
+ * moved, and the next turn finds the images elsewhere or extracts them. `there` is only not NULL when the rows were read, which
+ * is what the conditions below test. */
 static pb_status take_saved(passage *p, pb_rows *rows, size_t place, size_t count) {
     pb_training *t = p->t;
     pb_device *device = t->setup.device;
@@ -116,7 +135,7 @@ static pb_status take_saved(passage *p, pb_rows *rows, size_t place, size_t coun
 }
 
 /* The next batch of images, extracted or saved. What was extracted before saved ones is saved first, so that what is saved stays
- * a range. */
+ * a range: t->images_saved is one number, and a file is named by its first and last image. */
 static pb_status advance(passage *p) {
     pb_training *t = p->t;
     size_t left = p->end - p->position, most = pb_pipeline_batch_max(t->setup.pipeline), place;
@@ -132,7 +151,8 @@ static pb_status advance(passage *p) {
     return extract_batch(p);
 }
 
-/* A rank's part of a round: a batch if it has one left; then it saves when it is time. */
+/* A rank's part of a round: a batch if it has one left; then it saves when it is time. A wish to stop comes last: the batch is in
+ * the sink by then, and is saved with the rest. */
 static pb_status work_on(passage *p) {
     pb_status status = p->position < p->end ? advance(p) : pb_ok();
     if (!pb_failed(&status) && pb_run_due(&p->t->run))
@@ -142,6 +162,8 @@ static pb_status work_on(passage *p) {
     return status;
 }
 
+/* How many rounds there will be is not known in advance, as saved images come in other portions than batches do; so the ranks ask
+ * each other after each what the longest way left is. Progress is that of the slowest rank, scaled to the caller's total. */
 pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_patch_sink sink, pb_progress *progress) {
     pb_comm *comm = t->job->comm;
     passage p = {.t = t, .sink = sink, .position = begin, .end = end, .stretch_end = begin};
@@ -169,10 +191,13 @@ pb_status pb_train_into_cover(pb_training *t, size_t first, size_t count, const 
     return pb_device_cover_write(t->setup.device, t->cover, first, count, rows, not_finite);
 }
 
+/* The sink of t->points. */
 static pb_status into_points(pb_training *t, size_t first, size_t count, const float *rows, int64_t *not_finite) {
     return pb_device_points_write(t->setup.device, t->points, first, count, rows, not_finite);
 }
 
+/* The largest thing that a training allocates on a device, so it is where memory runs out. After a smaller pipeline was made, all
+ * that was made here is freed and made again: a batch is part of its size. */
 pb_status pb_train_make_room(pb_training *t, size_t images, bool step) {
     size_t capacity = images * pb_training_patches(t), batch = pb_pipeline_batch_max(t->setup.pipeline);
     int dim = pb_projection_dim(t->projection);
@@ -203,7 +228,8 @@ static pb_status create_sink(pb_training *t, bool step) {
                                               "projected patches to be denoised"));
 }
 
-/* Moves `count` rows, as many as a batch of images has at most, from host memory to the sink. */
+/* Moves `count` rows, as many as a batch of images has at most, from host memory to the sink, by way of a buffer on the
+ * device. */
 static pb_status move_batch(pb_training *t, size_t first, size_t count, float *on_device, pb_patch_sink sink) {
     const size_t dim = (size_t)pb_projection_dim(t->projection);
     int64_t not_finite;
@@ -211,6 +237,7 @@ static pb_status move_batch(pb_training *t, size_t first, size_t count, float *o
     return sink(t, first, count, on_device, &not_finite); /* they were finite when they came */
 }
 
+/* All of t->host_rows into the sink, in their order, so that local patches keep their numbers. */
 static pb_status move_rows(pb_training *t, pb_patch_sink sink) {
     const size_t patches = pb_training_patches(t), rows = t->image_count * patches;
     const size_t most = pb_pipeline_batch_max(t->setup.pipeline) * patches;
@@ -223,8 +250,10 @@ static pb_status move_rows(pb_training *t, pb_patch_sink sink) {
     return status;
 }
 
-/* Collective. What was extracted can only be saved before some of it is overwritten: when a part is saved already, so that this
- * job is a long one, and when it is asked to stop. */
+/* Collective. Between extraction and selection: patches that are left out are overwritten in t->host_rows, then all move to the
+ * device. What was extracted can only be saved before some of it is overwritten: when a part is saved already, so that this job
+ * is a long one, or when it is time; and when denoising is asked to stop, which it notices while it only compares. From then on
+ * images_saved says that there is nothing to save. */
 static pb_status denoise(pb_training *t, bool step) {
     pb_status status = t->images_saved > 0 || pb_run_due(&t->run) ? pb_train_patches_save(t) : pb_ok();
     status = pb_agree(t->job->comm, status);
@@ -251,6 +280,8 @@ static void warn_of_defects(pb_training *t) {
                     (unsigned long long)t->defective);
 }
 
+/* After it every rank knows where its patches stand among those of all. Ranks whose images were all bad have none and stay in
+ * step. */
 pb_status pb_train_count(pb_training *t, double seconds) {
     pb_comm *comm = t->job->comm;
     pb_status status = pb_rejects_agree(comm, &t->rejects);
@@ -269,6 +300,8 @@ pb_status pb_train_count(pb_training *t, double seconds) {
     return status;
 }
 
+/* The cover is placed at the end because a rank's first global patch depends on how many images of the ranks before it were
+ * good. */
 pb_status pb_train_extract(pb_training *t) {
     pb_comm *comm = t->job->comm;
     const pb_selection *selection = &t->setup.selection;

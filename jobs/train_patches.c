@@ -2,8 +2,10 @@
  * rank has them in the next run.
  *
  * A file of the state holds the patches of some images, by the images' indices in the archive, so that it fits any number of
- * ranks. An image that is in none of them is extracted (again); also one that was bad, so that its reason is known.
- */
+ * ranks. An image that is in none of them is extracted (again); also one that was bad, so that its reason is known. Files are
+ * named by their first and last image, so a rank opens only those that may concern it. Should two files have the same image, they
+ * have the same bits for it (docs/ARCHITECTURE.md, invariant 4), and the first one found serves. Whether a file is of this
+ * training is told by its attributes; its rows have checksums, so a damaged one is noticed when it is read. */
 #include "jobs/train.h"
 
 #include "base/clock.h"
@@ -23,7 +25,8 @@ static bool concerns(const pb_training *t, const char *path) {
     return mine->count > 0 && pb_state_range_meets(path, mine->index[0], mine->index[mine->count - 1]);
 }
 
-/* Why the patches of a file are not those of this training; "" when they are. */
+/* Why the patches of a file are not those of this training; "" when they are. Keys must rise: find looks for an image by
+ * halving. */
 static const char *misfit(const pb_training *t, const pb_rows *rows) {
     size_t count;
     const uint64_t *keys = pb_rows_keys(rows, &count);
@@ -66,7 +69,7 @@ void pb_train_patches_close(pb_training *t) {
     t->saved_count = 0;
 }
 
-/* Where `image` stands among the file's keys, or would. */
+/* Where `image` stands among the file's keys, or would: the first key that is not below it. */
 static size_t place_of(const uint64_t *keys, size_t count, uint64_t image) {
     size_t low = 0, high = count;
     while (low < high) {
@@ -79,6 +82,7 @@ static size_t place_of(const uint64_t *keys, size_t count, uint64_t image) {
     return low;
 }
 
+/* Keys of the file and indices of the selection both rise, so a stretch is as long as they are equal. */
 size_t pb_train_patches_find(const pb_training *t, size_t position, size_t most, pb_rows **rows, size_t *place) {
     const uint64_t *index = t->setup.selection.index + position;
     for (size_t f = 0; f < t->saved_count && most > 0; f++) {
@@ -96,6 +100,7 @@ size_t pb_train_patches_find(const pb_training *t, size_t position, size_t most,
     return 0;
 }
 
+/* The last file takes the place of the one that is gone: their order means nothing. */
 void pb_train_patches_forget(pb_training *t, pb_rows *rows, const pb_status *why) {
     pb_log(PB_LOG_WARN, "checkpoint-ignored", "reason=\"%s\"", why->message);
     for (size_t f = 0; f < t->saved_count; f++)
@@ -108,7 +113,8 @@ void pb_train_patches_forget(pb_training *t, pb_rows *rows, const pb_status *why
 
 /* --- saving ----------------------------------------------------------------------------------------------------- */
 
-/* Appends the patches of this rank's images first .. end - 1 of t->images, piece by piece, out of the cover through `rows`. */
+/* Appends the patches of this rank's images first .. end - 1 of t->images, `piece` images at a time, out of the cover through
+ * `rows` ([piece][patches][dim], host memory), or out of t->host_rows, where they lie one behind the other already. */
 static pb_status append(const pb_training *t, size_t first, size_t end, size_t piece, float *rows, pb_rows_writer *writer) {
     size_t patches = pb_training_patches(t);
     for (size_t at = first; at < end; at += piece) {
@@ -125,6 +131,8 @@ static pb_status append(const pb_training *t, size_t first, size_t end, size_t p
     return pb_ok();
 }
 
+/* A piece is 16 MiB or one image: what is saved is not in host memory a second time. The name is that of the first and the last
+ * image; between them there may be images that were bad and are not in the file. */
 static pb_status write_file(const pb_training *t, size_t first, size_t end) {
     char path[PB_PATH_MAX];
     int dim = pb_projection_dim(t->projection);
@@ -145,6 +153,7 @@ static pb_status write_file(const pb_training *t, size_t first, size_t end) {
     return status;
 }
 
+/* The time is taken also of a save that failed, so that the next one is no sooner due. */
 pb_status pb_train_patches_save(pb_training *t) {
     size_t end = t->image_count, first = t->images_saved;
     if ((!t->cover && !t->host_rows) || first >= end)

@@ -1,3 +1,10 @@
+/* train_select.c: from projected patches to picks: the ways of --coreset but two-round. What selects is in coreset/; here it is
+ * given its input, watched, saved and taken up.
+ *
+ * - greedy: exact farthest-first in rounds (coreset/greedy.h). Its state is its picks (docs/decisions/0011): rank 0 saves them
+ *   when it is time, and all ranks save their patches when it is stopped.
+ * - greedy-step: the textbook loop, with the same picks; keeps no state.
+ * - random: the baseline; made again from the seed. */
 #include "jobs/train.h"
 
 #include "base/fault.h"
@@ -10,12 +17,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a report during selection needs. */
+/* What a report during selection needs. Lives as long as the selection. */
 typedef struct watch {
     pb_training *t;
     pb_progress progress;
 } watch;
 
+/* The radius after the last pick is not known before the next round has looked, so the one before is shown; so_far has at least
+ * one pick. */
 static void show_picks(watch *w, const pb_coreset *so_far) {
     size_t known = so_far->count > 1 && isnan(so_far->radius[so_far->count - 1]) ? so_far->count - 2 : so_far->count - 1;
     snprintf(w->progress.note, sizeof w->progress.note, "radius=%.6g", (double)so_far->radius[known]);
@@ -28,6 +37,8 @@ static pb_status report_step(void *context, const pb_coreset *so_far) {
     return pb_stop_check();
 }
 
+/* On every rank after every round. Rank 0 alone writes picks, since all ranks have the same. A failure or a wish to stop is this
+ * rank's; the selection's next agreement makes it everybody's. */
 static pb_status report_round(void *context, const pb_coreset *so_far) {
     watch *w = context;
     show_picks(w, so_far);
@@ -39,6 +50,7 @@ static pb_status report_round(void *context, const pb_coreset *so_far) {
     return status;
 }
 
+/* A round needs room for a candidate of each rank, however few --candidates allows. */
 pb_greedy_input pb_train_greedy_input(const pb_training *t, size_t picks) {
     size_t ranks = (size_t)pb_comm_size(t->job->comm), candidates = pb_training_candidates(t);
     return (pb_greedy_input){.cover = t->cover,
@@ -59,7 +71,8 @@ static pb_status save_all(pb_training *t) {
     return status;
 }
 
-/* Collective. */
+/* Collective. Room for the picks is made by the caller; those of an earlier run are put in first, and the selection goes on after
+ * them. */
 static pb_status select_greedy(pb_training *t, watch *w) {
     pb_greedy_input input = pb_train_greedy_input(t, pb_training_picks(t));
     pb_greedy_cost cost = {0};
@@ -77,7 +90,7 @@ static pb_status select_greedy(pb_training *t, watch *w) {
     return status;
 }
 
-/* Collective. */
+/* Collective. Slow (a pass over all patches and several collectives for each pick), and simple: the oracle of the other way. */
 static pb_status select_greedy_step(pb_training *t, watch *w) {
     pb_greedy_step_input input = {.points = t->points,
                                   .count = t->image_count * pb_training_patches(t),
@@ -91,7 +104,8 @@ static pb_status select_greedy_step(pb_training *t, watch *w) {
     return pb_greedy_step_select(t->setup.devices, &input, &t->coreset);
 }
 
-/* Collective. A random sample, and for each ratio the radius that its prefix has. */
+/* Collective. A random sample, and for each ratio the radius that its prefix has: of the other prefixes it stays NaN. Ratios
+ * fall, prefixes must rise, and two ratios of a small archive may stand for as many picks, so each number is asked for once. */
 static pb_status select_random(pb_training *t) {
     pb_comm *comm = t->job->comm;
     size_t prefixes[PB_RATIOS_MAX], count = 0;
@@ -113,6 +127,7 @@ static pb_status select_random(pb_training *t) {
     return status;
 }
 
+/* What it cost is logged beside what it made: collectives and bytes of this step alone, by the difference of counters. */
 pb_status pb_train_select(pb_training *t) {
     pb_comm *comm = t->job->comm;
     const char *how = t->job->options->coreset;

@@ -5,7 +5,12 @@
  * and that within r2 of a final pick, so the covering radius is at most r1 + r2, which is the bank's bound. G. Malkomes et al.,
  * "Fast distributed k-center clustering with outliers on massive data", NIPS 2015: with greedy in both rounds the radius is at
  * most four times the optimum. The parts are ranges of the list, whatever the number of ranks, so the bank does not depend on it.
- */
+ *
+ * A rank works on its parts by turns, all ranks in step; a turn in which a rank has no part left is one of no images. Selection
+ * within a part is the rank's own, by a communicator of one rank; only the second round is made by all together. Patches have two
+ * numbers here: among this rank's good images (kept.patch), and in the second round among the union of all picks, rank after
+ * rank. name_picks turns the latter into global patches. Memory: one part's cover, and the picks so far, in host memory. Of a
+ * stopped run the state has the picks of finished parts (part-N.h5) and the patches of the part that was in work. */
 #include "jobs/train.h"
 
 #include "base/clock.h"
@@ -35,6 +40,8 @@ static void kept_free(kept *all) {
     pb_release(&all->patch);
 }
 
+/* Input of a selection among `count` patches of t->cover, which are numbers first .. of `total`, by `ranks` ranks. `start` stays
+ * 0: the first patch of the part, or of the union, is the first pick. */
 static pb_greedy_input input_of(const pb_training *t, uint64_t count, uint64_t first, uint64_t total, size_t picks,
                                 size_t ranks) {
     size_t candidates = pb_training_candidates(t);
@@ -47,6 +54,7 @@ static pb_greedy_input input_of(const pb_training *t, uint64_t count, uint64_t f
                              .candidates_most = candidates > ranks ? candidates : ranks};
 }
 
+/* Makes room for `more` picks; doubles, so that copying costs no more than the picks themselves. */
 static pb_status grow(kept *all, size_t more, int dim) {
     if (all->count + more <= all->room)
         return pb_ok();
@@ -57,7 +65,8 @@ static pb_status grow(kept *all, size_t more, int dim) {
     return pb_ok();
 }
 
-/* Keeps the picks of the part that is in the cover; its first patch is local patch `first`. */
+/* Keeps the picks of the part that is in the cover; its first patch is local patch `first`. One row at a time is copied from the
+ * device: picks lie anywhere. The largest radius of any part is r1. */
 static pb_status keep_picks(pb_training *t, const pb_coreset *picks, uint64_t first, kept *all) {
     size_t dim = (size_t)pb_projection_dim(t->projection);
     PB_TRY(grow(all, picks->count, (int)dim));
@@ -79,7 +88,8 @@ typedef struct part {
     char file[PB_PATH_MAX];
 } part;
 
-/* Picks that a part may contribute: as many as the largest ratio stands for. */
+/* Picks that a part may contribute: as many as the largest ratio stands for. By the images that were selected, of which some may
+ * turn out bad: how many is not known before all parts are done, and a part must not depend on others. */
 static size_t most_picks(const pb_training *t) {
     return pb_coreset_size(t->ratios[0], t->setup.selection.total * pb_training_patches(t));
 }
@@ -115,6 +125,8 @@ static pb_status save_part(pb_training *t, const part *p, const pb_coreset *pick
     return pb_run_tolerate(status);
 }
 
+/* A file's picks join `all` only when everything about it was right: all->count moves last. Keys are patches within the part;
+ * images before it (images_before) may have been bad, so that the local numbers are made here. */
 static pb_status read_part(pb_training *t, const part *p, const pb_rows *rows, kept *all) {
     size_t count, dim = (size_t)pb_projection_dim(t->projection);
     const uint64_t *picked = pb_rows_keys(rows, &count);
@@ -154,12 +166,15 @@ static bool take_part(pb_training *t, const part *p, kept *all) {
     return !pb_failed(&status);
 }
 
+/* Nothing is shown or saved within a selection: the parts are the steps. */
 static pb_status report_stop(void *context, const pb_coreset *so_far) {
     (void)context;
     (void)so_far;
     return pb_stop_check();
 }
 
+/* Not collective over the job: `self` is this rank alone. A part whose images were all bad contributes nothing. Fewer patches
+ * than picks are wanted: all that differ are picked, and the radius is 0. */
 static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p, kept *all) {
     size_t count = (t->image_count - p->images_before) * pb_training_patches(t);
     size_t picks = most_picks(t) < count ? most_picks(t) : count;
@@ -178,7 +193,7 @@ static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p
     return status;
 }
 
-/* Collective. One part of every rank, perhaps none, perhaps one that is done. */
+/* Collective. One part of every rank, perhaps none, perhaps one that is done. The cover lives no longer than this. */
 static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, kept *all, pb_progress *progress) {
     bool done = take_part(t, p, all);
     size_t size = done ? 0 : p->size;
@@ -194,7 +209,8 @@ static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, ke
     return status;
 }
 
-/* Turn `turn` of this rank: a part, or one of no images. */
+/* Turn `turn` of this rank: a part, or one of no images. pb_partition gives the first ranks a part more, so that rank 0's turns
+ * are the most there are; a rank that is through gets the number of somebody else's part and size 0, and touches no file. */
 static pb_status part_of(const pb_training *t, uint64_t turn, part *p) {
     const pb_selection *selection = &t->setup.selection;
     int parts = (int)t->job->options->parts;
@@ -210,7 +226,8 @@ static pb_status part_of(const pb_training *t, uint64_t turn, part *p) {
     return pb_state_path(&t->run.state, name, p->file);
 }
 
-/* Collective. All parts, one of every rank at a time; every part may contribute as many picks as the largest ratio stands for. */
+/* Collective. All parts, one of every rank at a time; every part may contribute as many picks as the largest ratio stands for.
+ * Progress is of a turn: images of the longest part. */
 static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     const pb_selection *selection = &t->setup.selection;
     pb_comm *comm = t->job->comm, *self;
@@ -236,7 +253,8 @@ static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     return status;
 }
 
-/* Puts the union of this rank's picks into a cover of its own. */
+/* Puts the union of this rank's picks into a cover of its own. `first`: the number of the first among all picks. Rows were
+ * checked when they were picked, so not_finite is not looked at. */
 static pb_status cover_union(pb_training *t, const kept *all, uint64_t first) {
     int dim = pb_projection_dim(t->projection);
     size_t bytes = all->count * (size_t)dim * sizeof(float);
@@ -252,7 +270,8 @@ static pb_status cover_union(pb_training *t, const kept *all, uint64_t first) {
     return status;
 }
 
-/* Collective. Final picks are numbers in the union; they become global patches again. sizes: [ranks]. */
+/* Collective. Final picks are numbers in the union; they become global patches again. sizes: [ranks]. Every rank gets the whole
+ * list, 8 bytes a pick of a part: second_round has made sure that a message holds it. */
 static pb_status name_picks(pb_training *t, const kept *all, size_t *sizes, uint64_t total) {
     pb_comm *comm = t->job->comm;
     uint64_t *mine = NULL, *everybody = NULL, count = all->count * sizeof *mine;
@@ -272,7 +291,8 @@ static pb_status name_picks(pb_training *t, const kept *all, size_t *sizes, uint
     return status;
 }
 
-/* Collective. */
+/* Collective. Selects among all parts' picks. The radius of each prefix grows by r1: a patch may be that far from the pick that
+ * stands for it. */
 static pb_status second_round(pb_training *t, const kept *all) {
     pb_comm *comm = t->job->comm;
     size_t ranks = (size_t)pb_comm_size(comm), *sizes = NULL;
@@ -308,6 +328,7 @@ static pb_status second_round(pb_training *t, const kept *all) {
     return status;
 }
 
+/* Bad images are known when all parts are done, and so are total_patches and first_patch, which the final picks are named by. */
 pb_status pb_train_two_round(pb_training *t) {
     kept all = {0};
     pb_progress progress;

@@ -1,5 +1,12 @@
 /* update.c: memory bank + new normal images -> memory bank. The job; its steps are in update_*.c, those of the new images in
- * train_*.c. */
+ * train_*.c.
+ *
+ * Read it from the end. The bank is read whole by every rank, and its rows are projected as they were when it was trained; rows
+ * of images that are to be forgotten leave; the new images are extracted as in a training; greedy selection goes on from the
+ * rows; then both are written as one bank. What of the new archive is gone through depends on whether the bank knows an edition
+ * of it (leave_out_known). The old bank is only read, so --bank-out may be the same file: it is replaced by a rename at the end.
+ * Of a stopped update the state has projected patches and collected rows, but no picks: there are few, and they are soon made
+ * again. */
 #include "jobs/update.h"
 
 #include "base/log.h"
@@ -16,7 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Without --rows: so many that their room (24 bytes each, on every rank) is nothing beside the patches. */
+/* Without --rows: so many that their room (24 bytes each, on every rank: 96 MiB) is nothing beside the patches. */
 enum { NEW_ROWS_MOST = 1 << 22 };
 
 static void update_free(pb_update *u) {
@@ -26,7 +33,8 @@ static void update_free(pb_update *u) {
     pb_release(&u->centres);
 }
 
-/* What a bank promises grows when rows are forgotten or --rows forbids new ones; what later updates aim at does not. */
+/* What a bank promises grows when rows are forgotten or --rows forbids new ones; what later updates aim at does not. Written so
+ * that NaN is no radius. */
 static pb_status read_aim(pb_update *u) {
     const char *text = pb_attributes_get(&u->bank.attributes, PB_UPDATE_AIM);
     if (!text)
@@ -37,7 +45,7 @@ static pb_status read_aim(pb_update *u) {
                                                             u->choice->job.options->bank, PB_UPDATE_AIM, text);
 }
 
-/* The same on every rank. */
+/* The same on every rank. The radius of the last row is that of the whole bank. */
 static pb_status read_radius(pb_update *u) {
     const char *file = u->choice->job.options->bank, *kind;
     u->enough = u->held = u->bank.covering_radius[u->bank.rows - 1];
@@ -97,7 +105,8 @@ static pb_status leave_out_known(pb_update *u) {
     return pb_ok();
 }
 
-/* On this rank: what the new images need. */
+/* On this rank: what the new images need, and the rows as selection sees them. The order matters: images that are known leave the
+ * selection before those that are to be forgotten are counted. */
 static pb_status prepare(pb_update *u) {
     pb_training *t = &u->training;
     const char *file = t->job->options->bank;
@@ -112,7 +121,8 @@ static pb_status prepare(pb_update *u) {
     return pb_ok();
 }
 
-/* Collective. */
+/* Collective. Everything that can be wrong with the command and its files comes before an image is read. `rows` is not used
+ * beside the bank, which has all of them. */
 static pb_status open_all(pb_update *u) {
     const pb_job *job = u->training.job;
     char sha256[PB_SHA256_TEXT];
@@ -137,7 +147,7 @@ static pb_status open_all(pb_update *u) {
     return status;
 }
 
-/* The same on every rank, and known before an image is read. */
+/* The same on every rank, and known before an image is read: after rows were forgotten, since those that stay count. */
 static pb_status check_rows(const pb_update *u) {
     const size_t rows = (size_t)u->training.job->options->rows, kept = u->bank.rows;
     if (rows == 0 || rows > kept)
@@ -158,7 +168,8 @@ static pb_status report(void *progress, const pb_coreset *so_far) {
     return pb_stop_check();
 }
 
-/* Collective. Fills the training's coreset with the new rows. */
+/* Collective. Fills the training's coreset with the new rows: none when the new patches are covered already. The bank's rows are
+ * given as centres and are no picks. */
 static pb_status select_rows(pb_update *u) {
     pb_training *t = &u->training;
     pb_comm *comm = t->job->comm;
@@ -196,7 +207,7 @@ static void say(const pb_update *u) {
                     "more --rows would do\"", (double)u->enough, (double)covered);
 }
 
-/* Collective. */
+/* Collective. The new images, as a training does it; patches that a stopped update has saved are taken up. */
 static pb_status extract(pb_update *u) {
     pb_training *t = &u->training;
     pb_status status = pb_agree(t->job->comm, pb_train_patches_open(t));
@@ -206,7 +217,8 @@ static pb_status extract(pb_update *u) {
     return status;
 }
 
-/* Collective. In its state folder, which keeps what was extracted when it is stopped. */
+/* Collective. In its state folder, which keeps what was extracted when it is stopped: also while rows are selected or collected,
+ * since picks are made from the patches again. */
 static pb_status work(pb_update *u) {
     pb_training *t = &u->training;
     pb_status status = extract(u);
@@ -223,7 +235,7 @@ static pb_status work(pb_update *u) {
     return status;
 }
 
-/* Collective. */
+/* Collective. The state is claimed when the command is known to be good. */
 static pb_status update(pb_update *u) {
     pb_training *t = &u->training;
     pb_status status = open_all(u);
@@ -239,6 +251,7 @@ static pb_status update(pb_update *u) {
     return status;
 }
 
+/* Collective. The choice of the bank outlives the update, whose job is the choice's. */
 pb_status pb_job_update(const pb_job *job) {
     pb_bank_choice choice;
     pb_summary_step(job, "open", "");

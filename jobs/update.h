@@ -1,8 +1,11 @@
 /* update.h: private to jobs/: the state of an update, shared by its steps: update.c (the job), update_forget.c and update_bank.c.
  *
  * An update goes on where a bank's selection stopped: its rows are the first centres, the patches of new images the candidates,
- * and picks are made until these are covered as well as the bank's own images are. Rows stay, so what they cover they still do.
- */
+ * and picks are made until these are covered as well as the bank's own images are. Rows stay, so what they cover they still do
+ * (docs/decisions/0031).
+ *
+ * Three radii are told apart, all in the space of selection: `enough`, what is aimed at; `held`, within what the old images'
+ * patches are by the rows that stay; given_radius, within what the new ones are by these alone. */
 #ifndef PB_JOBS_UPDATE_H
 #define PB_JOBS_UPDATE_H
 
@@ -14,7 +17,7 @@
 /* Attribute of updated banks: what updates aim at. */
 #define PB_UPDATE_AIM "update_radius"
 
-/* One rank's state. Zeroed it is empty. */
+/* One rank's state, but for `training` the same on every rank. Zeroed it is empty. */
 typedef struct pb_update {
     const pb_bank_choice *choice;
     pb_training training; /* of the new images; its job is the choice's */
@@ -40,7 +43,9 @@ PB_CHECKED pb_status pb_update_forget(pb_update *u);
 
 /* --- update_bank.c --- */
 
-/* Collective. Collects the new rows and writes --bank-out: the rows that stay in their order, then the new ones in theirs. */
+/* Collective. Collects the new rows and writes --bank-out: the rows that stay in their order, then the new ones in theirs.
+ * Errors, agreed: those of pb_train_collect; on rank 0 pb_bank_write's; PB_E_INPUT when a count among the old bank's attributes
+ * is no number. */
 PB_CHECKED pb_status pb_update_write(pb_update *u);
 
 #endif

@@ -1,3 +1,9 @@
+/* update_bank.c: the new bank: rows that stay and rows that are new, the radii that are known of it, and attributes brought up to
+ * date.
+ *
+ * What is known of the radius: patches of the old images are within `held` of rows that stay, patches of the new images within
+ * the radius that selection ended with. Where all images were gone through (u->whole), that one is about all patches. Else the
+ * larger of both is a bound; exact only where some patch is known to be as far away (is_exact). */
 #include "jobs/update.h"
 
 #include "base/log.h"
@@ -25,7 +31,8 @@ static bool is_exact(const pb_update *u, size_t added) {
 
 /* --- rows --------------------------------------------------------------------------------------------------------- */
 
-/* Copies all rows of `from` to the rows of `to` from `first` on. archive: -1: as they are; else their archive. */
+/* Copies all rows of `from` to the rows of `to` from `first` on. archive: -1: as they are; else their archive. Radii are
+ * set_radii's. */
 static pb_status copy_rows(const pb_bank *from, int64_t archive, pb_bank *to, size_t first) {
     size_t dim = (size_t)to->dim;
     for (size_t i = 0, row = first; i < from->rows; i++, row++) {
@@ -39,7 +46,8 @@ static pb_status copy_rows(const pb_bank *from, int64_t archive, pb_bank *to, si
     return pb_ok();
 }
 
-/* Of prefixes of the old rows nobody knows how well they cover the new patches. */
+/* Of prefixes of the old rows nobody knows how well they cover the new patches, so they get -1, not known; from all old rows on
+ * it is known. */
 static void set_radii(const pb_update *u, pb_bank *to) {
     size_t kept = u->bank.rows;
     for (size_t row = 0; row < to->rows; row++)
@@ -101,7 +109,8 @@ static pb_status describe_left_out(const pb_update *u, pb_attributes *attributes
     return add_count(u, "left_out_patches", now, attributes);
 }
 
-/* The old bank's attributes, brought up to date. */
+/* The old bank's attributes, brought up to date: how features are made stays, what made them is this job beside the earlier
+ * ones. */
 static pb_status describe(const pb_update *u, size_t added, pb_attributes *attributes) {
     PB_TRY(pb_attributes_add(attributes, &u->bank.attributes));
     PB_TRY(pb_provenance(u->training.job, attributes));
@@ -116,7 +125,7 @@ static pb_status describe(const pb_update *u, size_t added, pb_attributes *attri
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-/* On rank 0. */
+/* On rank 0. Rows of an archive that the bank has already get its number; a new one is numbered after those that are there. */
 static pb_status write_both(const pb_update *u, const pb_bank *added) {
     const char *path = u->training.job->options->bank_out;
     int64_t archive = u->archive >= 0 ? u->archive : (int64_t)pb_bank_archives(&u->bank.attributes);
@@ -138,6 +147,7 @@ static pb_status write_both(const pb_update *u, const pb_bank *added) {
     return status;
 }
 
+/* A bank without new rows is written, too: it may have lost some, and says that the archive was gone through. */
 pb_status pb_update_write(pb_update *u) {
     pb_comm *comm = u->training.job->comm;
     pb_bank added = {0};

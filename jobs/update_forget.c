@@ -1,3 +1,9 @@
+/* update_forget.c: rows of images that are to be forgotten leave the bank, and what it still promises is reckoned.
+ *
+ * A patch within R of a row x that leaves is within R + d(x) of a row that stays, d(x) being the distance of x to the nearest of
+ * these: the triangle inequality. So the largest d(x) is measured, by a search for the nearest row that stays
+ * (docs/decisions/0031). All in the space of selection. What is to be forgotten is named in no output: neither the file's name
+ * nor a path of it goes into the new bank. */
 #include "jobs/update.h"
 
 #include "base/log.h"
@@ -8,7 +14,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Moves row `from` of the bank to place `to`, in front of it. */
+/* Moves row `from` of the bank to place `to`, in front of it. Paths are owned by the bank, so the two change places and none is
+ * lost. */
 static void move_row(pb_update *u, size_t to, size_t from) {
     pb_bank *bank = &u->bank;
     size_t dim = (size_t)bank->dim, seen = (size_t)pb_projection_dim(u->training.projection);
@@ -24,7 +31,8 @@ static void move_row(pb_update *u, size_t to, size_t from) {
     bank->paths[to] = path;
 }
 
-/* Closes the gaps in the bank. gone: room for all its rows, as selection sees them; gets those that leave. */
+/* Closes the gaps in the bank, the rows that stay keeping their order. gone: room for all its rows, as selection sees them; gets
+ * those that leave. The same on every rank. */
 static void part_rows(pb_update *u, float *gone) {
     const size_t seen = (size_t)pb_projection_dim(u->training.projection), rows = u->bank.rows;
     size_t kept = 0;
@@ -39,7 +47,7 @@ static void part_rows(pb_update *u, float *gone) {
     u->bank.rows = kept;
 }
 
-/* The rows that this rank asks about, in device memory. */
+/* The `count` rows that this rank asks about, in device memory; *queries is the caller's to release, also after a failure. */
 static pb_status upload_queries(const pb_update *u, const float *gone, size_t count, float **queries) {
     size_t bytes = count * (size_t)pb_projection_dim(u->training.projection) * sizeof **queries;
     pb_device *device = u->training.setup.device;
@@ -47,7 +55,8 @@ static pb_status upload_queries(const pb_update *u, const float *gone, size_t co
     return pb_device_upload(device, *queries, gone, bytes);
 }
 
-/* Collective. The largest distance of a row that left to one that stays. */
+/* Collective. The largest distance of a row that left to one that stays. Rows that left are divided among the ranks, as queries;
+ * so are the rows that stay, as the searched bank. *farthest: the same on every rank. */
 static pb_status measure(const pb_update *u, const float *gone, double *farthest) {
     pb_comm *comm = u->training.job->comm;
     const int ranks = pb_comm_size(comm), rank = pb_comm_rank(comm), seen = pb_projection_dim(u->training.projection);
@@ -78,8 +87,9 @@ static pb_status measure(const pb_update *u, const float *gone, double *farthest
     return status;
 }
 
-/* Radius and distance are rounded values of distances that obey the triangle inequality: each is off by less than
- * (dim + 4) 2^-24 of itself, and so is the radius that somebody measures later. */
+/* Radius and distance are rounded values of distances that obey the triangle inequality: each is off by less than (dim + 4) 2^-24
+ * of itself, and so is the radius that somebody measures later. 2^-22 is room for these three; nextafter is for the rounding to
+ * float. */
 static float sum_rounded_up(float radius, double distance, int dim) {
     double sum = ((double)radius + distance) * (1 + (dim + 4) * 0x1p-22);
     return nextafterf((float)sum, INFINITY);
@@ -95,6 +105,7 @@ static void say(const pb_update *u, double farthest) {
                     u->training.job->options->forget);
 }
 
+/* Every rank has the bank, so all take the same rows out and fail alike; only measuring needs others. */
 pb_status pb_update_forget(pb_update *u) {
     pb_comm *comm = u->training.job->comm;
     const int seen = pb_projection_dim(u->training.projection);

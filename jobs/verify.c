@@ -1,5 +1,9 @@
 /* verify.c: is every byte of an archive what was packed? Ranks check, and with --repair repair, shards of their own. And, with
- * --bank, is a bank what it says it is? (jobs/verify_bank.c) */
+ * --bank, is a bank what it says it is? (jobs/verify_bank.c)
+ *
+ * Damage is an answer, not a failure: it is logged where it is found, counted over all ranks, and makes the job end with PB_E_NO.
+ * A failure is only what keeps the job from looking. docs/ARCHITECTURE.md, invariant 8, says what is checked; io/archive.h
+ * how. */
 #include "base/log.h"
 #include "io/archive.h"
 #include "jobs/share.h"
@@ -9,12 +13,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* A pb_rejected. */
 static void report_damage(void *context, size_t index, const pb_status *why) {
     (void)context;
     (void)index; /* the message names file, image and path */
     pb_log(PB_LOG_ERROR, "damaged", "reason=\"%s\"", why->message);
 }
 
+/* Not collective. *damaged grows by the damages of this rank's shards. */
 static pb_status check_mine(pb_archive *archive, pb_range shards, uint64_t *damaged) {
     for (uint64_t shard = shards.first; shard < shards.end; shard++) {
         uint64_t here = 0;
@@ -24,7 +30,8 @@ static pb_status check_mine(pb_archive *archive, pb_range shards, uint64_t *dama
     return pb_ok();
 }
 
-/* What banks say that they were made from must stand in the manifest. */
+/* On rank 0. What banks say that they were made from must stand in the manifest: an edition that cannot be proved counts as a
+ * damage. */
 static pb_status check_editions(const pb_archive *archive, uint64_t *damaged) {
     pb_status status = pb_archive_check_editions(archive);
     if (status.code != PB_E_INPUT)
@@ -40,6 +47,8 @@ static void report_loss(void *context, size_t index, const pb_status *why) {
     pb_log(PB_LOG_ERROR, "lost", "reason=\"%s\"", why->message);
 }
 
+/* Not collective. A shard that was sound is left alone and not logged. One of which images are lost is still a success here:
+ * verifying, which follows, finds and counts them. */
 static pb_status repair_mine(pb_archive *archive, pb_range shards, const pb_list *source) {
     for (uint64_t shard = shards.first; shard < shards.end; shard++) {
         pb_repair result;
@@ -51,7 +60,8 @@ static pb_status repair_mine(pb_archive *archive, pb_range shards, const pb_list
     return pb_ok();
 }
 
-/* Collective. */
+/* Collective. The archive is closed afterwards, since it must be opened anew to see what was repaired; each shard is one rank's
+ * alone. */
 static pb_status repair_archive(const pb_job *job) {
     pb_comm *comm = job->comm;
     const char *source = job->options->repair;
@@ -70,7 +80,7 @@ static pb_status repair_archive(const pb_job *job) {
     return status;
 }
 
-/* Collective. */
+/* Collective. Repair first, if it is wanted; then what there is is verified as always, and the answer is about that. */
 static pb_status verify_archive(const pb_job *job) {
     pb_comm *comm = job->comm;
     pb_archive *archive;

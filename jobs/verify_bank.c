@@ -1,3 +1,9 @@
+/* verify_bank.c: a bank's certificate, checked from the images (docs/decisions/0012). verify_bank.h says what is compared.
+ *
+ * The training images are extracted as they were; every row of this archive is compared with the patch that it names, and every
+ * patch is searched for its nearest row. All in batches, ranks in step, each with its own images; rows of an image are compared
+ * by the rank that extracts it. Only canonical arithmetic decides (docs/ARCHITECTURE.md, invariant 1), so equal means equal bits.
+ * Every rank has the whole bank, for the rows; for the search its projected shard. */
 #include "jobs/verify_bank.h"
 
 #include "base/log.h"
@@ -48,12 +54,15 @@ static void verification_free(verification *v) {
     pb_release(&v->row);
 }
 
+/* For qsort_r; context: the bank. */
 static int by_image(const void *left, const void *right, void *context) {
     const pb_bank *bank = context;
     uint64_t a = bank->image[*(const size_t *)left], b = bank->image[*(const size_t *)right];
     return (a > b) - (a < b);
 }
 
+/* Lists the rows that are of this archive, whichever of its editions, in order of image, so that those of an image are found by
+ * halving. Indices of images are the same in all editions of an archive. */
 static pb_status sort_rows(verification *v) {
     PB_TRY(pb_allocate(&v->by_image, v->bank.rows, sizeof *v->by_image, "order of bank rows"));
     for (size_t i = 0; i < v->bank.rows; i++)
@@ -90,7 +99,8 @@ static pb_status read_scope(verification *v) {
     return sort_rows(v);
 }
 
-/* Collective. */
+/* Collective. Which edition: the newest that the bank is of. Where the device has no memory for the search, batches become
+ * smaller, and it is made again from the projected shard. The buffers of allocate are for the first, largest batch. */
 static pb_status open_all(verification *v) {
     pb_comm *comm = v->job->comm;
     uint64_t rows;
@@ -141,7 +151,8 @@ static size_t first_row_of(const verification *v, uint64_t image) {
     return low;
 }
 
-/* Compares the bank rows of image `i` of the batch with what was extracted. */
+/* Compares the bank rows of image `i` of the batch with what was extracted. A row whose place lies outside of the grid is wrong,
+ * too. Logged one by one: each is a row that somebody wants to know. */
 static pb_status trace_image(verification *v, const pb_batch *batch, size_t i) {
     size_t dim = (size_t)v->bank.dim;
     pb_size grid = pb_pipeline_grid(v->setup.pipeline);
@@ -172,6 +183,7 @@ static pb_status prepare(verification *v, pb_batch *batch, const float **project
     return pb_projection_apply(v->projection, batch->features, batch->count * pb_pipeline_patches(v->setup.pipeline), projected);
 }
 
+/* How the patches of a batch lie to the radius in the bank. Written so that NaN is outside. */
 static void compare_distances(verification *v, size_t queries) {
     const float radius = v->bank.covering_radius[v->bank.rows - 1];
     for (size_t i = 0; i < queries; i++) {
@@ -197,7 +209,8 @@ static pb_status verify_round(verification *v, bool has_batch) {
     return status;
 }
 
-/* Collective. */
+/* Collective. Rows whose image was never met count as wrong: the difference of what there should be and what was found. Images
+ * that cannot be read are rejects; their rows are among these. */
 static pb_status verify_all(verification *v) {
     pb_comm *comm = v->job->comm;
     const pb_selection *selection = &v->setup.selection;
@@ -227,7 +240,8 @@ static pb_status verify_all(verification *v) {
     return status;
 }
 
-/* The patch that decides an exact radius may be in another archive, and what was left out may lie anywhere. */
+/* The patch that decides an exact radius may be in another archive, and what was left out may lie anywhere. No more patches
+ * outside than were left out; and where it can be decided here, some patch at the radius. */
 static bool radius_fits(const verification *v, bool exact) {
     float stored = v->bank.covering_radius[v->bank.rows - 1];
     bool decided_here = exact && v->whole;
@@ -247,7 +261,7 @@ static void print_verdict(const verification *v, bool exact, bool sound) {
     printf(": %s\n", sound ? "sound" : "DIFFERENT");
 }
 
-/* The same on every rank. */
+/* The same on every rank; rank 0 prints. */
 static pb_status judge(const verification *v) {
     const char *file = v->job->options->bank, *kind;
     PB_TRY(pb_attributes_need(&v->bank.attributes, file, "covering_radius_kind", &kind));

@@ -1,3 +1,5 @@
+/* affinity.c: a rank's fair number of threads, from the masks of the ranks of its host. A mask is what srun, mpiexec or a
+ * cgroup's cpuset has left of the cores; taking all cores of the host would let the ranks fight for them. */
 #include "mpi/affinity.h"
 
 #include <unistd.h>
@@ -13,6 +15,8 @@ cpu_set_t pb_affinity_mine(void) {
     return mine;
 }
 
+/* Overlapping masks are taken as if all shared all of their cores. That is exact where masks are equal or apart, which is what
+ * batch systems make, and too low, never too high, where they overlap in part. */
 int pb_affinity_share(const cpu_set_t *masks, int count, int mine) {
     int sharing = 0;
     for (int other = 0; other < count; other++) {

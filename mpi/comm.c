@@ -1,5 +1,14 @@
 /* comm.c: the communicator and its collectives. MPI's error handler stays MPI_ERRORS_ARE_FATAL: a failing MPI call means that
- * peers cannot be reached, and then there is nobody left to agree with. */
+ * peers cannot be reached, and then there is nobody left to agree with. So no collective here returns an MPI error; what they
+ * return is of memory alone.
+ *
+ * Every collective stands between pb_comm_enter and pb_comm_leave: the watchdog then knows what the rank waits for, and the
+ * counters are true. Long messages go in pieces, whose boundaries follow from their length alone, so that all who take part cut
+ * them alike. Of threads only the main one calls MPI (MPI_THREAD_FUNNELED).
+ *
+ * MPI_COMM_WORLD is used as it is, without a duplicate: nothing else in the process sends messages, and point-to-point ones are
+ * told apart by their tags.
+ */
 #include "mpi/comm_private.h"
 
 #include "base/clock.h"
@@ -9,15 +18,19 @@
 #include <limits.h>
 #include <string.h>
 
-/* MPI 3 counts are int; larger messages go in pieces of this many bytes. The tests build these sources with pieces of a few. */
+/* MPI 3 counts are int; larger messages go in pieces of this many bytes, 1 GiB. The tests build these sources with pieces of a
+ * few. */
 #ifndef PB_PIECE_BYTES
 #define PB_PIECE_BYTES ((size_t)1 << 30)
 #endif
 static const size_t PIECE_BYTES = PB_PIECE_BYTES;
 
-/* Of the process, whatever the communicator; known once the local ranks have met in pb_comm_create. */
+/* Of the process, whatever the communicator; known once the local ranks have met in pb_comm_create. Written by the main thread
+ * before there is another communicator. */
 static int process_threads = 1, process_local_rank;
 
+/* Brackets nest: a gather uses pb_agree, which is an allreduce. Each of them counts as a collective and names itself to the
+ * watchdog, whose time begins anew; seconds are counted by the outermost one alone, so that none counts twice. */
 void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
     comm->counters.collectives++;
     comm->counters.bytes_sent += bytes;
@@ -26,13 +39,15 @@ void pb_comm_enter(pb_comm *comm, const char *what, size_t bytes) {
     pb_watchdog_mark(&comm->watchdog, what);
 }
 
+/* The inner bracket leaves the watchdog without a name: whoever goes on in the outer one marks it again. */
 void pb_comm_leave(pb_comm *comm) {
     pb_watchdog_mark(&comm->watchdog, NULL);
     if (--comm->depth == 0)
         comm->counters.seconds += pb_clock_seconds() - comm->entered;
 }
 
-/* The ranks of each host tell each other their masks. */
+/* Collective. The ranks of each host tell each other their masks. Not in a bracket: the watchdog has no limit yet. The agreement
+ * is over all ranks, of all hosts, so that no host goes on when another cannot. */
 static pb_status share_cores(pb_comm *comm) {
     MPI_Comm local;
     int size, rank;
@@ -51,6 +66,8 @@ static pb_status share_cores(pb_comm *comm) {
     return status;
 }
 
+/* Before MPI_Init_thread there is nobody to agree with: a rank without memory for the struct leaves alone, and ends with a code
+ * that makes mpiexec or srun end the others. From then on every failure is agreed on. */
 pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
     *comm_out = NULL;
     pb_comm *comm;
@@ -73,6 +90,8 @@ pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
     return status;
 }
 
+/* Its facts about the host are those of the process. local_rank and fair_threads would otherwise be those of a rank that is
+ * alone. */
 pb_status pb_comm_create_self(pb_comm **self_out) {
     *self_out = NULL;
     pb_comm *self;
@@ -86,6 +105,8 @@ pb_status pb_comm_create_self(pb_comm **self_out) {
     return status;
 }
 
+/* MPI_Finalize may wait for others, so it is a collective to the watchdog as well. The watchdog goes after it, and memory last. A
+ * communicator that was only half made has everything zeroed that it lacks. */
 void pb_comm_destroy(pb_comm **comm) {
     if (!*comm)
         return;
@@ -114,6 +135,7 @@ void pb_comm_barrier(pb_comm *comm, const char *what) {
     pb_comm_leave(comm);
 }
 
+/* Every reduction of one value: 8 bytes, whichever the type. */
 static void reduce_in_place(pb_comm *comm, void *value, MPI_Datatype type, MPI_Op op, const char *what) {
     pb_comm_enter(comm, what, 8);
     MPI_Allreduce(MPI_IN_PLACE, value, 1, type, op, comm->world);
@@ -130,7 +152,8 @@ uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what) {
     return value;
 }
 
-/* In small pieces: a reduction makes buffers as large as what it reduces, and small ones are used again. */
+/* In pieces of 1 MiB: a reduction makes buffers as large as what it reduces, and small ones are used again. The sum of whole
+ * numbers does not depend on how MPI orders it. */
 void pb_comm_sum_array_u64(pb_comm *comm, uint64_t *values, size_t count, const char *what) {
     const size_t piece = PIECE_BYTES < (1 << 20) ? PIECE_BYTES : 1 << 20;
     const size_t most = piece / sizeof *values > 0 ? piece / sizeof *values : 1;
@@ -154,6 +177,7 @@ double pb_comm_max_real(pb_comm *comm, double value, const char *what) {
     return value;
 }
 
+/* How many of the bytes not yet done make the next piece. */
 static int piece_size(size_t bytes, size_t done) {
     size_t left = bytes - done;
     return (int)(left < PIECE_BYTES ? left : PIECE_BYTES);
@@ -169,9 +193,12 @@ void pb_comm_broadcast(pb_comm *comm, void *buffer, size_t bytes, int root, cons
     pb_comm_leave(comm);
 }
 
+/* Of the two operations made of single messages. Messages of one pair of ranks and one tag do not overtake each other, so pieces
+ * arrive in order. */
 enum { GATHER_TAG = 1, EXCHANGE_TAG = 2 };
 
-/* Root takes the parts one after the other: the root's memory and disk are the limit of such a gather, not the latency. */
+/* Root takes the parts one after the other: the root's memory and disk are the limit of such a gather, not the latency. Its own
+ * part is copied. gathered has room for the sum of the sizes; sizes[size] are what the ranks said. */
 static void receive_parts(pb_comm *comm, const void *own, char *gathered, const size_t *sizes) {
     for (int rank = 0; rank < comm->size; gathered += sizes[rank], rank++) {
         if (rank == comm->rank) {
@@ -187,6 +214,7 @@ static void receive_parts(pb_comm *comm, const void *own, char *gathered, const 
     }
 }
 
+/* The other side of receive_parts: the same pieces in the same order. A part of no bytes is no message on either side. */
 static void send_part(pb_comm *comm, const void *part, size_t bytes, int root) {
     for (size_t done = 0; done < bytes;) {
         int piece = piece_size(bytes, done);
@@ -195,6 +223,7 @@ static void send_part(pb_comm *comm, const void *part, size_t bytes, int root) {
     }
 }
 
+/* Memory for all parts on root. Only root can fail, which is why a gather agrees before a part is sent. */
 static pb_status prepare_root(pb_comm *comm, const size_t *sizes, char **gathered) {
     size_t sum = 0;
     for (int rank = 0; rank < comm->size; rank++)
@@ -202,6 +231,8 @@ static pb_status prepare_root(pb_comm *comm, const size_t *sizes, char **gathere
     return pb_allocate(gathered, sum, 1, "gathered parts");
 }
 
+/* Sizes first, then memory, then agreement, then parts: a root without memory would otherwise leave the others in a send that
+ * nobody receives. */
 pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t bytes, int root, void *gathered_out, size_t *sizes,
                          const char *what) {
     char *gathered = NULL;
@@ -225,6 +256,8 @@ pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t bytes, int root
     return status;
 }
 
+/* MPI's counts and displacements are int, and displacements are counted over all parts: so all together must fit, not each part
+ * alone. */
 void pb_comm_allgather(pb_comm *comm, const void *part, size_t bytes, void *all, const char *what) {
     PB_ASSERT(bytes <= INT_MAX / (size_t)comm->size);
     pb_comm_enter(comm, what, bytes);
@@ -232,6 +265,7 @@ void pb_comm_allgather(pb_comm *comm, const void *part, size_t bytes, void *all,
     pb_comm_leave(comm);
 }
 
+/* counts and places lie in the communicator, so that a collective in the midst of a round needs no memory. */
 void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *sizes, void *all, const char *what) {
     int *counts = comm->counts, *places = comm->counts + comm->size;
     size_t total = 0;
@@ -246,6 +280,8 @@ void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *size
     pb_comm_leave(comm);
 }
 
+/* A send and a receive at a time, so that a ring of ranks that all do the same cannot lock up, however long the messages. An even
+ * number of pieces has an empty one at the end, on both sides. */
 void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
                       const char *what) {
     pb_comm_enter(comm, what, send_bytes);

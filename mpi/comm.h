@@ -17,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A communicator: the one of all ranks, or one of a single rank. */
+/* A communicator: the one of all ranks, or one of a single rank. Used by the main thread alone. The watchdog that it has is a
+ * thread, but calls no MPI. */
 typedef struct pb_comm pb_comm;
 
 /* Collective. Starts MPI (a run without mpiexec is one rank) and the watchdog thread, which has no limit until
@@ -39,7 +40,7 @@ PB_CHECKED pb_status pb_comm_create_self(pb_comm **self_out);
  * ends the job. Not collective. */
 void pb_comm_watchdog(pb_comm *comm, double limit_s);
 
-/* Not collective. */
+/* This rank's number, from 0, and the number of ranks. Not collective. */
 int pb_comm_rank(const pb_comm *comm);
 int pb_comm_size(const pb_comm *comm);
 
@@ -67,7 +68,8 @@ PB_CHECKED pb_status pb_agree_equal(pb_comm *comm, const char *text, const char 
 /* Collective. Waits for all ranks. `what` names it for the watchdog, here and below ("before publishing the bank"). */
 void pb_comm_barrier(pb_comm *comm, const char *what);
 
-/* Collective. value becomes the maximum (sum) over the ranks, on all of them. */
+/* Collective. The maximum (sum) of `value` over the ranks, on all of them. A sum that overflows wraps round; of max_real no value
+ * may be NaN, of which MPI's maximum says nothing. */
 uint64_t pb_comm_max_u64(pb_comm *comm, uint64_t value, const char *what);
 uint64_t pb_comm_sum_u64(pb_comm *comm, uint64_t value, const char *what);
 /* Collective. As pb_comm_sum_u64, for each of `count` values, any number, the same on all ranks. */
@@ -87,7 +89,7 @@ PB_CHECKED pb_status pb_comm_gather(pb_comm *comm, const void *part, size_t byte
                                     const char *what);
 
 /* Collective. Every rank gives `bytes` bytes, the same number on all; everybody gets those of all ranks in rank order in `all`
- * (size * bytes). Precondition as of pb_comm_allgather_parts: all parts together are below 2 GiB. */
+ * (size * bytes). The buffers do not overlap. Precondition as of pb_comm_allgather_parts: all parts together are below 2 GiB. */
 void pb_comm_allgather(pb_comm *comm, const void *part, size_t bytes, void *all, const char *what);
 
 /* Collective. As pb_comm_allgather with parts of different sizes: rank r gives sizes[r] bytes; `sizes` is the same on all ranks.

@@ -1,3 +1,14 @@
+/* device_comm.c: what travels from device to device, in one of three ways that are chosen once, for all ranks alike:
+ *    device   by the devices themselves (gpu/peers.h), where every rank has a device of its own that can
+ *    mpi      by MPI on device memory, where that is host memory
+ *    staged   through host memory: down, by MPI, up
+ * Which way it is, is a fact of all ranks, so that each of them takes the same branch below.
+ *
+ * A rank whose device fails still takes part with whatever lies in its buffers, since the others are in the same MPI collective;
+ * its own status says so, and goes to the next agreement (invariant 5). The devices' own exchange ends the group at its first
+ * failure instead, and the others find out by an error or a limit of time (decision 0022). Host buffers are made ahead
+ * (pb_device_comm_reserve), because in the midst of an exchange there is no way to say that memory is out.
+ */
 #include "mpi/device_comm.h"
 
 #include "base/memory.h"
@@ -12,16 +23,20 @@ typedef struct stage {
     size_t room;
 } stage;
 
+/* The ranks of a communicator with their devices. Both are borrowed. */
 struct pb_device_comm {
     pb_comm *comm;
     pb_device *device;
     pb_peers *peers; /* NULL: by the host */
     bool direct;     /* device memory is host memory */
-    stage out, in;
+    stage out, in;   /* empty unless staged */
 };
 
+/* Bytes of an identity that travel, with the closing 0: a GPU's is its UUID as 32 hexadecimal digits. */
 enum { IDENTITY = 48 };
 
+/* The first pair of equal identities by its second rank, then its first; "" is nobody's. All pairs are compared: this is done
+ * once a job, and identities are short. */
 static void find_pair(const char (*identities)[IDENTITY], int count, int *first, int *second) {
     *first = *second = -1;
     for (int b = 1; b < count && *first < 0; b++)
@@ -36,7 +51,7 @@ pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int
     char mine[IDENTITY], (*all)[IDENTITY] = NULL;
     *first = *second = -1;
     int length = snprintf(mine, sizeof mine, "%s", pb_device_identity(device));
-    PB_ASSERT(length < IDENTITY);
+    PB_ASSERT(length < IDENTITY); /* a cut identity could look like another's */
     pb_status status = pb_agree(comm, pb_allocate(&all, (size_t)pb_comm_size(comm), sizeof *all, "identities of devices"));
     if (!pb_failed(&status)) {
         pb_comm_allgather(comm, mine, sizeof mine, all, "identities of devices");
@@ -46,7 +61,9 @@ pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int
     return status;
 }
 
-/* Collective. Whether the devices' own exchange is to be had on all ranks. */
+/* Collective. Whether the devices' own exchange is to be had on all ranks. Ranks that have no device of their own, or whose
+ * plugin finds no NCCL, make it impossible for all: the number of those that can is summed, and only if it is all of them the
+ * devices are used. One rank alone exchanges with nobody, and needs no group. */
 static pb_status find_route(pb_device_comm *d, pb_route route, bool *by_devices) {
     const char *why_not = "two ranks share one";
     int first, second;
@@ -61,7 +78,8 @@ static pb_status find_route(pb_device_comm *d, pb_route route, bool *by_devices)
     return pb_agree(d->comm, status);
 }
 
-/* Collective. */
+/* Collective. Makes the group: rank 0 makes its name, all get it by MPI and join. The two agreements see to it that nobody waits
+ * in the group for a rank that has no name or no memory. */
 static pb_status join(pb_device_comm *d, double limit_s) {
     pb_peers_id id = {{0}};
     int rank = pb_comm_rank(d->comm);
@@ -107,8 +125,10 @@ const char *pb_device_comm_way(const pb_device_comm *devices) {
     return devices->peers ? "device" : devices->direct ? "mpi" : "staged";
 }
 
+/* Only staged exchanges need host memory of their own. */
 static bool is_staged(const pb_device_comm *d) { return !d->peers && !d->direct; }
 
+/* Makes a stage at least so large. What was in it is not kept. */
 static pb_status reserve(stage *s, size_t bytes) {
     if (bytes <= s->room)
         return pb_ok();
@@ -126,7 +146,8 @@ pb_status pb_device_comm_reserve(pb_device_comm *devices, size_t out, size_t in)
     return reserve(&devices->in, in);
 }
 
-/* What goes out, in host memory: `from` itself or a copy. After a failure the copy holds anything, and goes out all the same. */
+/* What goes out, in host memory: `from` itself or a copy. After a failure, in *status, the copy holds anything, and goes out all
+ * the same. */
 static const void *outgoing(pb_device_comm *d, const void *from, size_t bytes, pb_status *status) {
     if (d->direct)
         return from;
@@ -135,16 +156,19 @@ static const void *outgoing(pb_device_comm *d, const void *from, size_t bytes, p
     return d->out.bytes;
 }
 
-/* Where what comes in lands, and how it gets on from there. */
+/* Where what comes in lands: in its place, or in the stage, from where `arrive` takes it on. */
 static void *incoming(pb_device_comm *d, void *to, size_t bytes) {
     PB_ASSERT(d->direct || bytes <= d->in.room);
     return d->direct ? to : d->in.bytes;
 }
 
+/* Takes what came in to the device. status: of what went out; a device that failed there is not asked again. */
 static pb_status arrive(pb_device_comm *d, void *to, size_t bytes, pb_status status) {
     return d->direct || pb_failed(&status) ? status : pb_device_upload(d->device, to, d->in.bytes, bytes);
 }
 
+/* One number needs no stage: it goes by the stack. A rank that could not read its own takes part with 0, which is no maximum of
+ * anybody else. */
 pb_status pb_device_comm_max_u64(pb_device_comm *devices, uint64_t *value, const char *what) {
     pb_device_comm *d = devices;
     if (d->peers)
@@ -169,6 +193,7 @@ pb_status pb_device_comm_allgather_parts(pb_device_comm *devices, const void *pa
     return arrive(d, all, sum, status);
 }
 
+/* The root sends from the stage for what comes in, so that one buffer serves givers and takers. */
 pb_status pb_device_comm_broadcast(pb_device_comm *devices, void *buffer, size_t bytes, int root, const char *what) {
     pb_device_comm *d = devices;
     if (d->peers)

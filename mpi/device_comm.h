@@ -13,6 +13,7 @@
 #include "gpu/device.h"
 #include "mpi/comm.h"
 
+/* The ranks of a job with their devices. Used by the thread that uses MPI and the device. */
 typedef struct pb_device_comm pb_device_comm;
 
 /* How device memory travels. */
@@ -27,13 +28,15 @@ typedef enum pb_route {
  * PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int *first, int *second);
 
-/* Collective. Both are borrowed and must outlive it. limit_s: longest wait of the devices' own exchange, 0 for ever. Owned by the
- * caller. Errors, agreed: PB_E_SYSTEM; PB_E_UNSUPPORTED when PB_ROUTE_DEVICE is not to be had, with the reason. */
+/* Collective. comm and device are borrowed and must outlive it. route: the same on all ranks. limit_s: longest wait of the
+ * devices' own exchange in seconds, 0 for ever. Owned by the caller, *out NULL on error. Errors, agreed: PB_E_SYSTEM;
+ * PB_E_UNSUPPORTED when PB_ROUTE_DEVICE is not to be had, with the reason. pb_device_comm_destroy: waits for nobody after a
+ * failure of the exchange; NULL is fine, *devices is NULL afterwards. */
 PB_CHECKED pb_status pb_device_comm_create(pb_comm *comm, pb_device *device, pb_route route, double limit_s,
                                            pb_device_comm **out);
 void pb_device_comm_destroy(pb_device_comm **devices);
 
-/* What it was made of. */
+/* What it was made of; still the caller's. */
 pb_comm *pb_device_comm_host(const pb_device_comm *devices);
 pb_device *pb_device_comm_device(const pb_device_comm *devices);
 
@@ -42,22 +45,25 @@ const char *pb_device_comm_way(const pb_device_comm *devices);
 
 /* Makes room for exchanges in which this rank gives up to `out` bytes and gets up to `in` bytes, where they are staged: to be
  * called, and agreed on, before the first of that size, since in the midst of an exchange a rank without memory could not take
- * part. Not collective. Errors: PB_E_SYSTEM. */
+ * part (too little room is an assertion there). A broadcast needs `in` on every rank, on its root too. Room only grows. Not
+ * collective. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_device_comm_reserve(pb_device_comm *devices, size_t out, size_t in);
 
-/* Collective. *value, in device memory, becomes its maximum over the ranks. (Needs no pb_device_comm_reserve.) */
+/* Collective. *value, in device memory, becomes its maximum over the ranks. (Needs no pb_device_comm_reserve.) what: as in
+ * mpi/comm.h, here and below. */
 PB_CHECKED pb_status pb_device_comm_max_u64(pb_device_comm *devices, uint64_t *value, const char *what);
 
-/* Collective. Rank r gives sizes[r] bytes of device memory; everybody gets those of all ranks in rank order in `all`. sizes: the
- * same on all ranks, in sum below 2 GiB (as of pb_comm_allgather_parts). */
+/* Collective. Rank r gives sizes[r] bytes of device memory; everybody gets those of all ranks in rank order in `all`, device
+ * memory that does not overlap `part`. sizes: host memory, the same on all ranks, in sum below 2 GiB (as of
+ * pb_comm_allgather_parts). */
 PB_CHECKED pb_status pb_device_comm_allgather_parts(pb_device_comm *devices, const void *part, const size_t *sizes, void *all,
                                                     const char *what);
 
-/* Collective. `bytes` bytes of rank root's buffer become everybody's. */
+/* Collective. `bytes` bytes of rank root's buffer (device memory) become everybody's. bytes and root: the same on all ranks. */
 PB_CHECKED pb_status pb_device_comm_broadcast(pb_device_comm *devices, void *buffer, size_t bytes, int root, const char *what);
 
-/* Collective. Sends to rank `to` while receiving exactly receive_bytes from rank `from`; the buffers do not overlap. For rings.
- */
+/* Collective. Sends to rank `to` while receiving exactly receive_bytes from rank `from`; both buffers are device memory and do
+ * not overlap. What a rank sends must be what its receiver expects. For rings. */
 PB_CHECKED pb_status pb_device_comm_exchange(pb_device_comm *devices, const void *send, size_t send_bytes, int to, void *receive,
                                              size_t receive_bytes, int from, const char *what);
 

@@ -1,3 +1,4 @@
+/* partition.c: contiguous ranges that differ by at most one item, in closed form, so that any rank knows every rank's range. */
 #include "mpi/partition.h"
 
 #include "base/status.h"

@@ -8,14 +8,16 @@
 
 #include <stdint.h>
 
-/* Global items [first, end). */
+/* Global items first .. end - 1; empty where both are the same. */
 typedef struct pb_range {
     uint64_t first, end;
 } pb_range;
 
-/* The range of `rank` among `ranks`, 0 <= rank < ranks. */
+/* The range of `rank` among `ranks`, 0 <= rank < ranks (asserted). Ranges of rising ranks follow each other without gaps, from 0
+ * to items; rank 0's is among the longest. */
 pb_range pb_partition(uint64_t items, int ranks, int rank);
 
+/* How many items. */
 static inline uint64_t pb_range_size(pb_range range) { return range.end - range.first; }
 
 #endif

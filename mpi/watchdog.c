@@ -1,3 +1,12 @@
+/* watchdog.c: the thread that ends a job whose collective does not end.
+ *
+ * The main thread marks what it enters and leaves (pb_watchdog_mark); the watchdog looks four times a second, and never calls
+ * MPI. Both use the members under `lock`, which the main thread holds for a few instructions only, so a look costs it nothing.
+ * The watch sleeps on a condition rather than by nanosleep, so that pb_watchdog_stop need not wait for a period to end.
+ *
+ * Ending is by _exit, without exit handlers: the main thread is in the midst of MPI and HDF5, whose state nobody knows. What is
+ * complete on the disk stays, what is not has no final name (invariant 6).
+ */
 #include "mpi/watchdog.h"
 
 #include "base/clock.h"
@@ -8,10 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A quarter of a second: small beside any limit worth setting, and too rare to be seen in a profile. */
 static const long LOOK_PERIOD_NS = 250000000;
 
-/* Not MPI_Abort: that call may itself wait for the lock of the library in which the main thread is stuck. A process that ends
- * with a code other than 0 is enough for mpiexec and srun to end the rest. */
+/* Says what did not end, and ends the process. Called with the lock held: nobody else is going to need it.
+ *
+ * Not MPI_Abort: that call may itself wait for the lock of the library in which the main thread is stuck. A process that ends
+ * with a code other than 0 is enough for mpiexec and srun to end the rest.
+ */
 static _Noreturn void end_job(const char *what, double seconds, double limit_s, int rank) {
     char host[256] = "unknown host";
     gethostname(host, sizeof host - 1);
@@ -23,6 +36,8 @@ static _Noreturn void end_job(const char *what, double seconds, double limit_s, 
     _exit(status.code);
 }
 
+/* The thread. Waits by the realtime clock, which pthread_cond_timedwait has by default: a clock that is set makes one look early,
+ * or late by as much as it was set back. How long a collective has lasted is told by the monotonic one. */
 static void *watch(void *argument) {
     pb_watchdog *watchdog = argument;
     pthread_mutex_lock(&watchdog->lock);
@@ -41,6 +56,8 @@ static void *watch(void *argument) {
     return NULL;
 }
 
+/* The lock is made before the thread and stays when that cannot be started: pb_watchdog_mark may still be called, by whoever
+ * tells the others of the failure. */
 pb_status pb_watchdog_start(pb_watchdog *watchdog, int rank) {
     *watchdog = (pb_watchdog){.running = true, .rank = rank};
     pthread_mutex_init(&watchdog->lock, NULL);
@@ -53,6 +70,7 @@ pb_status pb_watchdog_start(pb_watchdog *watchdog, int rank) {
     return pb_ok();
 }
 
+/* A watchdog that was never started has no thread to join. */
 void pb_watchdog_stop(pb_watchdog *watchdog) {
     if (!watchdog->running)
         return;
