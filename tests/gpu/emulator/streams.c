@@ -133,13 +133,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return cudaSuccess;
 }
 
+/* The stream is at rest when CUDA returns, with an error too: nothing is copied to host memory that is given back then. */
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (emulator_spoils_capture())
         return emulator_result(cudaErrorStreamCaptureUnsupported);
-    EMULATOR_WORK();
+    const cudaError_t error = emulator_work();
     if (stream)
         force(stream, place_of(stream));
-    return cudaSuccess;
+    return error;
 }
 
 /* ---- events ---- */
@@ -186,17 +187,17 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (emulator_spoils_capture())
         return emulator_result(cudaErrorStreamCaptureUnsupported);
-    EMULATOR_CALL();
+    const cudaError_t error = emulator_call();
     force(event->stream, event->place);
-    return cudaSuccess;
+    return error;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
     if (event->open && emulator_is_busy())
         return emulator_not_ready();
-    EMULATOR_CALL();
+    const cudaError_t error = emulator_call();
     force(event->stream, event->place);
-    return cudaSuccess;
+    return error;
 }
 
 /* ---- graphs ---- */
