@@ -7,7 +7,8 @@ Usage:  check_jobs.py SOURCES BUILD PLUGIN MPIEXEC same|fails|fails-all
   fails      of each job on 1 and 3 ranks some calls of CUDA and NCCL, drawn by a seed, fail or never end, each in a run of its
              own: all ranks end in time with a documented code and one line, nothing is left half written, and what stands under a
              final name is what the CPU made
-  fails-all  likewise, every call; an hour or so
+  fails-all  likewise, of CUDA the first and the last call that any way through the program comes to, of NCCL every call: some
+             2,000 runs, an hour or so
 
 A run that ends well in spite of a failure is right if its output is: with too little memory a batch becomes smaller, and what is
 called after the output is there harms nobody.
@@ -119,14 +120,17 @@ def check_same(folder):
 
 
 def count_calls(folder, job, ranks):
-    """[(calls of CUDA, calls of NCCL)] by rank, of a run in which nothing fails."""
+    """[(calls of CUDA, calls of NCCL, ways)] by rank, of a run in which nothing fails; ways: of each call of CUDA, the way it was
+    come to."""
     calls = os.path.join(folder, "calls")
     status, _, about = run_on_gpus(folder, job, ranks, EMULATED_CALLS=calls)
     expect(status == 0, about)
     counts = []
     for rank in range(ranks):
         with open(f"{calls}.{rank}", encoding="utf-8") as file:
-            counts.append([int(word) for word in file.read().split()])
+            cuda, nccl, *ways = file.read().split()
+            counts.append((int(cuda), int(nccl), ways))
+            expect(len(ways) == int(cuda), f"ways of {cuda} calls: {len(ways)}")
         os.remove(f"{calls}.{rank}")
     return counts
 
@@ -149,11 +153,18 @@ def drawn(job, ranks, counts):
 
 
 def every(_, ranks, counts):
-    """All (kind, rank, call) of the first and the last rank."""
+    """(kind, rank, call) of the first and the last rank, of each way to a call of CUDA (memory: the first alone) and each call of
+    NCCL."""
     for rank in sorted({0, ranks - 1}):
-        for kind in ("cuda", "memory", "nccl", "hang"):
-            for call in range(counts[rank][kind in ("nccl", "hang")]):
-                yield kind, rank, 1 + call
+        _, nccl, ways = counts[rank]
+        last = {way: call for call, way in enumerate(ways, 1)}
+        first = {way: ways.index(way) + 1 for way in last}
+        for call in sorted({*first.values(), *last.values()}):
+            yield "cuda", rank, call
+        for call in sorted(first.values()):
+            yield "memory", rank, call
+        for kind in ("nccl", "hang"):
+            yield from ((kind, rank, 1 + call) for call in range(nccl))
 
 
 def check_fails(folder, choose):

@@ -38,6 +38,10 @@ size_t emulator_living(void);
  * not count, nor does cudaGetLastError after it. */
 size_t emulator_fail(size_t call, int error);
 
+/* From now on notes for each call that emulator_fail counts, the first `room` of them, by which way it was come to: a number that
+ * is the same for calls of one loop, and another for every other chain of callers. ways: of the caller, who keeps it. */
+void emulator_note_ways(uint64_t *ways, size_t room);
+
 /* What cudaGetDeviceCount says: devices, or an error. */
 void emulator_devices(int count, int error);
 

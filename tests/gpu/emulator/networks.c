@@ -6,7 +6,8 @@
  * Each rank is a process, told by the environment:
  *   EMULATED_FAIL   KIND:RANK:CALL: call number CALL of that rank fails: of CUDA, as the kinds cuda and memory say, or of NCCL,
  *                   by an error (nccl) or by never ending (hang)
- *   EMULATED_CALLS  a file; FILE.RANK gets a line "CUDA NCCL" when the process ends, how many calls of each there were
+ *   EMULATED_CALLS  a file; FILE.RANK gets a line "CUDA NCCL" when the process ends, how many calls of each there were, and a
+ *                   line for each call of CUDA: the way it was come to (emulator_note_ways)
  */
 #include "gpu/cuda/cuda.h"
 
@@ -99,13 +100,19 @@ static pb_status open_device(pb_device *device, const char *which) {
 
 /* ---- what the environment says ---- */
 
+enum { WAYS = 1 << 16 };
+
 static char calls_path[4096];
+static uint64_t ways[WAYS];
 
 static void write_calls(void) {
     FILE *file = fopen(calls_path, "w");
     if (!file)
         return;
-    fprintf(file, "%zu %zu\n", emulator_fail(0, 0), nccl_stub_fail(0, PB_NCCL_SUCCESS));
+    const size_t calls = emulator_fail(0, 0);
+    fprintf(file, "%zu %zu\n", calls, nccl_stub_fail(0, PB_NCCL_SUCCESS));
+    for (size_t i = 0; i < calls && i < WAYS; i++)
+        fprintf(file, "%016llx\n", (unsigned long long)ways[i]);
     fclose(file);
 }
 
@@ -132,6 +139,7 @@ static void obey_environment(void) {
         arm(kind, call);
     if (calls) {
         snprintf(calls_path, sizeof calls_path, "%s.%d", calls, self);
+        emulator_note_ways(ways, WAYS);
         atexit(write_calls);
     }
 }
