@@ -4,8 +4,8 @@
 #   tests/long.sh [SECONDS] [PART...]     SECONDS: of each fuzzer, by default 300 (tests/run.sh: 60); PART: by default all of them
 #
 #   mutate   one changed line of any CUDA kernel fails its test (docs/MUTATIONS.md)
-#   fails    calls of CUDA and NCCL, of every place that calls, fail in whole jobs on the emulated device (tests/gpu/check_jobs.py):
-#            an hour
+#   fails    calls of CUDA and NCCL, of every place that calls, fail in whole jobs on the emulated device, an hour
+#            (tests/gpu/check_jobs.py)
 #   fuzz     the fuzzers of tests/fuzz, one after the other. What they learn stays in build/fuzz/tests/fuzz/corpus, where the next
 #            run begins; an input that fails is left there too
 #   scaling  selection and search on up to 1,024 simulated ranks, whose picks must be equal (tests/bench/scaling)
@@ -54,7 +54,8 @@ part_disk() {
 
 part_slurm() {
     build release patchbank && /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10 &&
-        /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10 --within 0.6 --kinds usr1,cancel,rank
+        /usr/bin/python3 -B tests/slurm/interrupt.py build/release/jobs/patchbank --moments 10 --within 0.6 \
+            --kinds usr1,cancel,rank
 }
 
 # run PART: its line of the table. The time is that of its build too.
