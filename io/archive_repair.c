@@ -158,6 +158,7 @@ static pb_status copy_shard(const repairer *r) {
     PB_TRY(pb_allocate(&writer, 1, sizeof *writer, "a shard"));
     pb_status status = fill_copy(r, writer);
     bool whole = !pb_failed(&status) && strcmp(writer->summary.sha256, summary_of(r)->sha256) == 0;
+    /* A copy that repairs nothing and is not whole would only replace damage by damage. */
     if (whole || (!pb_failed(&status) && r->last && r->result->repaired > 0))
         status = pb_output_commit(&writer->output);
     r->result->whole = whole && !pb_failed(&status);
@@ -246,7 +247,7 @@ static pb_status repair_damaged(repairer *r) {
     if (!pb_failed(&load))
         load = copy_shard(r);
     if (load.code != PB_E_INPUT && (pb_failed(&load) || r->result->whole))
-        return load;
+        return load; /* the machine failed, or all is well */
     PB_TRY(pack_again(r));
     if (r->result->whole)
         return pb_ok();

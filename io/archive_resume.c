@@ -134,7 +134,7 @@ pb_status pb_shard_resume(const char *folder, size_t number, const pb_list *list
                           pb_rejected rejected, void *context, pb_shard_summary *summary_out, bool *kept) {
     PB_ASSERT(shard < pb_shard_count(list->count, shard_images));
     size_t first = shard * shard_images;
-    left *found;
+    left *found; /* its h5 holds a path of 4 KiB: not on the stack */
     char path[PB_PATH_MAX];
     *kept = false;
     PB_TRY(pb_allocate(&found, 1, sizeof *found, "a shard"));

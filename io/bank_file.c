@@ -207,6 +207,7 @@ static pb_status read_all(const pb_h5 *h5, uint64_t first, uint64_t end, pb_bank
     uint64_t total = features.size[0], dim = features.size[1];
     if (!pb_failed(&status) && (dim < 1 || dim > DIM_MAX))
         status = pb_fail(PB_E_INPUT, "%s: features have %ju values a row, expected 1 to %d", h5->name, (uintmax_t)dim, DIM_MAX);
+    /* Whoever asks for more rows than there are gets those that there are; a stretch beyond the end is empty. */
     end = end < total ? end : total;
     first = first < end ? first : end;
     if (!pb_failed(&status))

@@ -354,6 +354,7 @@ pb_status pb_bank_store_gc(const char *store, const pb_lock *lock, int64_t keep,
         double age_s = -1;
         if (is_parent(versions[i].name, versions + count - kept, kept))
             continue;
+        /* The successor is there: it is one of those that are kept, or comes after this one and is not yet removed. */
         status = superseded_since(store, versions[i + 1].name, lock->now_s, &age_s);
         if (pb_failed(&status) || age_s < grace_s)
             continue;

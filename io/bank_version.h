@@ -1,4 +1,5 @@
-/* bank_version.h: what a version of a bank store says of itself: meta.json. Format: docs/FORMATS.md. Not collective. */
+/* bank_version.h: what a version of a bank store says of itself: meta.json. Format: docs/FORMATS.md. Nothing here knows of
+ * stores: these are a record, its file and its name. Not collective; thread safe. */
 #ifndef PB_IO_BANK_VERSION_H
 #define PB_IO_BANK_VERSION_H
 
@@ -14,12 +15,13 @@ struct json_t;
 /* Bytes of a version's name, with the closing 0: up to fifteen digits. */
 enum { PB_VERSION_NAME = 16 };
 
-/* What a version was let in by. kind "": nothing, it was rolled back to. */
+/* What a version was let in by: the figure that `bank publish` compared, and the numbers that it was compared with. kind "":
+ * nothing, it was rolled back to. */
 typedef struct pb_gate_record {
     char kind[16];         /* "auroc", "false-alarms" */
     double figure;         /* of the bank; greater is better */
     double current_figure; /* of the bank that was current; NaN: there was none */
-    double margin, floor;
+    double margin, floor;  /* figure >= floor, and >= current_figure - margin where there was one */
     double threshold;      /* of false alarms; NaN else */
     uint64_t images;       /* that the figures are of */
     char archive_sha256[PB_SHA256_TEXT]; /* of the archive that has them */

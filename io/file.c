@@ -230,6 +230,7 @@ pb_status pb_output_remove(const char *path) {
     int written = snprintf(away, PB_PATH_MAX, "%s/%d-%u.gone", room, room_writer, room_count++);
     if (written >= PB_PATH_MAX)
         return pb_fail(PB_E_INPUT, "%.60s...: path of %d bytes, at most %d are possible", away, written, PB_PATH_MAX - 1);
+    /* errno is looked at before the message is made, which may change it. */
     int error = rename(path, away) == 0 ? 0 : errno;
     if (error == 0) {
         unlink(away);

@@ -211,6 +211,7 @@ static pb_status open_and_put(const pb_h5 *h5, const pb_h5_column *column, bool 
     hid_t dataset = H5Dopen2(h5->id, column->name, H5P_DEFAULT);
     if (dataset < 0)
         return pb_h5_fail(h5, "cannot open dataset", column->name);
+    /* Extended and filled under one opening: a kill in between leaves a temporary file, which is nobody's. */
     pb_status status = pb_ok();
     if (growing && H5Dset_extent(dataset, (const hsize_t[]){column->size[0], column->size[1], column->size[2]}) < 0)
         status = pb_h5_fail(h5, "cannot extend dataset", column->name);

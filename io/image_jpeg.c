@@ -166,7 +166,7 @@ static void read_pixels(jpeg_reader *reader, pb_image *image) {
     JSAMPARRAY inks = NULL; /* the codec's, gone with it */
     if (codec->num_components == INKS)
         inks = codec->mem->alloc_sarray((j_common_ptr)codec, JPOOL_IMAGE, codec->output_width * INKS, 1);
-    while (codec->output_scanline < codec->output_height) {
+    while (codec->output_scanline < codec->output_height) { /* the library counts */
         JSAMPROW row = image->pixels + codec->output_scanline * stride;
         (void)jpeg_read_scanlines(codec, inks ? inks : &row, 1);
         if (inks)

@@ -201,6 +201,7 @@ static pb_status csv_failure(struct csv_parser *csv) {
 
 /* Line by line, so that the line number is known in the callbacks and a failure ends the work. */
 static pb_status feed(list_parser *parser, struct csv_parser *csv, const char *bytes, size_t size) {
+    /* Lines are those of the file; a quoted field may go over several, and the row is told by its first. */
     for (size_t at = 0; at < size; parser->line++) {
         const char *newline = memchr(bytes + at, '\n', size - at);
         size_t length = newline ? (size_t)(newline - bytes) + 1 - at : size - at;

@@ -59,6 +59,7 @@ static pb_status wait_for(const char *path, double wait_s, pb_lock *lock) {
 static void sign(int descriptor, const char *who) {
     char line[HOLDER_MAX];
     int length = snprintf(line, sizeof line, "%.200s\n", who);
+    /* Emptied first: the last holder's line may have been longer. */
     if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, line, (size_t)length, 0) != length)
         return;
 }

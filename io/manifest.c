@@ -83,10 +83,11 @@ static pb_status parse_shards(const char *path, json_t *shards, pb_manifest *man
     size_t edition = 0;
     PB_TRY(pb_allocate(&manifest->summaries, manifest->shards, sizeof *manifest->summaries, path));
     for (size_t i = 0; i < manifest->shards; i++) {
-        edition += manifest->editions[edition].shards <= i;
+        edition += manifest->editions[edition].shards <= i; /* editions rise strictly, so one step is enough */
         const pb_edition *self = &manifest->editions[edition];
         PB_TRY(parse_summary(path, json_array_get(shards, i), edition, i, self->shard_images, &manifest->summaries[i]));
         manifest->images += manifest->summaries[i].images;
+        /* The last shard of an edition: its total must be what has been summed until here. */
         if (i + 1 == self->shards && self->images != manifest->images)
             return wrong_images(path, self, manifest->images);
     }

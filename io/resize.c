@@ -118,6 +118,7 @@ static void fill_position(taps *t, int i, int at, int length, double scale, cons
     int first = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
     first = first < 0 ? 0 : first;
     end = end > length ? length : end;
+    /* The filter is evaluated twice, as its value is needed before and after the sum; both times it is the same double. */
     double sum = 0.0;
     for (int x = first; x < end; x++)
         sum += k->value((x - center + 0.5) * inverse);

@@ -288,7 +288,7 @@ static pb_status publish(pb_results_writer *writer, pb_output *csv, const char *
 pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, char *const *bank_paths, size_t bank_rows) {
     for (uint64_t i = 0; i < (*writer)->images; i++)
         PB_ASSERT((*writer)->written[i]);
-    pb_output csv = {0};
+    pb_output csv = {0}; /* nothing to abandon unless publish begins it */
     pb_status status = publish(*writer, &csv, csv_path, bank_paths, bank_rows);
     pb_output_abandon(&csv);
     pb_results_abandon(writer);

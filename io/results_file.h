@@ -52,12 +52,12 @@ void pb_results_abandon(pb_results_writer **writer);
 typedef struct pb_results {
     uint64_t images;
     pb_size grid;
-    float *score;
+    float *score;      /* [images], as all arrays */
     double (*brightness)[PB_BRIGHTNESS_STATS];
     uint32_t *nearest; /* PB_RESULT_UNSCORED: score and brightness are NaN, otherwise they are finite */
-    int8_t *label;
+    int8_t *label;     /* PB_LABEL_... */
     uint64_t *archive_index; /* of each image, in the archive that was scored */
-    char **paths, **classes, **groups;
+    char **paths, **classes, **groups; /* as in the list; "" where it has none */
     pb_attributes attributes;
 } pb_results;
 

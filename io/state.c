@@ -141,6 +141,8 @@ static pb_status make_run(const char *folder, pb_generation generation, run *min
         char name[96];
         PB_TRY(each_run(folder, keep_latest, &latest));
         *mine = (run){pb_generation_is_none(generation) ? latest.generation : generation, fresh_number(0)};
+        /* An older generation is refused; of the same one this run is the next; a newer one's number need not be above
+         * another's. */
         int order = pb_generation_compare(latest.generation, mine->generation);
         if (order > 0)
             return refused(folder, *mine, latest);

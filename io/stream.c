@@ -234,6 +234,7 @@ static pb_status read_range(pb_stream *stream, const range *wanted, uint8_t *byt
     *had = wanted->shard != NOWHERE;
     if (*had)
         PB_TRY(open_file(stream, wanted->shard, path, had));
+    /* As far as the chunk goes that `at` is in; what lies between two chunks is passed over. */
     for (uint64_t at = wanted->begin; at < wanted->end && *had;) {
         uint64_t follow, got, address = address_of(&stream->shards[wanted->shard].bytes, at, &follow);
         uint64_t size = wanted->end - at < follow ? wanted->end - at : follow;
