@@ -12,8 +12,9 @@
 
 #include "base/status.h"
 
-/* Arms at most one point of this process from `specification` (NULL or "": none). rank is this process's rank; a point for
- * another rank is ignored. Errors: PB_E_USAGE when the text has not the form above. Not collective, not thread safe. */
+/* Arms at most one point of this process from `specification` (NULL or "": none, and what was armed is disarmed); names are of
+ * a-z, 0-9, dots, dashes and underscores, 63 bytes at most. rank is this process's rank; a point for another rank is ignored.
+ * Errors: PB_E_USAGE when the text has not the form above. Not collective, not thread safe. */
 PB_CHECKED pb_status pb_fault_arm(const char *specification, int rank);
 
 /* True when the armed fault is `name`, its turn has come and it is a failure: the caller then does as if the operating system had

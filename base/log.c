@@ -72,6 +72,7 @@ static void put_line(log_line *line) {
     int kept_errno = errno;
     keep_one_line(line);
     line->text[line->length++] = '\n';
+    /* A progress line that stands on the terminal is erased in the same write, so that nothing comes between. */
     char erase[] = PB_TERMINAL_ERASE;
     size_t erase_length = atomic_exchange(&progress_shown, false) ? strlen(erase) : 0;
     struct iovec parts[] = {{erase, erase_length}, {line->text, line->length}};

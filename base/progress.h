@@ -33,7 +33,7 @@ double pb_progress_left(const pb_progress *progress);
 
 /* Has `listener` called with every visible step when it begins and with each update, in the caller's thread: it must be quick.
  * NULL ends that. One for the process; not thread safe. */
-typedef void pb_progress_listener(void *context, const pb_progress *progress);
+typedef void pb_progress_listener(void *context, const pb_progress *progress); /* progress: borrowed during the call */
 void pb_progress_listen(pb_progress_listener *listener, void *context);
 
 /* Removes the terminal line. To be called also when the step fails. Returns the seconds since begin. */

@@ -31,6 +31,7 @@
     X(PB_E_SYSTEM, 74, 3, "the machine failed (disk full, out of memory, a peer lost)", "retry") \
     X(PB_E_REQUEUE, 75, 2, "stopped early, state saved", "requeue: it goes on from there")
 
+/* What happened, as a number: the process's exit code. */
 typedef enum pb_code {
 #define PB_CODE_ENUM(name, exit_code, severity, meaning, advice) name = (exit_code),
     PB_CODES(PB_CODE_ENUM)
@@ -40,7 +41,8 @@ typedef enum pb_code {
 /* Bytes of a message, with the closing 0: a path of several hundred bytes and what is wrong with it. */
 enum { PB_MESSAGE_MAX = 1024 };
 
-/* A result by value. Owns nothing; may be copied freely and sent between ranks as bytes of the same build. */
+/* A result by value. Owns nothing; may be copied freely and sent between ranks as bytes of the same build. About 1.1 KiB: made
+ * once for a step of a job, not for a patch (docs/decisions/0002). */
 typedef struct pb_status {
     pb_code code;                 /* PB_OK or the kind of trouble */
     int line;                     /* source line that found it, 0 when PB_OK */
@@ -66,10 +68,12 @@ pb_status pb_fail_at(pb_code code, const char *file, int line, const char *forma
 #define pb_fail_errno(error, path, what) pb_fail_errno_at((error), __FILE__, __LINE__, (path), (what))
 pb_status pb_fail_errno_at(int error, const char *file, int line, const char *path, const char *what);
 
-/* Whether a status is anything but PB_OK; an answer "no" (PB_E_NO) counts as failed. */
+/* Whether a status is anything but PB_OK; an answer "no" (PB_E_NO) counts as failed, and so does being asked to stop
+ * (PB_E_REQUEUE). */
 static inline bool pb_failed(pb_status const *status) { return status->code != PB_OK; }
 
-/* Keeps the first failure: *kept becomes `next` only if *kept is PB_OK. For cleanup paths, which must run to their end. */
+/* Keeps the first failure: *kept becomes `next` only if *kept is PB_OK. For cleanup paths, which must run to their end: the first
+ * failure is the reason, what follows is mostly its consequence. */
 void pb_keep_first(pb_status *kept, pb_status next);
 
 /* Puts "<prefix>: " before the message of a failed status (an image's path, say), cut as above; leaves PB_OK alone. */

@@ -64,11 +64,11 @@ PB_CHECKED pb_status pb_shard_write(const char *folder, size_t number, const pb_
 PB_CHECKED pb_status pb_shard_resume(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
                                      pb_rejected rejected, void *context, pb_shard_summary *summary_out, bool *kept);
 
-/* Number of shards of a list of `count` entries. */
+/* Number of shards of a list of `count` entries: the last one may have fewer than shard_images >= 1. */
 size_t pb_shard_count(size_t count, size_t shard_images);
 
-/* Writes manifest.json of a new archive over `count` summaries in shard order. source: how the list was named, kept for people.
- */
+/* Writes manifest.json of a new archive over `count` summaries in shard order: from then on the folder is an archive. source: how
+ * the list was named, kept for people. Errors: those of pb_file_write; PB_E_SYSTEM when memory is out. */
 PB_CHECKED pb_status pb_manifest_write(const char *folder, const char *source, size_t shard_images,
                                        const pb_shard_summary *summaries, size_t count);
 
@@ -76,8 +76,9 @@ PB_CHECKED pb_status pb_manifest_write(const char *folder, const char *source, s
 
 typedef struct pb_archive pb_archive; /* an opened archive; opens shards as they are needed, keeps one open */
 
-/* Opens by folder and reads the manifest of the newest edition. Editions that are added later do not concern it. Errors:
- * PB_E_INPUT (no archive here, damaged or newer manifest, a shard file missing). */
+/* Opens by folder and reads the manifest of the newest edition. Editions that are added later do not concern it. Owned by the
+ * caller, NULL on error. No lock is taken. Errors: PB_E_INPUT (no archive here, damaged or newer manifest, a shard file missing),
+ * PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_archive_open(const char *folder, pb_archive **archive_out);
 
 /* Whether the shard files must be there. */
@@ -86,6 +87,7 @@ typedef enum pb_shards { PB_SHARDS_THERE, PB_SHARDS_MAY_BE_MISSING } pb_shards;
 /* Opens an archive as it was when its manifest had this SHA-256 (NULL: as it is): images and shards that were added later are not
  * there. Errors: those of pb_archive_open; PB_E_INPUT when no edition has it. */
 PB_CHECKED pb_status pb_archive_open_edition(const char *folder, const char *sha256, pb_shards shards, pb_archive **archive_out);
+/* Closes it, and with it everything that belongs to it; NULL is fine, *archive is NULL afterwards. */
 void pb_archive_close(pb_archive **archive);
 
 /* Images in all shards; shards; what the manifest says of shard `shard` (belongs to the archive). */
@@ -117,8 +119,9 @@ PB_CHECKED pb_status pb_edition_path(const char *folder, size_t edition, char pa
  * compared. Errors: PB_E_INPUT naming the edition. */
 PB_CHECKED pb_status pb_archive_check_editions(const pb_archive *archive);
 
-/* The record of image `index`; valid until the archive is closed. Reads the shard's columns at first need.
- * Errors: PB_E_INPUT when the shard is damaged (HDF5 checksum, impossible offsets). */
+/* The record of image `index` < pb_archive_images (asserted); valid until the archive is closed. Reads the shard's columns at
+ * first need. Errors: PB_E_INPUT when the shard is damaged (HDF5 checksum, impossible offsets or values) or not the one that the
+ * manifest describes; PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_archive_record(pb_archive *archive, uint64_t index, pb_record *record_out);
 
 /* The encoded bytes of `count` consecutive images first .., in one read per shard touched. spans[i] points into the archive's
@@ -163,7 +166,8 @@ PB_CHECKED pb_status pb_archive_repair(pb_archive *archive, size_t shard, const 
 
 /* --- growing ---------------------------------------------------------------------------------------------------- */
 
-/* Takes the archive's lock, so that two appends do not do their work in vain (io/lock_file.h; nothing depends on it). */
+/* Takes the archive's lock, so that two appends do not do their work in vain (io/lock_file.h; nothing depends on it). Waits at
+ * most wait_s seconds; who: one line for people; lock: zeroed. Errors: those of pb_lock_take. */
 PB_CHECKED pb_status pb_archive_lock(const char *folder, double wait_s, const char *who, pb_lock *lock);
 
 /* Writes the manifest over base's shards and the `count` new ones into `folder`, which has them, with the numbers that follow

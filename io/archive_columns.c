@@ -1,10 +1,17 @@
+/* archive_columns.c: what a shard says of its images beside their bytes: one column a fact, one value an image. Written once, at
+ * the end of a shard; read whole and checked. docs/FORMATS.md has the meaning of each.
+ *
+ * The columns are listed in two tables, and allocating, freeing, writing and reading are walks over these: a new column is one
+ * line here and one member of pb_shard_columns. A member is found by its offset and handled as "address of any pointer"
+ * (base/memory.h).
+ */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
 
 #include <string.h>
 
-/* The one list of a shard's columns of numbers: name in the file, type, member. */
+/* The one list of a shard's columns of numbers: name in the file, type, size of a value, member. In the order of the file. */
 typedef struct number_column {
     const char *name;
     pb_h5_type type;
@@ -24,6 +31,7 @@ static const number_column NUMBER_COLUMNS[] = {
     NUMBERS("mask/crc32c", PB_H5_U32, mask_crc32c),
 };
 
+/* Likewise of strings, behind the numbers. */
 static const struct {
     const char *name;
     size_t member;
@@ -41,12 +49,15 @@ enum {
 /* The address of a member, to be handed on as "address of any pointer". */
 static void *member_of(pb_shard_columns *columns, size_t member) { return (char *)columns + member; }
 
+/* The array that a member holds, by memcpy: the members have different types. */
 static void *array_of(const pb_shard_columns *columns, size_t member) {
     void *array;
     memcpy(&array, (const char *)columns + member, sizeof array);
     return array;
 }
 
+/* Strings that were read lie in one block with the array that points to them (pb_h5_read_strings), and strings of a writer are
+ * lent, so freeing the arrays is right for both. */
 void pb_shard_columns_free(pb_shard_columns *columns) {
     for (int i = 0; i < NUMBER_COUNT; i++)
         pb_release(member_of(columns, NUMBER_COLUMNS[i].member));
@@ -57,6 +68,7 @@ void pb_shard_columns_free(pb_shard_columns *columns) {
     columns->images = 0;
 }
 
+/* What is made before a failure is freed by pb_shard_columns_free. */
 static pb_status allocate_numbers(pb_shard_columns *columns, size_t most) {
     for (int i = 0; i < NUMBER_COUNT; i++)
         PB_TRY(pb_allocate(member_of(columns, NUMBER_COLUMNS[i].member), most, NUMBER_COLUMNS[i].item_bytes, "shard columns"));
@@ -70,6 +82,7 @@ static pb_status allocate_all(pb_shard_columns *columns, size_t most) {
     return pb_ok();
 }
 
+/* For a writer: images counts what has been added, so it begins at 0. */
 pb_status pb_shard_columns_allocate(pb_shard_columns *columns, size_t most) {
     *columns = (pb_shard_columns){0};
     pb_status status = allocate_all(columns, most);
@@ -78,6 +91,7 @@ pb_status pb_shard_columns_allocate(pb_shard_columns *columns, size_t most) {
     return status;
 }
 
+/* The offsets of images and masks are not among them: pb_h5_ragged_end writes these with the bytes. */
 pb_status pb_shard_columns_write(const pb_h5 *h5, const pb_shard_columns *columns) {
     for (int i = 0; i < NUMBER_COUNT; i++) {
         pb_h5_column column = pb_h5_vector(NUMBER_COLUMNS[i].name, NUMBER_COLUMNS[i].type, columns->images);
@@ -96,12 +110,14 @@ static pb_status read_numbers(const pb_h5 *h5, pb_shard_columns *columns) {
     return pb_ok();
 }
 
+/* One more than images; checked to rise from 0 to the number of bytes. */
 static pb_status read_offsets(const pb_h5 *h5, const char *name, size_t images, uint64_t **offset) {
     PB_TRY(pb_allocate(offset, images + 1, sizeof **offset, "shard offsets"));
     return pb_h5_read_offsets(h5, name, images, 0, images, *offset);
 }
 
-/* Checksums guard against decay; this guards every later use against a file that was made by something else. */
+/* Checksums guard against decay; this guards every later use against a file that was made by something else. What passes can be
+ * cast to its enum and used as a size without another look. */
 static pb_status check_values(const pb_h5 *h5, const pb_shard_columns *columns) {
     for (size_t i = 0; i < columns->images; i++) {
         bool right = columns->split[i] <= PB_SPLIT_TEST;

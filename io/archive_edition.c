@@ -1,3 +1,11 @@
+/* archive_edition.c: how an archive grows (decision 0030): a folder with new shards and a manifest over all shards becomes the
+ * next edition by one rename.
+ *    pb_edition_publish   make the manifest, then `appear`: the rename, which fails where the edition is there already
+ *    pb_edition_point     manifest.json of the archive is made a copy of the newest edition's manifest, for other programs
+ * The rename decides between two appends; the lock only saves the slower one its work. A process may die or sleep between any two
+ * steps: before the rename nothing has changed, after it the edition is there, whole, and whether manifest.json is behind does
+ * not matter to patchbank.
+ */
 #include "io/archive_private.h"
 
 #include "base/fault.h"
@@ -8,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In the archive's folder. It stays: what locks is fcntl(2), not its being there. */
 static const char LOCK_FILE[] = "lock";
 
+/* All but the last, which is the manifest that was read. */
 pb_status pb_archive_check_editions(const pb_archive *archive) {
     for (size_t i = 0; i + 1 < archive->manifest.edition_count; i++)
         PB_TRY(pb_manifest_prove(archive->folder, &archive->manifest, i));
@@ -28,7 +38,8 @@ pb_status pb_archive_lock(const char *folder, double wait_s, const char *who, pb
     return pb_lock_take(path, wait_s, who, lock);
 }
 
-/* The base's editions and, last, the new one, in *editions (pb_release; the sources are lent); all summaries in *all. */
+/* The base's editions and, last, the new one, in *editions (pb_release; the sources are lent); all summaries in *all. The new
+ * one's sha256 is left empty: it is not known before the text, and no manifest has its own. */
 static pb_status extend(const pb_archive *base, const char *source, size_t shard_images, const pb_shard_summary *summaries,
                         size_t count, pb_edition **editions, pb_shard_summary **all) {
     const pb_manifest *old = &base->manifest;
@@ -47,6 +58,7 @@ static pb_status extend(const pb_archive *base, const char *source, size_t shard
     return pb_ok();
 }
 
+/* The manifest of the new edition into its folder; sha256: of its text. */
 static pb_status write_manifest(const pb_archive *base, const char *folder, const pb_edition *editions,
                                 const pb_shard_summary *all, char sha256[PB_SHA256_TEXT]) {
     char *text, path[PB_PATH_MAX];
@@ -58,7 +70,7 @@ static pb_status write_manifest(const pb_archive *base, const char *folder, cons
     return status;
 }
 
-/* Whether the edition's folder at `path` has this manifest. */
+/* Whether the edition's folder at `path` has this manifest. What cannot be read is not ours. */
 static bool is_ours(const char *path, const char *sha256) {
     char manifest[PB_PATH_MAX], found[PB_SHA256_TEXT];
     pb_status status = pb_path_join(path, PB_MANIFEST_FILE, manifest);
@@ -80,6 +92,8 @@ static pb_status appear(const pb_archive *base, const char *folder, const char *
     return pb_folder_flush(base->folder);
 }
 
+/* A manifest that was edited by hand, or written by another program, may read well and yet not be made again byte for byte; then
+ * no later edition could prove it, and the append is refused before anything is written. */
 pb_status pb_edition_publish(const pb_archive *base, const char *folder, const char *source, size_t shard_images,
                              pb_shard_summary *summaries, size_t count) {
     const pb_manifest *old = &base->manifest;
@@ -101,7 +115,7 @@ pb_status pb_edition_publish(const pb_archive *base, const char *folder, const c
     return status;
 }
 
-/* Whether both files have the same bytes. */
+/* Whether both files have the same bytes: by SHA-256, for which there is a function; a manifest is small. */
 static pb_status same_file(const char *a, const char *b, bool *same) {
     char sha256_a[PB_SHA256_TEXT], sha256_b[PB_SHA256_TEXT];
     PB_TRY(pb_sha256_file(a, sha256_a));
@@ -111,7 +125,8 @@ static pb_status same_file(const char *a, const char *b, bool *same) {
 }
 
 /* Copies the newest edition's manifest to manifest.json unless it is there. Again, when an edition came meanwhile: of several
- * that do so at once, the last to look finds the newest. */
+ * that do so at once, the last to look finds the newest. The copy appears by a rename, so readers see one manifest or the other,
+ * whole. */
 pb_status pb_edition_point(const char *folder) {
     char from[PB_PATH_MAX], path[PB_PATH_MAX], edition[PB_PATH_MAX];
     bool same = false;

@@ -15,8 +15,10 @@ enum { PB_SHARD_IMAGES_MAX = 1 << 24 };
 
 #define PB_MANIFEST_FILE "manifest.json"
 #define PB_MANIFEST_FORMAT "patchbank-archive"
+/* An archive of one edition is written as version 1: its bytes are what they were before there were editions. */
 enum { PB_MANIFEST_VERSION = 2, PB_MANIFEST_VERSION_ALONE = 1 /* of an archive of one edition */ };
 
+/* What a manifest says, checked: counts that fit each other, names that are those of shards, editions that grow. */
 typedef struct pb_manifest {
     size_t shards;
     pb_shard_summary *summaries; /* [shards], owned */
@@ -97,11 +99,14 @@ typedef struct pb_shard_row {
     const char *path, *class, *group;
 } pb_shard_row;
 
-/* Begins a shard of at most `most` images that gets the name `path`. */
+/* Begins a shard of at most `most` images that gets the name `path`: its temporary file, its header, two empty ragged columns.
+ * Errors: those of pb_output_begin and io/h5.h. */
 PB_CHECKED pb_status pb_shard_writer_begin(pb_shard_writer *writer, const char *path, size_t most);
+/* Adds an image with its row, and its mask (size 0: none). The bytes are copied; no more than `most` may come (not checked). */
 PB_CHECKED pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard_row *row, pb_span image, pb_span mask);
 /* Completes the file under its temporary name; summary.sha256 is then its. To be followed by pb_output_commit, or not. */
 PB_CHECKED pb_status pb_shard_writer_finish(pb_shard_writer *writer);
+/* Frees everything; a file that was not committed is removed. Safe on a zeroed writer and after commit. */
 void pb_shard_writer_free(pb_shard_writer *writer);
 
 /* Whether an entry of a list can be taken: PB_OK, or why not, as pb_shard_write would say it. */
@@ -113,13 +118,16 @@ PB_CHECKED pb_status pb_shard_build(pb_shard_writer *writer, const char *path, c
 
 /* --- archive_read.c --------------------------------------------------------------------------------------------- */
 
+/* open_shard while none is. */
 enum { NO_SHARD_OPEN = -1 };
 
+/* Memory for encoded bytes that grows and stays. */
 typedef struct pb_byte_buffer {
     uint8_t *bytes;
     size_t capacity;
 } pb_byte_buffer;
 
+/* An opened archive. The manifest does not change while it is open; columns come as they are needed, and stay. */
 struct pb_archive {
     char folder[PB_PATH_MAX];
     pb_manifest manifest;

@@ -1,3 +1,15 @@
+/* archive_read.c: an opened archive: which shards and images there are, what is known of each image, and its bytes.
+ *
+ * An image has a global index. Its shard is found by halving in first[], the running sum of the shards' images; from there on an
+ * image is its number within the shard. Columns of a shard are read whole when the first of its images is asked about, and stay
+ * until the archive is closed, since records point into them; the file of one shard at a time is open.
+ *    manifest    read at opening: names, counts and SHA-256 of all shards
+ *    columns     one read a shard, checked value by value (archive_columns.c) and against the manifest's counts
+ *    bytes       one read a shard and request, CRC32C for each image
+ * Nothing is believed that is not checked (invariant 8): the manifest by its form, columns by HDF5's checksums and by what their
+ * values can be, bytes by CRC32C. The SHA-256 of a shard is not compared here, which would read all of it; that is what `verify`
+ * is for.
+ */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
@@ -10,6 +22,7 @@
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
+/* Names in the manifest are checked to be those that pb_shard_file makes, so the path leads to nothing outside of the archive. */
 pb_status pb_archive_shard_path(const pb_archive *archive, size_t shard, char *path) {
     return pb_path_join(archive->folder, archive->manifest.summaries[shard].file, path);
 }
@@ -24,7 +37,8 @@ static pb_status check_shard_file(const pb_archive *archive, size_t shard) {
     return pb_ok();
 }
 
-/* Forgets what came after the edition with this manifest. */
+/* Forgets what came after the edition with this manifest, which is proved to have been it: its text is made again and its SHA-256
+ * compared. The summaries of later shards stay in memory and are not looked at. */
 static pb_status cut_back(const char *folder, const char *sha256, pb_manifest *manifest) {
     size_t edition = 0;
     while (edition < manifest->edition_count && strcmp(manifest->editions[edition].sha256, sha256) != 0)
@@ -39,7 +53,8 @@ static pb_status cut_back(const char *folder, const char *sha256, pb_manifest *m
     return pb_manifest_prove(folder, manifest, edition);
 }
 
-/* sha256: of the edition that is wanted; NULL: the newest. */
+/* sha256: of the edition that is wanted; NULL: the newest. The newest one, too, may be asked for by its name, and is not proved
+ * then: the file itself has just been read. */
 static pb_status fill_archive(pb_archive *archive, const char *folder, const char *sha256, pb_shards presence) {
     PB_TRY(pb_path_join("", folder, archive->folder));
     PB_TRY(pb_manifest_read(folder, &archive->manifest));
@@ -57,6 +72,7 @@ static pb_status fill_archive(pb_archive *archive, const char *folder, const cha
     return pb_ok();
 }
 
+/* After a failure everything that fill_archive had made goes by closing. */
 pb_status pb_archive_open_edition(const char *folder, const char *sha256, pb_shards shards, pb_archive **archive_out) {
     PB_TRY(pb_allocate(archive_out, 1, sizeof **archive_out, "an archive"));
     (*archive_out)->open_shard = NO_SHARD_OPEN;
@@ -70,12 +86,14 @@ pb_status pb_archive_open(const char *folder, pb_archive **archive_out) {
     return pb_archive_open_edition(folder, NULL, PB_SHARDS_THERE, archive_out);
 }
 
+/* Its columns stay: they are memory. */
 static void close_shard(pb_archive *archive) {
     pb_status ignored = pb_h5_close(&archive->h5); /* nothing was written to it */
     (void)ignored;
     archive->open_shard = NO_SHARD_OPEN;
 }
 
+/* Columns of shards that were never loaded are zeroed, and freeing them does nothing. */
 void pb_archive_close(pb_archive **archive_inout) {
     pb_archive *archive = *archive_inout;
     if (!archive)
@@ -112,6 +130,8 @@ const char *pb_archive_sha256(const pb_archive *archive) {
     return pb_archive_edition(archive, archive->manifest.edition_count - 1)->sha256;
 }
 
+/* A hard link is the same file, so there is nothing to compare; a copy could be one of a damaged shard, or be damaged on its way.
+ * What is not sound does not stay under a shard's name. */
 pb_status pb_shard_link(const pb_archive *archive, size_t shard, const char *folder, size_t number,
                         pb_shard_summary *summary_out) {
     char from[PB_PATH_MAX], path[PB_PATH_MAX], sha256[PB_SHA256_TEXT];
@@ -133,6 +153,8 @@ pb_status pb_shard_link(const pb_archive *archive, size_t shard, const char *fol
 
 /* --- a shard's columns ------------------------------------------------------------------------------------------ */
 
+/* Opens the file and checks what it says it is; the shard that was open is closed. Its attributes are those of every shard, and
+ * of no interest. */
 static pb_status open_shard(pb_archive *archive, size_t shard) {
     if (archive->open_shard == (int64_t)shard)
         return pb_ok();
@@ -150,6 +172,8 @@ static pb_status open_shard(pb_archive *archive, size_t shard) {
     return status;
 }
 
+/* A shard of the right form that belongs elsewhere (copied over, restored from another archive) is told by its counts and bytes:
+ * cheap, since the columns are in memory, and enough against mistakes. The number of images was compared when they were read. */
 static pb_status check_against_manifest(const pb_archive *archive, size_t shard, const pb_shard_columns *columns) {
     const pb_shard_summary *summary = &archive->manifest.summaries[shard];
     uint64_t train = 0, defective = 0;
@@ -163,6 +187,8 @@ static pb_status check_against_manifest(const pb_archive *archive, size_t shard,
     return pb_ok();
 }
 
+/* Both steps are remembered; loaded is set only when the columns are found right, so that a damaged shard is damaged each
+ * time. */
 pb_status pb_archive_load(pb_archive *archive, size_t shard) {
     PB_TRY(open_shard(archive, shard));
     if (archive->loaded[shard])
@@ -176,6 +202,7 @@ pb_status pb_archive_load(pb_archive *archive, size_t shard) {
     return status;
 }
 
+/* Halving, with the invariant beside it. Empty shards begin where the next one does, and the last of equals is taken. */
 size_t pb_archive_shard_of(const pb_archive *archive, uint64_t index) {
     PB_ASSERT(index < archive->manifest.images);
     size_t low = 0, high = archive->manifest.shards; /* first[low] <= index < first[high] */
@@ -189,6 +216,7 @@ size_t pb_archive_shard_of(const pb_archive *archive, uint64_t index) {
     return low;
 }
 
+/* The file need not be open for a record, only the columns loaded. */
 pb_status pb_archive_record(pb_archive *archive, uint64_t index, pb_record *record_out) {
     size_t shard = pb_archive_shard_of(archive, index);
     if (!archive->loaded[shard])
@@ -218,13 +246,14 @@ typedef struct piece {
     size_t shard, first, count; /* first: within the shard */
 } piece;
 
+/* The piece that begins at image `index`: to the end of its shard, and of `most` images at most. */
 static piece piece_at(const pb_archive *archive, uint64_t index, size_t most) {
     size_t shard = pb_archive_shard_of(archive, index);
     uint64_t left = archive->first[shard + 1] - index;
     return (piece){.shard = shard, .first = index - archive->first[shard], .count = left < most ? left : most};
 }
 
-/* After it the buffer is never NULL, so that an empty span too can be handed to memcpy. */
+/* After it the buffer is never NULL, so that an empty span too can be handed to memcpy. What was in it is not kept. */
 static pb_status reserve(pb_byte_buffer *buffer, size_t size) {
     if (buffer->bytes && size <= buffer->capacity)
         return pb_ok();
@@ -235,6 +264,7 @@ static pb_status reserve(pb_byte_buffer *buffer, size_t size) {
     return pb_ok();
 }
 
+/* what: "image" or "mask". index: within the shard, path: of the image, both for the message. */
 static pb_status check_crc(const pb_archive *archive, const char *what, size_t index, const char *path, pb_span span,
                            uint32_t expected) {
     if (pb_crc32c(span.bytes, span.size) == expected)
@@ -243,7 +273,8 @@ static pb_status check_crc(const pb_archive *archive, const char *what, size_t i
                    path);
 }
 
-/* The sum of all pieces must be known before the first is read: spans point into one buffer, which may not move. */
+/* The bytes of all pieces. The sum must be known before the first is read: spans point into one buffer, which may not move.
+ * Loading columns may switch the open shard; read_piece opens it again. */
 static pb_status total_size(pb_archive *archive, uint64_t first, size_t count, size_t *size) {
     *size = 0;
     for (size_t done = 0; done < count;) {
@@ -257,6 +288,8 @@ static pb_status total_size(pb_archive *archive, uint64_t first, size_t count, s
     return pb_ok();
 }
 
+/* One read for all images of the piece, whose bytes follow each other. HDF5's own checksums are not asked for: they are of chunks
+ * of 1 MiB, and one bad byte would take all images of its chunk with it, while the CRC32C tells the one that has it. */
 static pb_status read_piece(pb_archive *archive, piece now, uint8_t *bytes, pb_span *spans) {
     PB_TRY(pb_archive_load(archive, now.shard));
     const pb_shard_columns *columns = &archive->columns[now.shard];
@@ -270,6 +303,8 @@ static pb_status read_piece(pb_archive *archive, piece now, uint8_t *bytes, pb_s
     return pb_ok();
 }
 
+/* The first bad image ends it, and no span is to be used then. Whoever wants the others asks for them one by one, as
+ * archive_verify.c does. */
 pb_status pb_archive_read(pb_archive *archive, uint64_t first, size_t count, pb_span *spans) {
     PB_ASSERT(first <= archive->manifest.images && count <= archive->manifest.images - first);
     size_t size;
@@ -286,6 +321,7 @@ pb_status pb_archive_read(pb_archive *archive, uint64_t first, size_t count, pb_
     return pb_ok();
 }
 
+/* An image without a mask is an empty span, whose CRC32C is 0, as recorded. */
 pb_status pb_archive_read_mask(pb_archive *archive, uint64_t index, pb_span *span) {
     piece now = piece_at(archive, index, 1);
     PB_TRY(pb_archive_load(archive, now.shard));

@@ -1,3 +1,15 @@
+/* archive_repair.c: makes a damaged shard what it was, byte for byte, or, where that cannot be, better than it is (decision
+ * 0030).
+ *
+ * The manifest's SHA-256 says what the shard was, and HDF5 makes the same file of the same content, so whatever is tried can be
+ * judged by one comparison. Three ways, in this order (repair_damaged):
+ *    1 copy_shard   the shard's own columns, its sound bytes, and the source's bytes in place of damaged ones: needs few files
+ *    2 pack_again   all of it from the list, at the place where its neighbours say it is: needs nothing of the shard
+ *    3 copy_shard   once more, as far as it goes: the shard is damaged afterwards too, but has images back
+ * An image is never replaced by another version of it: a source file counts only if it has the recorded length and CRC32C.
+ * Nothing is written over: a shard is made beside its place and renamed, and an attempt that is no better leaves the old file as
+ * it is.
+ */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
@@ -5,9 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Places in the list that are tried for a shard whose columns cannot be read. */
+/* Places in the list that are tried for a shard whose columns cannot be read: as each neighbour has it, and as it is counted. */
 enum { PLACES_MAX = 3 };
 
+/* A repair of one shard. archive, source, report and result are borrowed. result holds what the present attempt has done; each
+ * attempt counts from 0. */
 typedef struct repairer {
     pb_archive *archive;
     size_t shard;
@@ -20,8 +34,10 @@ typedef struct repairer {
     bool last; /* whether what cannot be had is lost, and told; before, there is another way to try */
 } repairer;
 
+/* What the manifest says the shard was. */
 static const pb_shard_summary *summary_of(const repairer *r) { return &r->archive->manifest.summaries[r->shard]; }
 
+/* The index in the archive of image i of the shard. */
 static uint64_t index_of(const repairer *r, size_t i) { return r->archive->first[r->shard] + i; }
 
 /* --- image by image --------------------------------------------------------------------------------------------- */
@@ -32,7 +48,8 @@ typedef struct piece {
     uint8_t *owned;
 } piece;
 
-/* The source file's bytes, if they are those that were packed: never another version of the image. */
+/* The source file's bytes, if they are those that were packed: never another version of the image. Errors: PB_E_INPUT, which is a
+ * loss and not an end; found->owned may be set even then. */
 static pb_status read_source(const repairer *r, const char *name, uint64_t size, uint32_t crc32c, piece *found) {
     char path[PB_PATH_MAX];
     size_t got;
@@ -45,7 +62,8 @@ static pb_status read_source(const repairer *r, const char *name, uint64_t size,
     return pb_ok();
 }
 
-/* The damaged bytes themselves, so that all others keep their places. */
+/* The damaged bytes themselves, so that all others keep their places: a shard with one image lost then differs from the packed
+ * one in that image alone. Read without HDF5's checksums, which would refuse them. */
 static pb_status keep_damaged(const repairer *r, const char *column, const uint64_t *offset, piece *found) {
     pb_release(&found->owned);
     PB_TRY(pb_allocate(&found->owned, offset[1] - offset[0], 1, "a damaged image"));
@@ -53,7 +71,9 @@ static pb_status keep_damaged(const repairer *r, const char *column, const uint6
     return pb_h5_read_bytes(&r->archive->h5, column, PB_H5_UNCHECKED, offset[0], offset[1], found->owned);
 }
 
-/* What takes the place of bytes that are damaged: those of the source, or, told and counted, what is there. */
+/* What takes the place of bytes that are damaged: those of the source, or, told and counted, what is there. The item is found by
+ * its path, so a list that is longer, or in another order, serves as well. Only the last attempt tells of losses, since an
+ * earlier one may yet be made up for. */
 static pb_status replace(const repairer *r, size_t i, bool is_mask, piece *found) {
     const pb_shard_columns *columns = &r->archive->columns[r->shard];
     const uint64_t *offset = (is_mask ? columns->mask_offset : columns->offset) + i;
@@ -76,16 +96,20 @@ static pb_status replace(const repairer *r, size_t i, bool is_mask, piece *found
     return keep_damaged(r, is_mask ? "mask" : "image", offset, found);
 }
 
+/* The bytes of image i: from the shard if their CRC32C is right. The span points into the archive's buffer until the next image
+ * is read. */
 static pb_status find_image(const repairer *r, size_t i, piece *found) {
     pb_status status = pb_archive_read(r->archive, index_of(r, i), 1, &found->span);
     return status.code == PB_E_INPUT ? replace(r, i, false, found) : status;
 }
 
+/* Likewise of its mask, in a buffer of its own. */
 static pb_status find_mask(const repairer *r, size_t i, piece *found) {
     pb_status status = pb_archive_read_mask(r->archive, index_of(r, i), &found->span);
     return status.code == PB_E_INPUT ? replace(r, i, true, found) : status;
 }
 
+/* All that the columns say of image i, unchanged: CRC32C included, so a lost image is still told by it. */
 static pb_shard_row row_at(const pb_shard_columns *columns, size_t i) {
     return (pb_shard_row){.list_index = columns->list_index[i],
                           .split = columns->split[i],
@@ -101,6 +125,7 @@ static pb_shard_row row_at(const pb_shard_columns *columns, size_t i) {
                           .group = columns->group[i]};
 }
 
+/* Image and mask into the new shard. Other failures than damage (memory, disk) end the attempt. */
 static pb_status copy_image(const repairer *r, pb_shard_writer *writer, size_t i) {
     piece image = {0}, mask = {0};
     pb_shard_row row = row_at(&r->archive->columns[r->shard], i);
@@ -114,6 +139,7 @@ static pb_status copy_image(const repairer *r, pb_shard_writer *writer, size_t i
     return status;
 }
 
+/* The whole copy, in the order of the old shard. */
 static pb_status fill_copy(const repairer *r, pb_shard_writer *writer) {
     size_t images = r->archive->columns[r->shard].images;
     PB_TRY(pb_shard_writer_begin(writer, r->path, images));
@@ -123,13 +149,16 @@ static pb_status fill_copy(const repairer *r, pb_shard_writer *writer) {
 }
 
 /* Writes the shard again from its own columns, with the bytes that are sound or can be had. It replaces the old one if it is what
- * was packed, or, at last, if it has more. */
+ * was packed, or, at last, if it has more. Where nothing was damaged and the result is still another file, the columns or HDF5's
+ * own bytes are what changed, and only packing again could help. The writer is allocated: it is larger than a stack should
+ * hold. */
 static pb_status copy_shard(const repairer *r) {
     pb_shard_writer *writer;
     r->result->repaired = r->result->lost = 0;
     PB_TRY(pb_allocate(&writer, 1, sizeof *writer, "a shard"));
     pb_status status = fill_copy(r, writer);
     bool whole = !pb_failed(&status) && strcmp(writer->summary.sha256, summary_of(r)->sha256) == 0;
+    /* A copy that repairs nothing and is not whole would only replace damage by damage. */
     if (whole || (!pb_failed(&status) && r->last && r->result->repaired > 0))
         status = pb_output_commit(&writer->output);
     r->result->whole = whole && !pb_failed(&status);
@@ -144,13 +173,14 @@ static pb_status copy_shard(const repairer *r) {
 
 /* --- the whole shard from the list ------------------------------------------------------------------------------- */
 
+/* Entries that are bad today are left out without a word; if they were good when packed, the SHA-256 says so. */
 static void leave_out(void *context, size_t list_index, const pb_status *why) {
     (void)context;
     (void)list_index;
     (void)why;
 }
 
-/* Adds a shard's place in the list unless it is there. */
+/* Adds a shard's place in the list unless it is there; gives the new count. */
 static size_t add_place(int64_t *places, size_t count, int64_t place) {
     for (size_t i = 0; i < count; i++)
         if (places[i] == place)
@@ -160,7 +190,9 @@ static size_t add_place(int64_t *places, size_t count, int64_t place) {
 }
 
 /* Where in the list the shard may begin, in shards: as its nearest neighbours of the edition say, which also are in place in a
- * part of a list or after a merge; else as it is counted in its edition. It is a guess; the SHA-256 decides. */
+ * part of a list or after a merge; else as it is counted in its edition. It is a guess; the SHA-256 decides. A neighbour that
+ * cannot be loaded or has no images says nothing, and the next one on that side is asked. Places may be below 0 or beyond the
+ * list: pack_again passes these over. */
 static size_t find_places(const repairer *r, size_t shard_images, int64_t places[PLACES_MAX]) {
     const pb_manifest *manifest = &r->archive->manifest;
     size_t edition = pb_manifest_edition_of(manifest, r->shard), count = 0;
@@ -194,6 +226,7 @@ static pb_status try_place(const repairer *r, size_t place, size_t shard_images)
     return status;
 }
 
+/* The places in turn until one is right. Reads and decodes all images of a shard for each. */
 static pb_status pack_again(const repairer *r) {
     int64_t places[PLACES_MAX];
     size_t shard_images = r->archive->manifest.editions[pb_manifest_edition_of(&r->archive->manifest, r->shard)].shard_images;
@@ -207,13 +240,14 @@ static pb_status pack_again(const repairer *r) {
 /* --- a shard ---------------------------------------------------------------------------------------------------- */
 
 /* First image by image, which needs the fewest files; then packed again, which needs nothing of the shard; then what is left of
- * it. */
+ * it. load: why the first way cannot be gone, PB_E_INPUT alone being damage. A shard whose columns cannot be read and that cannot
+ * be packed again is lost whole, and stays as it is. */
 static pb_status repair_damaged(repairer *r) {
     pb_status load = pb_archive_load(r->archive, r->shard);
     if (!pb_failed(&load))
         load = copy_shard(r);
     if (load.code != PB_E_INPUT && (pb_failed(&load) || r->result->whole))
-        return load;
+        return load; /* the machine failed, or all is well */
     PB_TRY(pack_again(r));
     if (r->result->whole)
         return pb_ok();
@@ -225,6 +259,7 @@ static pb_status repair_damaged(repairer *r) {
     return pb_ok();
 }
 
+/* A missing file is PB_E_INPUT as well, and so counts as damaged. */
 static pb_status repair(repairer *r) {
     char found[PB_SHA256_TEXT];
     pb_status status = pb_sha256_file(r->path, found);

@@ -1,3 +1,11 @@
+/* archive_resume.c: whether a shard that an earlier run has left is the one that packing would make (decision 0030: going on).
+ *
+ * There is no record of progress that could be wrong: the shard itself is compared. Its rows must be those of the list, entry by
+ * entry; the bytes of every image and mask must have their CRC32C; and what it lacks must be bad still. That costs reading the
+ * shard, where packing costs reading and decoding all its files, from wherever they lie.
+ *
+ * Whatever is not right is PB_E_INPUT inside of this file and no failure outside of it: the shard is then packed again.
+ */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
@@ -5,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Bytes are compared with their CRC32C in blocks of about this size. */
+/* Bytes are compared with their CRC32C in blocks of about this size (16 MiB): large reads, of bounded memory. */
 enum { BLOCK_BYTES = 16 << 20 };
 
 /* A shard that an earlier run has left, and the list entries that it should have. */
@@ -17,9 +25,11 @@ typedef struct left {
     pb_shard_summary summary;
 } left;
 
-/* Damage and doubt are no failures: the shard is packed again then. */
+/* Damage and doubt are no failures: the shard is packed again then. The message is seen by nobody but a debugger. */
 static pb_status refuse(const left *shard, const char *why) { return pb_fail(PB_E_INPUT, "%s: %s", shard->h5.name, why); }
 
+/* Opens the shard and reads all its columns. More images than entries cannot be of this list, and are found before memory is
+ * taken for them. */
 static pb_status read_columns(left *shard, const char *path) {
     pb_attributes none = {0};
     pb_h5_column index = pb_h5_vector("list_index", PB_H5_U64, 0);
@@ -33,7 +43,8 @@ static pb_status read_columns(left *shard, const char *path) {
     return pb_failed(&status) ? status : pb_shard_columns_read(&shard->h5, (size_t)index.size[0], &shard->columns);
 }
 
-/* Whether row i of the shard is what packing the entry would say, but for its image files. */
+/* Whether row i of the shard is what packing the entry would say, but for what its image files say (size, channels, CRC32C):
+ * these are compared with the bytes that were packed, not with files that would have to be read again. */
 static bool is_row_of(const pb_shard_columns *columns, size_t i, const pb_list_item *item) {
     bool has_mask = columns->mask_offset[i + 1] > columns->mask_offset[i];
     return strcmp(columns->path[i], item->path) == 0 && strcmp(columns->class[i], item->class) == 0 &&
@@ -41,7 +52,7 @@ static bool is_row_of(const pb_shard_columns *columns, size_t i, const pb_list_i
            columns->label[i] == (int8_t)item->label && has_mask == (item->mask[0] != '\0');
 }
 
-/* Called for each entry that the shard has not. */
+/* Called for each entry that the shard has not. Errors: PB_E_INPUT: it should have it. */
 typedef pb_status (*missing_entry)(const left *shard, size_t list_index, pb_rejected rejected, void *context);
 
 /* What is missing must be bad still, or the shard is not what packing would make of the list now. */
@@ -56,6 +67,8 @@ static pb_status check_bad(const left *shard, size_t list_index, pb_rejected rej
     return pb_ok();
 }
 
+/* Goes through the entries that the shard should have, and its rows beside them: both rise by the position in the list, so an
+ * entry is the next row or missing. item->index, not i: entries may have been left out of the list (pb_list_leave_out). */
 static pb_status match_rows(const left *shard, missing_entry missing, pb_rejected rejected, void *context) {
     const pb_shard_columns *columns = &shard->columns;
     size_t row = 0;
@@ -84,6 +97,7 @@ static pb_status check_block(const left *shard, const char *name, const uint64_t
     return status;
 }
 
+/* All images (masks), in blocks of whole images; one larger than a block is a block. */
 static pb_status check_bytes(const left *shard, const char *name, const uint64_t *offset, const uint32_t *crc32c) {
     for (size_t first = 0, end; first < shard->columns.images; first = end) {
         for (end = first + 1; end < shard->columns.images && offset[end + 1] - offset[first] <= BLOCK_BYTES; end++) {
@@ -93,6 +107,7 @@ static pb_status check_bytes(const left *shard, const char *name, const uint64_t
     return pb_ok();
 }
 
+/* What pb_shard_write would say of it. sha256 is of the file as it is. */
 static void summarise(left *shard) {
     const pb_shard_columns *columns = &shard->columns;
     shard->summary.images = columns->images;
@@ -103,6 +118,8 @@ static void summarise(left *shard) {
     }
 }
 
+/* The cheap checks first. Rejections are told in a second walk over the rows, which decodes the bad entries again: they are few,
+ * and a shard that is packed again will tell them itself. */
 static pb_status check_all(left *shard, const char *path, pb_rejected rejected, void *context) {
     PB_TRY(read_columns(shard, path));
     PB_TRY(match_rows(shard, check_bad, NULL, NULL)); /* nothing is told before it is sure that the shard stays */
@@ -117,7 +134,7 @@ pb_status pb_shard_resume(const char *folder, size_t number, const pb_list *list
                           pb_rejected rejected, void *context, pb_shard_summary *summary_out, bool *kept) {
     PB_ASSERT(shard < pb_shard_count(list->count, shard_images));
     size_t first = shard * shard_images;
-    left *found;
+    left *found; /* its h5 holds a path of 4 KiB: not on the stack */
     char path[PB_PATH_MAX];
     *kept = false;
     PB_TRY(pb_allocate(&found, 1, sizeof *found, "a shard"));

@@ -1,3 +1,6 @@
+/* archive_verify.c: everything that can be told of a shard: its SHA-256, the form of its columns, the CRC32C of every image and
+ * mask, and that each of them decodes to what is recorded. Going on after a damage is the point: all of them are told, each by
+ * its image. */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
@@ -8,6 +11,7 @@
 /* Images are read in blocks of about this many bytes; only where a block is damaged they are read one by one, to name it. */
 enum { BLOCK_BYTES = 16 << 20 };
 
+/* A check of one shard. spans: of the block that was read last. */
 typedef struct verifier {
     pb_archive *archive;
     size_t shard;
@@ -17,7 +21,8 @@ typedef struct verifier {
     pb_span *spans; /* [images of the shard] */
 } verifier;
 
-/* Damage is handed on and counted, and checking goes on; anything else ends it. */
+/* Damage is handed on and counted, and checking goes on; anything else ends it. index: of the image in the archive, or SIZE_MAX
+ * for the file. PB_OK passes. */
 static pb_status note(verifier *checking, size_t index, pb_status status) {
     if (status.code != PB_E_INPUT)
         return status;
@@ -26,6 +31,7 @@ static pb_status note(verifier *checking, size_t index, pb_status status) {
     return pb_ok();
 }
 
+/* Reads the whole file once. A shard may fail here and have every image sound: then HDF5's own bytes have decayed. */
 static pb_status check_sha256(const verifier *checking) {
     char path[PB_PATH_MAX], found[PB_SHA256_TEXT];
     PB_TRY(pb_archive_shard_path(checking->archive, checking->shard, path));
@@ -36,6 +42,8 @@ static pb_status check_sha256(const verifier *checking) {
     return pb_ok();
 }
 
+/* Decodes one image or mask and compares it with its record. what: how the message calls it. Channels and format are recorded of
+ * images alone; of masks only the size must fit. */
 static pb_status check_decoded(const verifier *checking, size_t i, const char *what, pb_span span, bool is_image) {
     const pb_shard_columns *columns = &checking->archive->columns[checking->shard];
     pb_image image = {0};
@@ -64,7 +72,8 @@ static pb_status check_mask(const verifier *checking, size_t i) {
     return check_decoded(checking, i, "its mask", span, false);
 }
 
-/* Images first .. first + count - 1 of the shard. A count of 1 names the image at fault. */
+/* Images first .. first + count - 1 of the shard. A count of 1 names the image at fault: where a block is damaged it is gone
+ * through again, one by one. Calls itself once at most. */
 static pb_status check_images(verifier *checking, size_t first, size_t count) {
     uint64_t index = checking->archive->first[checking->shard] + first;
     pb_status read = pb_archive_read(checking->archive, index, count, checking->spans);
@@ -80,6 +89,7 @@ static pb_status check_images(verifier *checking, size_t first, size_t count) {
     return pb_ok();
 }
 
+/* Images in blocks, then masks one by one: most images have none. */
 static pb_status check_all_images(verifier *checking) {
     const pb_shard_columns *columns = &checking->archive->columns[checking->shard];
     PB_TRY(pb_allocate(&checking->spans, columns->images, sizeof *checking->spans, "spans of a shard"));
@@ -95,6 +105,7 @@ static pb_status check_all_images(verifier *checking) {
     return pb_ok();
 }
 
+/* Without columns nothing more can be asked; with a wrong SHA-256 everything still can. */
 static pb_status check_shard(verifier *checking) {
     PB_TRY(note(checking, SIZE_MAX, check_sha256(checking)));
     pb_status load = pb_archive_load(checking->archive, checking->shard);

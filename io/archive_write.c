@@ -1,3 +1,13 @@
+/* archive_write.c: a shard from entries of a list: read the files, decode them to know that they can be decoded, put their bytes
+ * and facts down.
+ *
+ * A shard is made under a temporary name by a writer (pb_shard_writer), which archive_repair.c fills too, from another source. It
+ * is the same bytes whoever makes it (invariant 3): entries in the order of the list, bytes end to end, no time or host, and
+ * HDF5's format pinned (io/h5.h). An image costs its file's size in memory, and decoded pixels only while it is checked.
+ *
+ * What is wrong with an image or its mask (PB_E_INPUT) leaves out the entry and goes to the caller's `rejected` (invariant 7);
+ * what is wrong with the machine ends the shard, and its file goes.
+ */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
@@ -12,13 +22,15 @@ size_t pb_shard_count(size_t count, size_t shard_images) {
     return count / shard_images + (count % shard_images != 0);
 }
 
-/* One encoded file, read and found good. */
+/* One encoded file, read and found good. bytes: owned. */
 typedef struct encoded {
     uint8_t *bytes;
     size_t size;
     pb_image facts; /* without pixels */
 } encoded;
 
+/* Reads a file of the list's folder and decodes it once, whole: a file that is only damaged at its end would otherwise be found
+ * when a job of hours reaches it. The pixels are dropped; decoding for the network is another matter (io/resize.h). */
 static pb_status read_encoded(const char *folder, const char *name, encoded *file) {
     char path[PB_PATH_MAX];
     PB_TRY(pb_path_join(folder, name, path));
@@ -31,6 +43,7 @@ static pb_status read_encoded(const char *folder, const char *name, encoded *fil
     return pb_prefix(status, path);
 }
 
+/* A mask of another size cannot be laid over its image. An entry without one is fine, and leaves *mask empty. */
 static pb_status read_mask(const pb_list *list, const pb_list_item *item, const pb_image *image, encoded *mask) {
     if (item->mask[0] == '\0')
         return pb_ok();
@@ -41,7 +54,7 @@ static pb_status read_mask(const pb_list *list, const pb_list_item *item, const 
     return pb_ok();
 }
 
-/* The strings are lent by the list. */
+/* What the columns say of an entry. The strings are lent by the list. No mask is CRC32C 0, that of no bytes. */
 static pb_shard_row row_of(const pb_list_item *item, const encoded *image, const encoded *mask) {
     return (pb_shard_row){.list_index = item->index,
                           .split = (uint8_t)item->split,
@@ -57,6 +70,7 @@ static pb_shard_row row_of(const pb_list_item *item, const encoded *image, const
                           .group = item->group};
 }
 
+/* Adds the row. The arrays have room for all entries of the shard. */
 static void set_columns(pb_shard_columns *columns, const pb_shard_row *row) {
     size_t i = columns->images++;
     columns->list_index[i] = row->list_index;
@@ -74,6 +88,7 @@ static void set_columns(pb_shard_columns *columns, const pb_shard_row *row) {
     columns->group[i] = (char *)(uintptr_t)row->group;
 }
 
+/* Bytes first: if they cannot be written the shard is given up, rows and all. */
 pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard_row *row, pb_span image, pb_span mask) {
     PB_TRY(pb_h5_ragged_append(&writer->image, image.bytes, image.size));
     PB_TRY(pb_h5_ragged_append(&writer->mask, mask.bytes, mask.size));
@@ -85,12 +100,14 @@ pb_status pb_shard_writer_add(pb_shard_writer *writer, const pb_shard_row *row, 
     return pb_ok();
 }
 
+/* Image and mask of an entry, each owned by the caller even after a failure. */
 static pb_status read_entry(const pb_list *list, size_t list_index, encoded *image, encoded *mask) {
     const pb_list_item *item = &list->items[list_index];
     PB_TRY(read_encoded(list->folder, item->path, image));
     return read_mask(list, item, &image->facts, mask);
 }
 
+/* The same reading as when packing, so that an entry is judged the same by both. */
 pb_status pb_list_entry_check(const pb_list *list, size_t list_index) {
     encoded image = {0}, mask = {0};
     pb_status status = read_entry(list, list_index, &image, &mask);
@@ -115,6 +132,7 @@ static pb_status add_entry(pb_shard_writer *writer, const pb_list *list, size_t 
     return status;
 }
 
+/* After a failure pb_shard_writer_free takes everything back. */
 pb_status pb_shard_writer_begin(pb_shard_writer *writer, const char *path, size_t most) {
     PB_TRY(pb_shard_columns_allocate(&writer->columns, most));
     PB_TRY(pb_output_begin(&writer->output, path));
@@ -124,6 +142,8 @@ pb_status pb_shard_writer_begin(pb_shard_writer *writer, const char *path, size_
     return pb_h5_ragged_begin(&writer->mask, &writer->h5, "mask");
 }
 
+/* The columns can be written only now: how many images there are depends on how many were bad. SHA-256 is of the closed file,
+ * read again from the temporary name: what the system has is what is vouched for. */
 pb_status pb_shard_writer_finish(pb_shard_writer *writer) {
     PB_TRY(pb_h5_ragged_end(&writer->image));
     PB_TRY(pb_h5_ragged_end(&writer->mask));
@@ -141,6 +161,7 @@ void pb_shard_writer_free(pb_shard_writer *writer) {
     pb_output_abandon(&writer->output);
 }
 
+/* Shards are cut by position in the list, bad entries included, so that which shard has an image does not depend on others. */
 pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_list *list, size_t shard, size_t shard_images,
                          pb_rejected rejected, void *context) {
     PB_ASSERT(shard_images > 0 && shard_images <= PB_SHARD_IMAGES_MAX && shard < pb_shard_count(list->count, shard_images));

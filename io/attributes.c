@@ -1,3 +1,5 @@
+/* attributes.c: names and texts in the order in which they were set. A handful, or a few dozen: they are searched from the front
+ * and grow one by one. */
 #include "io/attributes.h"
 
 #include "base/memory.h"
@@ -11,6 +13,7 @@ static pb_status copy_text(const char *text, char **copy_out) {
     return pb_ok();
 }
 
+/* The place of a name, count when there is none. */
 static size_t find(const pb_attributes *attributes, const char *name) {
     size_t i = 0;
     while (i < attributes->count && strcmp(attributes->names[i], name) != 0)
@@ -18,13 +21,14 @@ static size_t find(const pb_attributes *attributes, const char *name) {
     return i;
 }
 
-/* Room for one more name and value; count stays. */
+/* Room for one more name and value; count stays. If only the first grows, the next call grows it to the same size again. */
 static pb_status grow(pb_attributes *attributes) {
     size_t count = attributes->count;
     PB_TRY(pb_resize(&attributes->names, count, count + 1, sizeof *attributes->names, "attribute names"));
     return pb_resize(&attributes->values, count, count + 1, sizeof *attributes->values, "attribute values");
 }
 
+/* The value is copied first, so that a failure leaves everything as it was. */
 pb_status pb_attributes_set(pb_attributes *attributes, const char *name, const char *value) {
     PB_ASSERT(name[0] != '\0' && strlen(name) < sizeof *attributes->names);
     size_t at = find(attributes, name);

@@ -7,19 +7,21 @@
 
 #include <stddef.h>
 
-/* Zeroed it is empty. Owned by the caller, released by pb_attributes_free. */
+/* Zeroed it is empty. Names are unique. Owned by the caller, released by pb_attributes_free. */
 typedef struct pb_attributes {
     size_t count;
-    char (*names)[64];
-    char **values;
+    char (*names)[64]; /* [count], with the closing 0 */
+    char **values;     /* [count], of any length */
 } pb_attributes;
 
-/* Adds a pair, or replaces the value of an existing name; copies both. Errors: PB_E_SYSTEM. */
+/* Adds a pair, or replaces the value of an existing name, which keeps its place; copies both. name: 1 to 63 bytes (asserted).
+ * Errors: PB_E_SYSTEM; the attributes are then as before. */
 PB_CHECKED pb_status pb_attributes_set(pb_attributes *attributes, const char *name, const char *value);
-/* Adds all pairs of `from`, as pb_attributes_set. */
+/* Adds all pairs of `from`, as pb_attributes_set. Errors: PB_E_SYSTEM; some may be added. */
 PB_CHECKED pb_status pb_attributes_add(pb_attributes *attributes, const pb_attributes *from);
 /* The value of a name, NULL when there is none; belongs to the attributes. */
 const char *pb_attributes_get(const pb_attributes *attributes, const char *name);
+/* Frees and empties them; an empty one is fine. */
 void pb_attributes_free(pb_attributes *attributes);
 
 #endif

@@ -1,3 +1,9 @@
+/* bank_file.c: a bank in memory and in its file. Columns stand side by side in two tables, `describe` (name, type, size) and
+ * `locate` (where in memory), which reading and writing walk in one order.
+ *
+ * A rank reads only its rows: HDF5 reads part of a column, and offsets of paths are read for these rows alone. Attributes and the
+ * number of rows are of the whole file.
+ */
 #include "io/bank_file.h"
 
 #include "base/memory.h"
@@ -9,10 +15,12 @@
 #include <string.h>
 
 static const char BANK_FORMAT[] = "patchbank-bank";
+/* The version; the most values of a row (4 MiB), beyond which a file can only be damaged. */
 enum { BANK_VERSION = 1, DIM_MAX = 1 << 20 };
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
+/* All zeroed. What is made before a failure goes by pb_bank_free. */
 static pb_status allocate_arrays(pb_bank *bank) {
     PB_TRY(pb_allocate(&bank->paths, bank->rows, sizeof *bank->paths, "bank paths"));
     PB_TRY(pb_allocate(&bank->features, bank->rows, (size_t)bank->dim * sizeof *bank->features, "bank features"));
@@ -59,11 +67,13 @@ pb_status pb_bank_set_path(pb_bank *bank, size_t row, const char *path) {
 
 /* --- archives --------------------------------------------------------------------------------------------------- */
 
+/* The list of archives, "" when the attribute is missing, which counts as one archive of no name. */
 static const char *archives_of(const pb_attributes *attributes) {
     const char *list = pb_attributes_get(attributes, "archive_sha256");
     return list ? list : "";
 }
 
+/* One more than there are commas; a SHA-256 has none. */
 size_t pb_bank_archives(const pb_attributes *attributes) {
     size_t count = 1;
     for (const char *at = archives_of(attributes); (at = strchr(at, ',')); at++)
@@ -71,6 +81,7 @@ size_t pb_bank_archives(const pb_attributes *attributes) {
     return count;
 }
 
+/* Compares with each entry as a whole, so that no prefix passes. */
 int64_t pb_bank_archive_number(const pb_attributes *attributes, const char *sha256) {
     int64_t number = 0;
     const char *at = archives_of(attributes);
@@ -86,9 +97,10 @@ int64_t pb_bank_archive_number(const pb_attributes *attributes, const char *sha2
 
 /* --- columns ---------------------------------------------------------------------------------------------------- */
 
-/* ARCHIVE is there only where there are several. */
+/* The columns, in the order of the file. ARCHIVE is the last, because it is there only where there are several archives. */
 enum { FEATURES, IMAGE, PATCH_ROW, PATCH_COLUMN, COVERING_RADIUS, ARCHIVE, COLUMNS };
 
+/* How many of the columns the bank's file has, by its attributes. */
 static int columns_of(const pb_bank *bank) { return pb_bank_archives(&bank->attributes) > 1 ? COLUMNS : ARCHIVE; }
 
 static void describe(uint64_t rows, int dim, pb_h5_column columns[COLUMNS]) {
@@ -111,6 +123,7 @@ static void locate(const pb_bank *bank, void *arrays[COLUMNS]) {
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
+/* Header, columns, paths: always in this order, since the same bank must be the same bytes. */
 static pb_status write_all(const pb_h5 *h5, const pb_bank *bank) {
     pb_h5_column columns[COLUMNS];
     void *arrays[COLUMNS];
@@ -138,7 +151,8 @@ pb_status pb_bank_write(const char *path, const pb_bank *bank) {
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-/* No search can order a distance that is not a number: such a file is refused whole. */
+/* No search can order a distance that is not a number: such a file is refused whole. first: the number in the file of the first
+ * of these rows. */
 static pb_status check_finite(const char *name, const char *what, uint64_t first, const float *values, size_t rows,
                               size_t width) {
     for (size_t i = 0; i < rows * width; i++)
@@ -148,6 +162,7 @@ static pb_status check_finite(const char *name, const char *what, uint64_t first
     return pb_ok();
 }
 
+/* A bank of one archive has zeros there. */
 static pb_status check_archives(const char *name, uint64_t first, const pb_bank *bank) {
     const size_t archives = pb_bank_archives(&bank->attributes);
     for (size_t i = 0; i < bank->rows; i++)
@@ -157,6 +172,7 @@ static pb_status check_archives(const char *name, uint64_t first, const pb_bank 
     return pb_ok();
 }
 
+/* Rows first .. first + bank->rows - 1 of `total`. */
 static pb_status read_rows(const pb_h5 *h5, uint64_t total, uint64_t first, pb_bank *bank) {
     pb_h5_column columns[COLUMNS];
     void *arrays[COLUMNS];
@@ -169,6 +185,7 @@ static pb_status read_rows(const pb_h5 *h5, uint64_t total, uint64_t first, pb_b
     return check_finite(h5->name, "the covering radius", first, bank->covering_radius, bank->rows, 1);
 }
 
+/* Each path becomes a text of its own, so that pb_bank_set_path can replace it. */
 static pb_status read_paths(const pb_h5 *h5, uint64_t total, uint64_t first, pb_bank *bank) {
     char **strings;
     PB_TRY(pb_h5_read_strings(h5, "path", total, first, bank->rows, &strings));
@@ -179,6 +196,8 @@ static pb_status read_paths(const pb_h5 *h5, uint64_t total, uint64_t first, pb_
     return status;
 }
 
+/* The sizes of `features` are the sizes of the bank; all other columns are compared with them when they are read. The bank takes
+ * the attributes over even after a failure, so that they are freed with it. */
 static pb_status read_all(const pb_h5 *h5, uint64_t first, uint64_t end, pb_bank *bank, uint64_t *total_rows) {
     pb_h5_column features = pb_h5_matrix("features", PB_H5_F32, 0, 0);
     pb_attributes attributes = {0};
@@ -188,6 +207,7 @@ static pb_status read_all(const pb_h5 *h5, uint64_t first, uint64_t end, pb_bank
     uint64_t total = features.size[0], dim = features.size[1];
     if (!pb_failed(&status) && (dim < 1 || dim > DIM_MAX))
         status = pb_fail(PB_E_INPUT, "%s: features have %ju values a row, expected 1 to %d", h5->name, (uintmax_t)dim, DIM_MAX);
+    /* Whoever asks for more rows than there are gets those that there are; a stretch beyond the end is empty. */
     end = end < total ? end : total;
     first = first < end ? first : end;
     if (!pb_failed(&status))

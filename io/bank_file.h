@@ -29,8 +29,10 @@ typedef struct pb_bank {
     pb_attributes attributes;
 } pb_bank;
 
-/* Allocates all arrays for rows x dim, zeroed. Errors: PB_E_SYSTEM; the bank is then empty. */
+/* Makes a bank of rows x dim with all arrays zeroed and no attributes; 1 <= dim <= 2^20 (asserted), rows may be 0. What the
+ * struct held is not freed. Errors: PB_E_SYSTEM; the bank is then empty. */
 PB_CHECKED pb_status pb_bank_allocate(pb_bank *bank, size_t rows, int dim);
+/* Frees everything and empties the bank; an empty one is fine. */
 void pb_bank_free(pb_bank *bank);
 
 /* Makes a copy of `path` the path of row `row`, in place of an older one. Errors: PB_E_SYSTEM. */

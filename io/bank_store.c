@@ -1,3 +1,13 @@
+/* bank_store.c: the versions of a bank (decision 0019, invariant 11). Two renames carry it all:
+ *    appear           versions/part-RANDOM becomes versions/NNNNNN: publishes, or fails because that number is taken
+ *    remove_version   versions/NNNNNN becomes versions/part-RANDOM: what is removed is no version before its first file goes
+ * A version's folder is never empty and rename(2) replaces no folder that is not, so the first is a compare-and-swap on the
+ * number after the version that the publisher judged by. There is no other state: the current version is the highest number in
+ * the folder, and the link `current` is written after the fact.
+ *
+ * Whatever begins with part- belongs to nobody for good: to a publisher or a removal that is at work, or was. Its name is random
+ * and it is swept when it is older than the grace.
+ */
 #include "io/bank_store.h"
 
 #include "base/fault.h"
@@ -13,16 +23,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Names in a version's folder, and of the link. */
 static const char BANK_FILE[] = "bank.h5", SUM_FILE[] = "bank.h5.sha256", META_FILE[] = "meta.json", LINK_FILE[] = "current";
 static const char UNFINISHED[] = "part-"; /* what begins so is nobody's version */
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
+/* "STORE/versions/NAME", or "STORE/versions" for the name "". */
 static pb_status folder_of(const char *store, const char *name, char path[PB_PATH_MAX]) {
     int written = snprintf(path, PB_PATH_MAX, "%s/versions%s%s", store, *name ? "/" : "", name);
     return written < PB_PATH_MAX ? pb_ok() : pb_fail(PB_E_INPUT, "%.60s...: the path is too long", store);
 }
 
+/* A file in the folder of a version. */
 static pb_status file_of(const char *store, const char *name, const char *file, char path[PB_PATH_MAX]) {
     char folder[PB_PATH_MAX];
     PB_TRY(folder_of(store, name, folder));
@@ -41,11 +54,14 @@ typedef struct numbers {
     size_t count;
 } numbers;
 
+/* Rising; for qsort. */
 static int by_number(const void *left, const void *right) {
     uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
     return (a > b) - (a < b);
 }
 
+/* The numbers of all entries that are names of versions; what else lies there (part-..., a file of somebody) is passed over.
+ * errno tells the end of a folder from a failure to list it, so it is cleared before each step. */
 static pb_status read_names(const char *folder, DIR *open_folder, numbers *found) {
     const struct dirent *entry;
     while ((errno = 0, entry = readdir(open_folder))) {
@@ -58,6 +74,8 @@ static pb_status read_names(const char *folder, DIR *open_folder, numbers *found
     return errno == 0 ? pb_ok() : pb_fail_errno(errno, folder, "cannot list");
 }
 
+/* All numbers, rising, in found->all (pb_release). A store has a folder `versions`; without one it is none, which is the user's
+ * mistake. */
 static pb_status list_numbers(const char *store, numbers *found) {
     char folder[PB_PATH_MAX];
     *found = (numbers){0};
@@ -76,6 +94,7 @@ static pb_status list_numbers(const char *store, numbers *found) {
     return status;
 }
 
+/* The meta.json of a version, which must say the name of its folder: a folder that was copied by hand is found. */
 static pb_status read_version(const char *store, const char *name, pb_bank_version *version) {
     char path[PB_PATH_MAX];
     PB_TRY(file_of(store, name, META_FILE, path));
@@ -83,6 +102,8 @@ static pb_status read_version(const char *store, const char *name, pb_bank_versi
     return strcmp(version->name, name) == 0 ? pb_ok() : pb_fail(PB_E_INPUT, "%s: says it is version %s", path, version->name);
 }
 
+/* One listing of the folder. A node of NFS may see an old one, for as long as it caches: the version that is then found is whole
+ * all the same, and gc leaves it alone for that long (decision 0019). */
 pb_status pb_bank_store_head(const char *store, pb_bank_version *version_out) {
     numbers found;
     char folder[PB_PATH_MAX];
@@ -119,6 +140,8 @@ pb_status pb_bank_store_find(const char *store, const char *name, pb_bank_versio
     return read_version(store, name, version_out);
 }
 
+/* A version that cannot be read is an error only if its folder is still there; else gc has taken it between listing and reading.
+ * One in the midst of being removed has lost its name first, so none is seen in part. */
 pb_status pb_bank_store_list(const char *store, pb_bank_version **versions_out, size_t *count_out) {
     numbers found;
     char name[PB_VERSION_NAME], folder[PB_PATH_MAX];
@@ -144,6 +167,7 @@ pb_status pb_bank_store_list(const char *store, pb_bank_version **versions_out, 
 
 /* --- publishing ------------------------------------------------------------------------------------------------- */
 
+/* The lock file lies beside versions/, so that whoever lists these need not know it. */
 pb_status pb_bank_store_lock(const char *store, bool create, double wait_s, const char *who, pb_lock *lock) {
     char path[PB_PATH_MAX];
     PB_TRY(folder_of(store, "", path));
@@ -166,7 +190,9 @@ static pb_status make_unfinished(const char *store, char path[PB_PATH_MAX]) {
     return pb_folder_create(path);
 }
 
-/* A bank that is linked needs no room: a rollback works on a full disk. */
+/* The bank's file and its sum into an unfinished version. The file is hashed where it came to lie, so what is published is what
+ * was judged, and a source that changed meanwhile is refused. A bank that is linked needs no room: a rollback works on a full
+ * disk. */
 static pb_status place_bank(const char *folder, const char *bank, pb_place place, const pb_bank_version *version) {
     char path[PB_PATH_MAX], sha256[PB_SHA256_TEXT], sum[PB_SHA256_TEXT + 16];
     PB_TRY(pb_path_join(folder, BANK_FILE, path));
@@ -180,6 +206,7 @@ static pb_status place_bank(const char *folder, const char *bank, pb_place place
     return pb_file_write(path, sum, strlen(sum));
 }
 
+/* All files of a version, each on the disk, and then their names. */
 static pb_status fill(const char *folder, const char *bank, pb_place place, const pb_bank_version *version) {
     char path[PB_PATH_MAX];
     PB_TRY(place_bank(folder, bank, place, version));
@@ -188,7 +215,8 @@ static pb_status fill(const char *folder, const char *bank, pb_place place, cons
     return pb_folder_flush(folder);
 }
 
-/* The compare-and-swap: a version is never empty, and rename(2) replaces no folder that is not. */
+/* The compare-and-swap: a version is never empty, and rename(2) replaces no folder that is not. Afterwards versions/ is flushed;
+ * if only that fails the version is there, and is said to have failed (io/bank_store.h). */
 static pb_status appear(const char *store, const char *unfinished, const char *name) {
     char folder[PB_PATH_MAX], versions[PB_PATH_MAX];
     PB_TRY(folder_of(store, name, folder));
@@ -202,6 +230,8 @@ static pb_status appear(const char *store, const char *unfinished, const char *n
     return pb_folder_flush(versions);
 }
 
+/* What could not be published is removed; what a kill leaves, gc sweeps. After the rename there is nothing unfinished to
+ * remove. */
 pb_status pb_bank_store_add(const char *store, const char *after, const char *bank, pb_place place, pb_bank_version *version) {
     char unfinished[PB_PATH_MAX];
     pb_version_name((*after ? pb_version_number(after) : 0) + 1, version->name);
@@ -218,7 +248,8 @@ pb_status pb_bank_store_add(const char *store, const char *after, const char *ba
 
 /* --- the link for people ---------------------------------------------------------------------------------------- */
 
-/* In a folder of its own, so that no name is fought for. */
+/* A fresh link renamed over the old one: no moment is without. It is made in a folder of its own, so that no name is fought for.
+ * target: relative, so that a store can be moved. */
 static pb_status switch_link(const char *store, const char *unfinished, const char *target, const char *path) {
     char fresh[PB_PATH_MAX];
     PB_TRY(pb_path_join(unfinished, LINK_FILE, fresh));
@@ -231,6 +262,8 @@ static pb_status switch_link(const char *store, const char *unfinished, const ch
     return pb_folder_flush(store);
 }
 
+/* Two that switch at once may leave the link at the older version, until the next one looks; it is for people, so nothing is done
+ * about that. */
 pb_status pb_bank_store_point(const char *store) {
     char path[PB_PATH_MAX], unfinished[PB_PATH_MAX], target[64], was[64];
     pb_bank_version current;
@@ -248,6 +281,7 @@ pb_status pb_bank_store_point(const char *store) {
 
 /* --- removing --------------------------------------------------------------------------------------------------- */
 
+/* Seconds since a file was changed, both times by the file server's clock (io/lock_file.h). */
 static pb_status age_of(const char *path, double now_s, double *age_s) {
     struct stat facts;
     if (stat(path, &facts) != 0)
@@ -256,13 +290,15 @@ static pb_status age_of(const char *path, double now_s, double *age_s) {
     return pb_ok();
 }
 
-/* A version was current until its successor came, and a job that began at that moment may still read it. */
+/* How long ago a version was superseded: the age of its successor's meta.json. A version was current until its successor came,
+ * and a job that began at that moment may still read it. */
 static pb_status superseded_since(const char *store, const char *successor, double now_s, double *age_s) {
     char path[PB_PATH_MAX];
     PB_TRY(file_of(store, successor, META_FILE, path));
     return age_of(path, now_s, age_s);
 }
 
+/* Whether one of `versions` was judged against it, or would be rolled back to it. */
 static bool is_parent(const char *name, const pb_bank_version *versions, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(versions[i].parent, name) == 0)
@@ -280,7 +316,8 @@ static pb_status remove_version(const char *store, const char *name) {
     return pb_folder_remove(unfinished);
 }
 
-/* What publishers that died, and removals that were cut short, have left. */
+/* What publishers that died, and removals that were cut short, have left. One that is at work has a folder younger than any
+ * sensible grace. */
 static pb_status sweep(const char *store, double now_s, double grace_s) {
     char folder[PB_PATH_MAX], path[PB_PATH_MAX];
     PB_TRY(folder_of(store, "", folder));
@@ -303,6 +340,8 @@ static pb_status sweep(const char *store, double now_s, double grace_s) {
     return status;
 }
 
+/* versions[i + 1] is the successor of versions[i], whatever numbers are missing between. The last `keep` are never looked at; of
+ * the others each is kept that is a parent of one of these, or was superseded less than grace_s ago. */
 pb_status pb_bank_store_gc(const char *store, const pb_lock *lock, int64_t keep, double grace_s, pb_version_removed report,
                            void *context) {
     pb_bank_version *versions;
@@ -315,6 +354,7 @@ pb_status pb_bank_store_gc(const char *store, const pb_lock *lock, int64_t keep,
         double age_s = -1;
         if (is_parent(versions[i].name, versions + count - kept, kept))
             continue;
+        /* The successor is there: it is one of those that are kept, or comes after this one and is not yet removed. */
         status = superseded_since(store, versions[i + 1].name, lock->now_s, &age_s);
         if (pb_failed(&status) || age_s < grace_s)
             continue;

@@ -50,6 +50,8 @@ PB_CHECKED pb_status pb_bank_store_path(const char *store, const char *name, cha
  * pb_lock_take's; PB_E_INPUT when the store is not there. */
 PB_CHECKED pb_status pb_bank_store_lock(const char *store, bool create, double wait_s, const char *who, pb_lock *lock);
 
+/* How the bank's file gets into a version: as a copy, or as another name of the same file, which must then be one that nobody
+ * changes. */
 typedef enum pb_place { PB_PLACE_COPY, PB_PLACE_LINK } pb_place;
 
 /* Publishes the bank file `bank`: makes it the version after `after`, which the caller saw as the current one ("": there was
@@ -64,7 +66,7 @@ PB_CHECKED pb_status pb_bank_store_add(const char *store, const char *after, con
 /* Makes the link `current` name the current version, if it does not. For people: it is switched by one rename, after the fact. */
 PB_CHECKED pb_status pb_bank_store_point(const char *store);
 
-/* Called for each version that is removed. */
+/* Called for each version that is removed, after it is gone; name is the caller's during the call only. */
 typedef void (*pb_version_removed)(void *context, const char *name);
 
 /* Removes versions. Kept are: the last `keep` (at least one), the parents of these, and every version that was current less than

@@ -1,3 +1,8 @@
+/* bank_version.c: meta.json of a version: to and from JSON, and the names of versions. Unlike manifests it is read with tolerance
+ * for keys that are not known, since nothing depends on its bytes; what is known must be there and possible.
+ *
+ * jansson's functions pass NULL on and release what they were given, so out of memory shows once, at the end.
+ */
 #include "io/bank_version.h"
 
 #include "base/memory.h"
@@ -12,11 +17,14 @@
 #include <string.h>
 
 static const char VERSION_FORMAT[] = "patchbank-version";
+/* The format; bytes of a meta.json, which has about 1,000; the most values of a row, as of banks. */
 enum { META_VERSION = 1, META_BYTES_MAX = 1 << 16, DIM_MAX = 1 << 20 };
 static const int64_t COUNT_MOST = INT64_C(1) << 53; /* what JSON readers keep exactly */
 
 /* --- names -------------------------------------------------------------------------------------- */
 
+/* Six digits at least, so that names sort by number up to a million; more only where they are needed, so that no two names have
+ * one number. 0 and whatever is no name give 0. */
 uint64_t pb_version_number(const char *name) {
     size_t length = strlen(name);
     bool fits = length >= 6 && length < PB_VERSION_NAME && strspn(name, "0123456789") == length && (length == 6 || *name != '0');
@@ -30,10 +38,12 @@ void pb_version_name(uint64_t number, char name[PB_VERSION_NAME]) {
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
+/* "" and NaN are how the struct says that there is none; JSON has null. */
 static json_t *text_or_null(const char *text) { return *text ? json_string(text) : json_null(); }
 
 static json_t *real_or_null(double value) { return isnan(value) ? json_null() : json_real(value); }
 
+/* null for a version without a gate. */
 static json_t *gate_to_json(const pb_gate_record *gate) {
     if (!*gate->kind)
         return json_null();
@@ -55,6 +65,7 @@ pb_status pb_bank_version_to_json(const pb_bank_version *v, json_t **json_out) {
     return *json_out ? pb_ok() : pb_fail(PB_E_SYSTEM, "version %s: out of memory", v->name);
 }
 
+/* 17 digits are every bit of a double: the figure that decided can be compared again. */
 pb_status pb_bank_version_write(const char *path, const pb_bank_version *version) {
     json_t *root;
     PB_TRY(pb_bank_version_to_json(version, &root));
@@ -76,6 +87,7 @@ static bool take_text(json_t *value, bool null_too, char *text, size_t size) {
     return true;
 }
 
+/* A name of a version, or null. */
 static bool take_version(json_t *value, bool null_too, char name[PB_VERSION_NAME]) {
     return take_text(value, null_too, name, PB_VERSION_NAME) && (json_is_null(value) || pb_version_number(name) > 0);
 }
@@ -84,11 +96,13 @@ static bool take_sha256(json_t *value, char text[PB_SHA256_TEXT]) {
     return take_text(value, false, text, PB_SHA256_TEXT) && pb_is_sha256(text);
 }
 
+/* A number, whole or not; NaN for null. */
 static bool take_real(json_t *value, bool null_too, double *number) {
     *number = json_is_number(value) ? json_number_value(value) : (double)NAN;
     return json_is_number(value) || (null_too && json_is_null(value));
 }
 
+/* A whole number from 0 to `most`. */
 static bool take_count(json_t *value, int64_t most, int64_t *count) {
     *count = json_integer_value(value);
     return json_is_integer(value) && *count >= 0 && *count <= most;
@@ -101,6 +115,7 @@ static bool take_generation(json_t *value, pb_generation *generation) {
     return !pb_failed(&status);
 }
 
+/* *gate is zeroed when it comes; null leaves it so. */
 static bool take_gate(json_t *json, pb_gate_record *gate) {
     int64_t images;
     if (json_is_null(json))
@@ -117,6 +132,7 @@ static bool take_gate(json_t *json, pb_gate_record *gate) {
     return sound;
 }
 
+/* The numbers that every version has. */
 static bool take_sizes(json_t *root, pb_bank_version *v) {
     int64_t rows, dim;
     bool sound = take_count(json_object_get(root, "rows"), COUNT_MOST, &rows) &&
@@ -145,6 +161,7 @@ static const char *first_wrong(json_t *root, pb_bank_version *v) {
 #undef GET
 }
 
+/* The format first: of a newer version nothing else can be trusted. */
 static pb_status parse_root(const char *path, json_t *root, pb_bank_version *version) {
     const char *format = json_string_value(json_object_get(root, "format"));
     json_t *number = json_object_get(root, "version");

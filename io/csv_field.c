@@ -1,3 +1,5 @@
+/* csv_field.c: RFC 4180, section 2: a field with a comma, a quote or a line break stands in quotes, and quotes in it are
+ * doubled. */
 #include "io/csv_field.h"
 
 #include <string.h>

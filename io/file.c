@@ -1,3 +1,17 @@
+/* file.c: whole files in, and outputs that are complete or not there (invariant 6).
+ *
+ * An output goes through these states; each arrow is one system call, and a kill between any two leaves what stands on its left:
+ *    nothing --open--> empty --write--> whole --fsync--> on the disk --rename--> final name --fsync of the folder--> done
+ * pb_output_begin makes the first step, the caller the second, pb_output_commit the rest. Only the rename touches the final name,
+ * and it replaces an older file at once, so that a reader finds either. The flush of the folder makes the name last through a
+ * power cut.
+ *
+ * The room (pb_output_room) moves all temporary files of a process into one folder. Whoever takes that folder away has fenced the
+ * process off: its renames find no source (decision 0024). There is no check that could be out of date; unless_fenced only finds
+ * a better message afterwards. These settings are of the process, set by the main thread before outputs are begun.
+ *
+ * Every call of the system that can fail for want of space or by a broken disk has a fault point (io/file.h), in front of it.
+ */
 #include "io/file.h"
 
 #include "base/fault.h"
@@ -11,10 +25,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Bytes that are copied at a time: 64 KiB, on the stack. */
 enum { COPY_PIECE = 1 << 16 };
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
+/* Exactly `size` bytes, in as many reads as it takes. A file that has become shorter since it was opened is somebody else's
+ * doing, and no failure of the machine. */
 static pb_status read_fully(const char *path, int descriptor, char *bytes, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t got = pb_fault("io.read") ? (errno = EIO, -1) : read(descriptor, bytes + done, size - done);
@@ -29,6 +46,8 @@ static pb_status read_fully(const char *path, int descriptor, char *bytes, size_
     return pb_ok();
 }
 
+/* The size is asked of the open file, so that it is of the file that is read. One byte more is allocated, and zeroed, so that
+ * text can be used as a string. */
 static pb_status read_descriptor(const char *path, int descriptor, size_t most, char **bytes, size_t *size) {
     struct stat facts;
     if (fstat(descriptor, &facts) != 0)
@@ -61,6 +80,7 @@ pb_status pb_file_read(const char *path, size_t most, void *bytes_out, size_t *s
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
+/* snprintf tells the length that it would have had. What does not fit is refused, never cut: a cut path is another file. */
 pb_status pb_path_join(const char *folder, const char *name, char *joined) {
     size_t length = strlen(folder);
     const char *slash = length == 0 || folder[length - 1] == '/' ? "" : "/";
@@ -71,7 +91,7 @@ pb_status pb_path_join(const char *folder, const char *name, char *joined) {
     return pb_ok();
 }
 
-/* The folder in which `path` stands. */
+/* The folder in which `path` stands: "." where it has no slash, "/" below the root. */
 static void parent_folder(const char *path, char folder[PB_PATH_MAX]) {
     const char *slash = strrchr(path, '/');
     if (!slash)
@@ -85,13 +105,15 @@ bool pb_is_folder(const char *path) {
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
-/* Read-only, or not ours: like a folder without permission, for the user to put right, and no failure of the machine. */
+/* Read-only, or not ours: like a folder without permission, for the user to put right, and no failure of the machine. Only where
+ * something is created: EPERM elsewhere means something else. */
 static pb_status cannot_create(int error, const char *path, const char *what) {
     if (error == EROFS || error == EPERM)
         return pb_fail(PB_E_INPUT, "%s: %s: %s", path, what, strerror(error));
     return pb_fail_errno(error, path, what);
 }
 
+/* Somebody else may make it at the same moment (other ranks do): that it is there is enough. */
 static pb_status create_one(const char *path) {
     if (pb_fault("io.mkdir"))
         return pb_fail_errno(ENOSPC, path, "cannot create the folder");
@@ -102,6 +124,7 @@ static pb_status create_one(const char *path) {
     return cannot_create(errno, path, "cannot create the folder");
 }
 
+/* From the top down, cutting the path at each slash in turn; the root's own slash is passed over. */
 pb_status pb_folder_create(const char *path) {
     char prefix[PB_PATH_MAX];
     PB_TRY(pb_path_join("", path, prefix));
@@ -130,13 +153,15 @@ pb_status pb_output_room(const char *folder, int writer) {
     return folder ? pb_path_join("", folder, room) : pb_ok();
 }
 
-/* Why a temporary file could not be made or renamed: `status`, unless its room was taken away, which says more. */
+/* Why a temporary file could not be made or renamed: `status`, unless its room was taken away, which says more. ESTALE: a server
+ * of NFS no longer knows the folder. PB_OK passes. */
 static pb_status unless_fenced(const char *final, pb_status status) {
     bool fenced = pb_failed(&status) && room[0] && access(room, F_OK) != 0 && (errno == ENOENT || errno == ESTALE);
     return fenced ? pb_fail(PB_E_NO, "%s: not written: a newer run of this job has taken over its state", final) : status;
 }
 
-/* Creating the file is the one honest test of "writable", and it comes before hours of work rather than after. */
+/* Creating the file is the one honest test of "writable", and it comes before hours of work rather than after. O_EXCL: the name
+ * is ours, and what stands there after begin has removed a stale one is somebody else's. */
 static pb_status create_temporary(const pb_output *output) {
     if (pb_fault("io.create"))
         return pb_fail_errno(ENOSPC, output->final, "cannot create");
@@ -147,6 +172,8 @@ static pb_status create_temporary(const pb_output *output) {
     return pb_ok();
 }
 
+/* Names of temporary files: in a room by writer and count, so that no two outputs of its processes meet; else by the process
+ * number beside the final name, where one output a name and process is under construction. */
 static pb_status begin(pb_output *output, const char *path) {
     PB_TRY(pb_path_join("", path, output->final));
     if (pb_is_folder(path))
@@ -159,6 +186,7 @@ static pb_status begin(pb_output *output, const char *path) {
     return unless_fenced(output->final, create_temporary(output));
 }
 
+/* An output whose beginning failed is as it was before: nothing to abandon. */
 pb_status pb_output_begin(pb_output *output, const char *path) {
     PB_ASSERT(output->temporary[0] == '\0');
     pb_status status = begin(output, path);
@@ -180,6 +208,8 @@ pb_status pb_output_check(const char *path) {
     return status;
 }
 
+/* fsync of a file or folder, by a descriptor of its own: it flushes what anybody has written to it. shown: the name for messages,
+ * which is the final one. Opening may fail because the room is gone, which the caller finds out. */
 static pb_status flush_to_disk(const char *path, const char *shown) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
@@ -191,6 +221,8 @@ static pb_status flush_to_disk(const char *path, const char *shown) {
     return status;
 }
 
+/* In a room the file is first renamed into it: if the room was taken away that fails, and nothing is removed. ENOENT may then be
+ * of either name, the file's or the room's; unless_fenced tells. */
 pb_status pb_output_remove(const char *path) {
     char away[PB_PATH_MAX];
     if (!room[0])
@@ -198,6 +230,7 @@ pb_status pb_output_remove(const char *path) {
     int written = snprintf(away, PB_PATH_MAX, "%s/%d-%u.gone", room, room_writer, room_count++);
     if (written >= PB_PATH_MAX)
         return pb_fail(PB_E_INPUT, "%.60s...: path of %d bytes, at most %d are possible", away, written, PB_PATH_MAX - 1);
+    /* errno is looked at before the message is made, which may change it. */
     int error = rename(path, away) == 0 ? 0 : errno;
     if (error == 0) {
         unlink(away);
@@ -213,6 +246,7 @@ static void take_back(const char *path) {
     (void)ignored;
 }
 
+/* The last two steps of an output whose file is on the disk. From the rename on there is no temporary file to take back. */
 static pb_status rename_flushed(pb_output *output) {
     char folder[PB_PATH_MAX];
     int result = pb_fault("io.rename") ? (errno = EIO, -1) : rename(output->temporary, output->final);
@@ -227,6 +261,7 @@ static pb_status rename_flushed(pb_output *output) {
     return status;
 }
 
+/* Flushed before the rename: else a power cut may leave the final name with nothing in it. */
 pb_status pb_output_commit(pb_output *output) {
     PB_ASSERT(output->temporary[0] != '\0');
     pb_status status = unless_fenced(output->final, flush_to_disk(output->temporary, output->final));
@@ -236,6 +271,8 @@ pb_status pb_output_commit(pb_output *output) {
     return status;
 }
 
+/* Both are on the disk before either gets its name. The older marker goes before the companion changes, and the new one comes
+ * last: whoever finds a marker at any moment finds the companion that belongs to it. */
 static pb_status commit_pair(pb_output *marker, pb_output *companion) {
     PB_TRY(unless_fenced(companion->final, flush_to_disk(companion->temporary, companion->final)));
     PB_TRY(unless_fenced(marker->final, flush_to_disk(marker->temporary, marker->final)));
@@ -255,6 +292,7 @@ pb_status pb_output_commit_pair(pb_output *marker, pb_output *companion) {
     return status;
 }
 
+/* All bytes, in as many writes as it takes. */
 static pb_status write_fully(int descriptor, const char *shown, const char *bytes, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t put = pb_fault("io.write") ? (errno = ENOSPC, -1) : write(descriptor, bytes + done, size - done);
@@ -270,6 +308,7 @@ static pb_status write_fully(int descriptor, const char *shown, const char *byte
 /* What writes the content of a file into an open descriptor. */
 typedef pb_status (*fill)(int descriptor, const char *shown, const void *context);
 
+/* Opened anew: the file is there since begin. A failure of close counts, unless one of writing came before. */
 static pb_status write_temporary(const pb_output *output, fill write_content, const void *context) {
     int descriptor = open(output->temporary, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (descriptor < 0)
@@ -283,6 +322,7 @@ static pb_status write_temporary(const pb_output *output, fill write_content, co
     return status;
 }
 
+/* Begin, fill, commit; pb_output_abandon after commit does nothing. */
 static pb_status write_file(const char *path, fill write_content, const void *context) {
     pb_output output = {0};
     PB_TRY(pb_output_begin(&output, path));
@@ -293,6 +333,7 @@ static pb_status write_file(const char *path, fill write_content, const void *co
     return status;
 }
 
+/* What pb_file_write writes. */
 typedef struct memory {
     const void *bytes;
     size_t size;
@@ -314,6 +355,7 @@ typedef struct source {
     int descriptor;
 } source;
 
+/* Until the end of the source, which may be of any length and on another file system. */
 static pb_status write_pieces(int descriptor, const char *shown, const void *context) {
     const source *from = context;
     char piece[COPY_PIECE];
@@ -338,6 +380,8 @@ pb_status pb_file_copy(const char *from, const char *path) {
     return status;
 }
 
+/* Whatever keeps it from being linked (EXDEV, EMLINK, EPERM, no such thing here), a copy serves; if that fails too, its reason is
+ * told. */
 pb_status pb_file_link(const char *from, const char *path, bool *copied) {
     *copied = pb_fault("io.link") || link(from, path) != 0;
     return *copied ? pb_file_copy(from, path) : pb_ok();
@@ -347,6 +391,7 @@ pb_status pb_folder_flush(const char *path) { return flush_to_disk(path, path); 
 
 /* --- removing folders ------------------------------------------------------------------------------------------- */
 
+/* lstat: a link is removed, not what it points to. ENOENT: somebody else was faster, and that is as well. */
 static pb_status remove_entry(const char *folder, const char *name) {
     char path[PB_PATH_MAX];
     struct stat facts;
@@ -358,6 +403,8 @@ static pb_status remove_entry(const char *folder, const char *name) {
     return unlink(path) == 0 || errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot remove");
 }
 
+/* Depth first; calls itself for folders within. What appeared meanwhile, or is held as .nfs... by a node of NFS, keeps the folder
+ * from being removed, which is no error (io/file.h). */
 pb_status pb_folder_remove(const char *path) {
     DIR *names = opendir(path);
     if (!names)

@@ -25,6 +25,7 @@
  * *size does not count. Errors: PB_E_INPUT (missing, not a regular file, larger than most), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_file_read(const char *path, size_t most, void *bytes_out, size_t *size_out);
 
+/* Bytes of a path with the closing 0, as Linux has it (PATH_MAX). */
 enum { PB_PATH_MAX = 4096 };
 
 /* An output under construction. Zero it, then use it between begin and commit or abandon. */
@@ -50,8 +51,9 @@ PB_CHECKED pb_status pb_output_begin(pb_output *output, const char *path);
  * found out first. Errors: those of pb_output_begin. */
 PB_CHECKED pb_status pb_output_check(const char *path);
 
-/* Flushes the closed temporary file to the disk, renames it, and flushes its folder. On error it is removed; an older file
- * under the final name stays, unless it was the folder that could not be flushed after the rename. */
+/* Flushes the closed temporary file to the disk, renames it, and flushes its folder. On error it is removed; an older file under
+ * the final name stays, unless it was the folder that could not be flushed after the rename. There is no temporary file in either
+ * case. Errors: PB_E_SYSTEM, PB_E_INPUT; PB_E_NO where this run was fenced off. */
 PB_CHECKED pb_status pb_output_commit(pb_output *output);
 
 /* Commits two closed temporary files that belong together, or, on error, neither. Whoever finds the marker finds its own
@@ -65,7 +67,8 @@ void pb_output_abandon(pb_output *output);
  * removes nothing of its successor's: PB_E_NO then. */
 PB_CHECKED pb_status pb_output_remove(const char *path);
 
-/* Writes a whole small file by begin, write, commit. */
+/* Writes a whole small file by begin, write, commit. bytes: host memory, borrowed. Errors: those of pb_output_begin and
+ * pb_output_commit, and PB_E_SYSTEM (disk full); an older file then stays. */
 PB_CHECKED pb_status pb_file_write(const char *path, const void *bytes, size_t size);
 
 /* Copies the file `from` to `path` by begin, write, commit, a piece at a time. Errors: those of reading and writing. */
@@ -75,10 +78,11 @@ PB_CHECKED pb_status pb_file_copy(const char *from, const char *path);
  * file system, or one without hard links. *copied tells which. Errors: those of pb_file_copy. */
 PB_CHECKED pb_status pb_file_link(const char *from, const char *path, bool *copied);
 
-/* Whether a folder stands at `path`. */
+/* Whether a folder stands at `path`, or a link to one. What cannot be looked at is none. */
 bool pb_is_folder(const char *path);
 
-/* Flushes the folder `path` itself, that is, the names in it, to the disk. */
+/* Flushes the folder `path` itself, that is, the names in it, to the disk. Where the file system cannot do that (EINVAL), this is
+ * no error. Errors: PB_E_SYSTEM, PB_E_INPUT when it is not there. */
 PB_CHECKED pb_status pb_folder_flush(const char *path);
 
 /* Creates the folder `path` and its missing parents. Errors: PB_E_INPUT when something else stands there, or what is above it is
@@ -89,7 +93,8 @@ PB_CHECKED pb_status pb_folder_create(const char *path);
  * node of NFS stays, as a file .nfs..., and then so does the folder, which is no error. */
 PB_CHECKED pb_status pb_folder_remove(const char *path);
 
-/* "folder/name" into joined (PB_PATH_MAX bytes); an absolute name is taken as it is. Errors: PB_E_INPUT when too long. */
+/* "folder/name" into joined (PB_PATH_MAX bytes, overlapping neither); an absolute name is taken as it is, and so is one of an
+ * empty folder. Errors: PB_E_INPUT when too long. */
 PB_CHECKED pb_status pb_path_join(const char *folder, const char *name, char *joined);
 
 #endif

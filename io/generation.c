@@ -1,3 +1,5 @@
+/* generation.c: generations as text. JOB.RESTART, because Slurm has two numbers: a job that it requeues keeps the first and
+ * counts the second. */
 #include "io/generation.h"
 
 #include <errno.h>
@@ -7,6 +9,7 @@
 
 static const int64_t GENERATION_MOST = INT64_C(1) << 53; /* what JSON readers keep exactly */
 
+/* Digits alone: no sign, no blank, which strtoll would take. *end: behind them. */
 static bool parse_digits(const char *text, char **end, int64_t *number) {
     if (*text < '0' || *text > '9')
         return false;
@@ -15,6 +18,7 @@ static bool parse_digits(const char *text, char **end, int64_t *number) {
     return errno == 0 && *number <= GENERATION_MOST;
 }
 
+/* Reads job, then perhaps a dot and restart, and then nothing more. */
 pb_status pb_generation_parse(const char *text, pb_generation *generation) {
     char *end;
     *generation = (pb_generation){0};

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+/* Bytes of a generation as text, with the closing 0. */
 enum { PB_GENERATION_TEXT = 48 };
 
 /* The number of the batch job and how often it was restarted. Later jobs have greater numbers; a job that was restarted fences

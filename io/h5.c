@@ -1,3 +1,10 @@
+/* h5.c: HDF5 files of ours: the library's settings, its errors as statuses, opening, closing, and the header. io/h5.h says which
+ * settings and why; columns are in h5_column.c, ragged ones in h5_ragged.c, where bytes lie in h5_layout.c.
+ *
+ * HDF5 reports by a stack of errors that the last call has left; pb_h5_fail_at is called right after the call that failed, before
+ * another one clears it. Identifiers below 0 are failures; closing one of these fails too, and says nothing, since printing is
+ * off. So the code below closes what it may not have got, instead of branching for each.
+ */
 #include "io/h5.h"
 
 #include "base/fault.h"
@@ -14,6 +21,8 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool prepared; /* whether all of prepare() worked */
 
+/* Once in a process. Plugins are never loaded: a file could name one, and that is code from a file (invariant 10). External links
+ * are forgotten for the same reason: a file must not make us open another. */
 static void prepare(void) {
     /* The exit handler would try to close a file that a full disk keeps from being closed. It must go before anything else. */
     prepared = H5dont_atexit() >= 0;
@@ -21,7 +30,8 @@ static void prepare(void) {
     prepared = H5Lunregister(H5L_TYPE_EXTERNAL) >= 0 && prepared;
 }
 
-/* HDF5 has one error stack a thread, each with its own printing to be turned off. */
+/* Before the first call of each function that has no open file yet. HDF5 has one error stack a thread, each with its own printing
+ * to be turned off. */
 static pb_status enter_library(void) {
     static _Thread_local bool quiet;
     pthread_once(&once, prepare);
@@ -34,11 +44,14 @@ static pb_status enter_library(void) {
 
 /* --- errors ----------------------------------------------------------------------------------------------------- */
 
+/* What the error stack has to say. */
 typedef struct trouble {
     int error;              /* errno of the failed system call, 0: it was none */
     char description[200];  /* what the innermost function said */
 } trouble;
 
+/* One entry of the stack, innermost first (H5E_WALK_UPWARD). errno stands in the text of the entry whose system call failed; HDF5
+ * has no other place for it. */
 static herr_t look_at_entry(unsigned depth, const H5E_error2_t *entry, void *context) {
     trouble *found = context;
     const char *number = entry->desc ? strstr(entry->desc, "errno = ") : NULL;
@@ -49,6 +62,8 @@ static herr_t look_at_entry(unsigned depth, const H5E_error2_t *entry, void *con
     return 0;
 }
 
+/* With an errno the system's reason decides the code, as everywhere; without one a file being read is bad input, and one being
+ * written the machine's failure. */
 pb_status pb_h5_fail_at(const pb_h5 *h5, const char *file, int line, const char *what, const char *name) {
     trouble found = {0, ""};
     char action[160];
@@ -62,6 +77,8 @@ pb_status pb_h5_fail_at(const pb_h5 *h5, const char *file, int line, const char 
 
 /* --- files ------------------------------------------------------------------------------------------------------ */
 
+/* For both ways of opening. V110 as least and most version: the format of 1.10, whatever the library. No locks are taken
+ * (io/h5.h). STRONG: closing the file closes what may be open in it after a failure. */
 static hid_t access_list(void) {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
     if (list >= 0 && (H5Pset_libver_bounds(list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 || H5Pset_file_locking(list, 0, 1) < 0 ||
@@ -82,6 +99,7 @@ static hid_t creation_list(void) {
     return list;
 }
 
+/* H5F_ACC_TRUNC: the temporary file is there already, empty (pb_output_begin). */
 pb_status pb_h5_create(pb_h5 *h5, const pb_output *output) {
     PB_ASSERT(!h5->open && output->temporary[0] != '\0');
     *h5 = (pb_h5){.writing = true};
@@ -96,6 +114,7 @@ pb_status pb_h5_create(pb_h5 *h5, const pb_output *output) {
     return status;
 }
 
+/* The size bounds every claim that is made in the file. */
 static pb_status open_with(pb_h5 *h5, hid_t access) {
     hsize_t size;
     h5->id = H5Fopen(h5->name, H5F_ACC_RDONLY, access);
@@ -121,6 +140,7 @@ pb_status pb_h5_open(pb_h5 *h5, const char *path) {
     return status;
 }
 
+/* A file that cannot be closed stays open within HDF5; for us it is closed, and the process ends without HDF5's exit handler. */
 pb_status pb_h5_close(pb_h5 *h5) {
     if (!h5->open)
         return pb_ok();
@@ -135,6 +155,7 @@ pb_status pb_h5_close(pb_h5 *h5) {
 
 /* --- header ----------------------------------------------------------------------------------------------------- */
 
+/* The two attributes that every file has, and that pb_h5_read_header keeps to itself. */
 static const char FORMAT_NAME[] = "format", VERSION_NAME[] = "format_version";
 
 /* A fixed-length type: variable-length text lives in a heap that has no checksum. */
@@ -147,6 +168,7 @@ static hid_t text_type(size_t size) {
     return type;
 }
 
+/* The closing 0 is stored too, so that an empty text has a size, which HDF5 wants above 0. */
 static pb_status write_attribute(const pb_h5 *h5, const char *name, const char *value) {
     if (pb_fault("io.write"))
         return pb_fail_errno(ENOSPC, h5->name, "cannot write");
@@ -171,7 +193,9 @@ pb_status pb_h5_write_header(const pb_h5 *h5, const char *format, int version, c
     return pb_ok();
 }
 
-/* Reads an opened attribute into a new text. */
+/* Reads an opened attribute into a new text, owned by the caller even after a failure. Another program's file may have anything
+ * there, so type and size are looked at before memory is taken; one byte more than the size ends a text that does not end
+ * itself. */
 static pb_status read_text(const pb_h5 *h5, hid_t attribute, hid_t type, const char *name, char **text_out) {
     size_t size = H5Tget_size(type);
     hid_t space = H5Aget_space(attribute);
@@ -187,12 +211,14 @@ static pb_status read_text(const pb_h5 *h5, hid_t attribute, hid_t type, const c
     return pb_ok();
 }
 
+/* What is handed through H5Aiterate2, which knows only "go on" and "stop". */
 typedef struct header_reader {
     const pb_h5 *h5;
     pb_attributes *attributes;
     pb_status status;
 } header_reader;
 
+/* Called for each attribute; -1 stops the walk with reader->status. */
 static herr_t read_attribute(hid_t location, const char *name, const H5A_info_t *info, void *context) {
     header_reader *reader = context;
     (void)info;
@@ -216,6 +242,7 @@ static herr_t read_attribute(hid_t location, const char *name, const H5A_info_t 
     return pb_failed(&reader->status) ? -1 : 0;
 }
 
+/* A file without the two attributes is no file of ours. Versions are whole numbers from 1; older ones are read. */
 static pb_status check_format(const pb_h5 *h5, const pb_attributes *all, const char *format, int version) {
     const char *found = pb_attributes_get(all, FORMAT_NAME), *number = pb_attributes_get(all, VERSION_NAME);
     if (!found || !number)
@@ -240,6 +267,7 @@ static pb_status copy_others(const pb_attributes *all, pb_attributes *attributes
     return pb_ok();
 }
 
+/* Read all, then judge, then hand over: of a file that is refused nothing is added to *attributes. */
 pb_status pb_h5_read_header(const pb_h5 *h5, const char *format, int version, pb_attributes *attributes) {
     pb_attributes all = {0};
     header_reader reader = {.h5 = h5, .attributes = &all, .status = pb_ok()};

@@ -38,9 +38,9 @@ typedef struct pb_h5 {
     char name[PB_PATH_MAX]; /* for messages: a written file's final name */
 } pb_h5;
 
-/* Creates a file at output->temporary. */
+/* Creates a file at output->temporary; the output must be under construction (asserted). Messages name its final name. */
 PB_CHECKED pb_status pb_h5_create(pb_h5 *h5, const pb_output *output);
-/* Opens a file for reading. */
+/* Opens a file for reading. Closed after a failure. Errors: PB_E_INPUT (missing, not HDF5, damaged), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_h5_open(pb_h5 *h5, const char *path);
 /* Closes; for a written file this is where a full disk may show. Closed in any case; safe on a closed one. */
 PB_CHECKED pb_status pb_h5_close(pb_h5 *h5);
@@ -58,6 +58,7 @@ PB_CHECKED pb_status pb_h5_read_header(const pb_h5 *h5, const char *format, int 
 
 /* --- columns ---------------------------------------------------------------------------------------------------- */
 
+/* Numbers of the format: little-endian in the file, the machine's own in memory. */
 typedef enum pb_h5_type { PB_H5_U8, PB_H5_I8, PB_H5_U32, PB_H5_U64, PB_H5_F32, PB_H5_F64 } pb_h5_type;
 
 enum {
@@ -74,6 +75,7 @@ typedef struct pb_h5_column {
     uint64_t size[PB_H5_RANK_MAX];
 } pb_h5_column;
 
+/* A column of numbers, and of rows of `width` numbers. */
 static inline pb_h5_column pb_h5_vector(const char *name, pb_h5_type type, uint64_t items) {
     return (pb_h5_column){.name = name, .type = type, .rank = 1, .size = {items, 1, 1}};
 }
@@ -82,9 +84,11 @@ static inline pb_h5_column pb_h5_matrix(const char *name, pb_h5_type type, uint6
     return (pb_h5_column){.name = name, .type = type, .rank = 2, .size = {items, width, 1}};
 }
 
+/* Makes a group, in which datasets are named "GROUP/NAME". */
 PB_CHECKED pb_status pb_h5_create_group(const pb_h5 *h5, const char *name);
 
-/* Writes a whole column: chunked, Fletcher-32, integers shuffled and deflated first. */
+/* Writes a whole column: chunked, Fletcher-32, integers shuffled and deflated first. values: host memory, row-major; an empty
+ * column has none. */
 PB_CHECKED pb_status pb_h5_write(const pb_h5 *h5, const pb_h5_column *column, const void *values);
 
 /* Makes a column without chunks or checksum whose place in the file is fixed at once, to be filled by pb_h5_write_items in any
@@ -96,7 +100,7 @@ PB_CHECKED pb_status pb_h5_write_items(const pb_h5 *h5, const pb_h5_column *colu
 /* Makes an empty column (size[0] is 0) with chunks of `chunk` items, Fletcher-32, not deflated, that pb_h5_append_items extends.
  * Appending whole chunks is the cheap way. */
 PB_CHECKED pb_status pb_h5_create_growing(const pb_h5 *h5, const pb_h5_column *column, uint64_t chunk);
-/* Appends items; column->size[0] grows by count. */
+/* Appends items; column->size[0] grows by count, even when it fails: the file is then to be given up. */
 PB_CHECKED pb_status pb_h5_append_items(const pb_h5 *h5, pb_h5_column *column, uint64_t count, const void *values);
 
 /* Gives column->size as the file has it; name, type and rank are the caller's expectation. Errors: PB_E_INPUT when they
@@ -153,10 +157,13 @@ typedef struct pb_h5_ragged {
     size_t items, capacity;
 } pb_h5_ragged;
 
+/* Begins the group `name` (at most 40 bytes); h5 is borrowed until the column is ended. Append: adds an item of `size` bytes,
+ * perhaps none, copied. After a failure of any of them only pb_h5_ragged_free may follow. */
 PB_CHECKED pb_status pb_h5_ragged_begin(pb_h5_ragged *ragged, const pb_h5 *h5, const char *name);
 PB_CHECKED pb_status pb_h5_ragged_append(pb_h5_ragged *ragged, const void *bytes, size_t size);
 /* Writes what is left. pb_h5_ragged_free follows in any case. */
 PB_CHECKED pb_status pb_h5_ragged_end(pb_h5_ragged *ragged);
+/* Frees the memory; what is in the file stays. Safe on a zeroed column, and twice. */
 void pb_h5_ragged_free(pb_h5_ragged *ragged);
 
 /* Reads and checks offsets first .. first + count of a ragged column of `items` items into offset[count + 1]: they never fall,

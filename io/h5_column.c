@@ -1,3 +1,13 @@
+/* h5_column.c: columns: datasets of 1 to 3 dimensions whose first counts items.
+ *
+ * Two things decide how one is stored. Whole columns are chunked, with Fletcher-32; integers are shuffled and deflated first,
+ * since offsets, sizes and labels shrink by much, floats hardly. Columns that are filled piece by piece either grow at their end
+ * (chunked, not deflated: they hold what is compressed already, or floats) or lie reserved (contiguous, for blocks in any order,
+ * whose bytes must not depend on it).
+ *
+ * A file that is read may be of anybody. `examine` looks, before values are read: stored in this file, of the type and rank
+ * expected, and of no more values than the file could hold however well it is packed.
+ */
 #include "io/h5.h"
 
 #include "base/fault.h"
@@ -7,12 +17,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of zlib, which makes the bytes: never change it, or the same input is another file. Most bytes of values for one of the
+ * file. */
 enum { DEFLATE_LEVEL = 4, INFLATION_MOST = 1100 /* deflate packs at most 1032 to 1 */ };
 
 /* --- types ------------------------------------------------------------------------------------------------------ */
 
+/* By pb_h5_type. */
 static const size_t TYPE_BYTES[] = {1, 1, 4, 8, 4, 8};
 
+/* Little-endian in the file, whatever the machine; HDF5 converts. */
 static hid_t file_type(pb_h5_type type) {
     switch (type) {
     case PB_H5_U8:
@@ -51,15 +65,19 @@ static hid_t memory_type(pb_h5_type type) {
 
 static bool is_integer(pb_h5_type type) { return type != PB_H5_F32 && type != PB_H5_F64; }
 
+/* Of one item in memory, 0 where a dimension is 0. */
 static uint64_t item_bytes(const pb_h5_column *column) {
     return TYPE_BYTES[column->type] * column->size[1] * column->size[2];
 }
 
 /* --- creating --------------------------------------------------------------------------------------------------- */
 
+/* Contiguous as HDF5 likes it (for nothing at all); chunks with Fletcher-32; deflated before that; contiguous with a place at
+ * once. */
 typedef enum storage { STORE_PLAIN, STORE_CHECKED, STORE_DEFLATED, STORE_RESERVED } storage;
 
-/* Items a chunk, such that the chunks of a column are of about equal size and the last one is nearly full. */
+/* Items a chunk, such that the chunks of a column are of about equal size and the last one is nearly full. At most
+ * PB_H5_CHUNK_BYTES, or one item. The column is not empty. */
 static hsize_t chunk_items(const pb_h5_column *column) {
     uint64_t most = PB_H5_CHUNK_BYTES / item_bytes(column);
     if (most == 0)
@@ -68,6 +86,8 @@ static hsize_t chunk_items(const pb_h5_column *column) {
     return (column->size[0] + chunks - 1) / chunks;
 }
 
+/* Filters work in the order in which they are set, so the checksum is of what lies in the file. Reserved: the place is given at
+ * once and not filled, since every item is going to be written. */
 static bool set_storage(hid_t list, const pb_h5_column *column, storage how, hsize_t items) {
     if (H5Pset_obj_track_times(list, 0) < 0)
         return false;
@@ -113,6 +133,7 @@ pb_status pb_h5_create_group(const pb_h5 *h5, const char *name) {
     return status;
 }
 
+/* An empty column is a dataset all the same, so that every file of a kind has the same names. */
 pb_status pb_h5_write(const pb_h5 *h5, const pb_h5_column *column, const void *values) {
     if (pb_fault("io.write"))
         return pb_fail_errno(ENOSPC, h5->name, "cannot write");
@@ -127,6 +148,7 @@ pb_status pb_h5_write(const pb_h5 *h5, const pb_h5_column *column, const void *v
     return status;
 }
 
+/* A dataset without values yet. */
 static pb_status make_empty(const pb_h5 *h5, const pb_h5_column *column, storage how, hsize_t chunk, bool growing) {
     hid_t dataset;
     if (pb_fault("io.write"))
@@ -146,10 +168,12 @@ pb_status pb_h5_create_growing(const pb_h5 *h5, const pb_h5_column *column, uint
 
 /* --- items of a dataset ----------------------------------------------------------------------------------------- */
 
+/* The same items in the file and in memory. */
 typedef struct selection {
     hid_t file, memory; /* dataspaces */
 } selection;
 
+/* Items first .. first + count - 1 of an open dataset, whole. What is selected must be dropped, also after a failure. */
 static bool select_items(hid_t dataset, const pb_h5_column *column, uint64_t first, uint64_t count, selection *selected) {
     hsize_t start[PB_H5_RANK_MAX] = {first, 0, 0}, size[PB_H5_RANK_MAX] = {count, column->size[1], column->size[2]};
     selected->file = H5Dget_space(dataset);
@@ -163,6 +187,7 @@ static void drop_selection(selection *selected) {
     H5Sclose(selected->memory);
 }
 
+/* Writes items of an open dataset. */
 static pb_status put_items(const pb_h5 *h5, hid_t dataset, const pb_h5_column *column, uint64_t first, uint64_t count,
                            const void *values) {
     if (pb_fault("io.write"))
@@ -176,7 +201,8 @@ static pb_status put_items(const pb_h5 *h5, hid_t dataset, const pb_h5_column *c
     return status;
 }
 
-/* As pb_h5_write_items; growing: the dataset is first extended to column->size[0]. */
+/* As pb_h5_write_items; growing: the dataset is first extended to column->size[0]. Opened and closed for each call: blocks are
+ * large, and then there is nothing to keep track of. */
 static pb_status open_and_put(const pb_h5 *h5, const pb_h5_column *column, bool growing, uint64_t first, uint64_t count,
                               const void *values) {
     PB_ASSERT(first <= column->size[0] && count <= column->size[0] - first);
@@ -185,6 +211,7 @@ static pb_status open_and_put(const pb_h5 *h5, const pb_h5_column *column, bool 
     hid_t dataset = H5Dopen2(h5->id, column->name, H5P_DEFAULT);
     if (dataset < 0)
         return pb_h5_fail(h5, "cannot open dataset", column->name);
+    /* Extended and filled under one opening: a kill in between leaves a temporary file, which is nobody's. */
     pb_status status = pb_ok();
     if (growing && H5Dset_extent(dataset, (const hsize_t[]){column->size[0], column->size[1], column->size[2]}) < 0)
         status = pb_h5_fail(h5, "cannot extend dataset", column->name);
@@ -217,6 +244,7 @@ static pb_status check_storage(const pb_h5 *h5, hid_t dataset, const char *name)
     return pb_ok();
 }
 
+/* Exactly the type in the file: another would be converted without a word, and be another format. */
 static pb_status check_type(const pb_h5 *h5, hid_t dataset, const pb_h5_column *column) {
     hid_t type = H5Dget_type(dataset);
     htri_t equal = H5Tequal(type, file_type(column->type));
@@ -226,6 +254,7 @@ static pb_status check_type(const pb_h5 *h5, hid_t dataset, const pb_h5_column *
     return pb_ok();
 }
 
+/* Sizes of the dimensions that there are; the rest stay as the caller set them. */
 static pb_status get_size(const pb_h5 *h5, hid_t dataset, const pb_h5_column *column, hsize_t size[PB_H5_RANK_MAX]) {
     hid_t space = H5Dget_space(dataset);
     int rank = H5Sget_simple_extent_ndims(space);
@@ -237,7 +266,8 @@ static pb_status get_size(const pb_h5 *h5, hid_t dataset, const pb_h5_column *co
     return pb_ok();
 }
 
-/* A few hundred bytes can claim exabytes; believing them would look like a machine without memory. */
+/* A few hundred bytes can claim exabytes; believing them would look like a machine without memory. With this every allocation by
+ * what a file says is bounded by the file's size. */
 static pb_status check_claim(const pb_h5 *h5, const pb_h5_column *column, const hsize_t size[PB_H5_RANK_MAX]) {
     uint64_t bytes = TYPE_BYTES[column->type];
     bool overflow = false;
@@ -269,6 +299,7 @@ static pb_status open_dataset(const pb_h5 *h5, const pb_h5_column *column, hsize
     return status;
 }
 
+/* What is examined here and read later is examined again then: the file is open, and costs little. */
 pb_status pb_h5_examine(const pb_h5 *h5, pb_h5_column *column) {
     hid_t dataset;
     hsize_t size[PB_H5_RANK_MAX];
@@ -279,6 +310,7 @@ pb_status pb_h5_examine(const pb_h5 *h5, pb_h5_column *column) {
     return pb_ok();
 }
 
+/* Reads items of an open dataset. With PB_H5_UNCHECKED HDF5 still goes through Fletcher-32's filter, but does not compare. */
 static pb_status get_items(const pb_h5 *h5, hid_t dataset, const pb_h5_column *column, pb_h5_check check, uint64_t first,
                            uint64_t count, void *values) {
     selection selected = {H5I_INVALID_HID, H5I_INVALID_HID};
@@ -292,6 +324,7 @@ static pb_status get_items(const pb_h5 *h5, hid_t dataset, const pb_h5_column *c
     return status;
 }
 
+/* The file must have exactly the sizes described, since memory was taken by these. */
 pb_status pb_h5_read_items(const pb_h5 *h5, const pb_h5_column *column, pb_h5_check check, uint64_t first, uint64_t count,
                            void *values) {
     PB_ASSERT(first <= column->size[0] && count <= column->size[0] - first);

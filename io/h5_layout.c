@@ -1,7 +1,18 @@
+/* h5_layout.c: where the bytes of a column lie in its file, so that pread(2) can get them while HDF5 is in use by another thread
+ * (io/stream.h, decision 0023).
+ *
+ * The chunks of a column that was written front to back lie nearly always one behind the other, with a gap where HDF5 put
+ * something of its own. A run is such a stretch. Asking HDF5 for chunk k takes time proportional to k, so not all are asked for:
+ * the first and the last are, and where two are as far apart as the chunks between them are long, these are taken to lie between.
+ * Else the middle one is asked for, and both halves are treated likewise. For r runs of n chunks that is about r log2(n)
+ * questions.
+ *
+ * That chunks between lie in order is inferred, not promised, so nothing here is a verdict: whoever reads compares with a CRC32C.
+ */
 #include "base/memory.h"
 #include "io/h5.h"
 
-/* A dataset whose layout is being found. */
+/* A dataset whose layout is being found. dataset and space are open; chunks: how many its bytes take. */
 typedef struct search {
     const pb_h5 *h5;
     const char *name;
@@ -11,11 +22,14 @@ typedef struct search {
     size_t room; /* of layout->runs */
 } search;
 
+/* The bytes are there, but cannot be had without HDF5. No damage: they are read the other way. */
 static pb_status not_direct(const search *s, const char *why) {
     return pb_fail(PB_E_INPUT, "%s: dataset %s %s", s->h5->name, s->name, why);
 }
 
-/* The address of chunk `chunk`; it must be there, whole and within the file. */
+/* The address of chunk `chunk`; it must be there, whole and within the file. HDF5 numbers chunks by their order in its index, so
+ * the offset tells whether this one is at its place. Filters that were left out for a chunk (`skipped`) would change its size,
+ * which is compared. */
 static pb_status ask(const search *s, uint64_t chunk, uint64_t *address) {
     hsize_t offset, size;
     unsigned skipped;
@@ -29,6 +43,7 @@ static pb_status ask(const search *s, uint64_t chunk, uint64_t *address) {
     return pb_ok();
 }
 
+/* A run of one chunk, at the end of the list. */
 static pb_status add_run(search *s, uint64_t first, uint64_t address) {
     pb_h5_layout *layout = s->layout;
     if (layout->count == s->room) {
@@ -40,7 +55,8 @@ static pb_status add_run(search *s, uint64_t first, uint64_t address) {
     return pb_ok();
 }
 
-/* Adds the chunks behind `low`, the last one of the last run, up to `high`. */
+/* Adds the chunks behind `low`, the last one of the last run, up to `high`. Where they lie as one stretch the run is made longer;
+ * else halves. As deep as there are bits in the number of chunks. */
 static pb_status add_up_to(search *s, uint64_t low, uint64_t low_address, uint64_t high, uint64_t high_address) {
     uint64_t middle = low + (high - low) / 2, address = 0;
     if (high_address > low_address && (high_address - low_address) / s->layout->stride == high - low &&
@@ -51,10 +67,11 @@ static pb_status add_up_to(search *s, uint64_t low, uint64_t low_address, uint64
     if (high - low == 1)
         return add_run(s, high, high_address);
     PB_TRY(ask(s, middle, &address));
-    PB_TRY(add_up_to(s, low, low_address, middle, address)); /* as deep as there are bits in the number of chunks */
+    PB_TRY(add_up_to(s, low, low_address, middle, address));
     return add_up_to(s, middle, address, high, high_address);
 }
 
+/* A chunk that was never written would read as zeros; a column of ours has all of them. */
 static pb_status find_runs(search *s) {
     hsize_t chunks;
     uint64_t first, last;
@@ -70,7 +87,7 @@ static pb_status find_runs(search *s) {
     return chunks == 1 ? pb_ok() : add_up_to(s, 0, first, chunks - 1, last);
 }
 
-/* How chunks are stored: as they are, or with Fletcher-32 behind each. */
+/* How chunks are stored: as they are, or with Fletcher-32 behind each, of 4 bytes. Any other filter changes the bytes. */
 static pb_status examine_chunks(search *s, hid_t list) {
     hsize_t chunk = 0;
     unsigned options = 0;
@@ -87,6 +104,7 @@ static pb_status examine_chunks(search *s, hid_t list) {
     return find_runs(s);
 }
 
+/* One chunk of all bytes. */
 static pb_status examine_contiguous(search *s) {
     haddr_t address = H5Dget_offset(s->dataset);
     uint64_t bytes = s->layout->bytes;
@@ -98,6 +116,7 @@ static pb_status examine_contiguous(search *s) {
     return add_run(s, 0, address);
 }
 
+/* With a user block addresses would count from behind it; our files have none. */
 static pb_status examine(search *s) {
     hid_t list = H5Dget_create_plist(s->dataset), file_list = H5Fget_create_plist(s->h5->id);
     hsize_t user_block = 0;

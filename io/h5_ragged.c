@@ -1,3 +1,9 @@
+/* h5_ragged.c: ragged columns (bytes end to end, and where each item begins) and strings, which are ragged columns of text.
+ *
+ * While it is written a ragged column needs memory for one chunk and the offsets. The chunk is 1 MiB, of whatever items; a column
+ * that never fills one is made with a chunk of just its size, so that small archives have small files. Offsets are written at the
+ * end, when all are known.
+ */
 #include "io/h5.h"
 
 #include "base/memory.h"
@@ -14,8 +20,10 @@ static void make_names(const char *name, char bytes_name[PB_H5_NAME_MAX], char o
 
 /* --- a ragged column that grows --------------------------------------------------------------------------------- */
 
+/* Offsets there is room for at first; doubled when full. */
 enum { FIRST_CAPACITY = 256 };
 
+/* offset[0] is 0, since memory is zeroed. After a failure pb_h5_ragged_free frees what was made. */
 pb_status pb_h5_ragged_begin(pb_h5_ragged *ragged, const pb_h5 *h5, const char *name) {
     *ragged = (pb_h5_ragged){.h5 = h5, .capacity = FIRST_CAPACITY};
     make_names(name, ragged->bytes_name, ragged->offset_name);
@@ -35,6 +43,7 @@ static pb_status flush_chunk(pb_h5_ragged *ragged, size_t chunk) {
     return pb_ok();
 }
 
+/* Through the chunk, in pieces; a full one is written. */
 static pb_status append_bytes(pb_h5_ragged *ragged, const uint8_t *bytes, size_t size) {
     while (size > 0) {
         size_t room = PB_H5_CHUNK_BYTES - ragged->filled;
@@ -49,6 +58,7 @@ static pb_status append_bytes(pb_h5_ragged *ragged, const uint8_t *bytes, size_t
     return pb_ok();
 }
 
+/* The offset is noted before the bytes: after a failure of these the column is given up. */
 pb_status pb_h5_ragged_append(pb_h5_ragged *ragged, const void *bytes, size_t size) {
     if (ragged->items + 1 == ragged->capacity) {
         size_t doubled = 2 * ragged->capacity;
@@ -60,6 +70,7 @@ pb_status pb_h5_ragged_append(pb_h5_ragged *ragged, const void *bytes, size_t si
     return append_bytes(ragged, bytes, size);
 }
 
+/* A column of no bytes is a dataset too, of chunks of one byte, of which there are none. */
 pb_status pb_h5_ragged_end(pb_h5_ragged *ragged) {
     PB_TRY(flush_chunk(ragged, ragged->filled > 0 ? ragged->filled : 1));
     pb_h5_column offset = pb_h5_vector(ragged->offset_name, PB_H5_U64, ragged->items + 1);
@@ -73,6 +84,8 @@ void pb_h5_ragged_free(pb_h5_ragged *ragged) {
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
+/* What was read must never fall, and must begin and end where the column does, as far as these ends were read. Then every item
+ * lies within the bytes. */
 static pb_status check_offsets(const pb_h5 *h5, const char *name, uint64_t items, uint64_t first, uint64_t count, uint64_t total,
                                const uint64_t *offset) {
     bool right = (first > 0 || offset[0] == 0) && (first + count < items || offset[count] == total) && offset[count] <= total;
@@ -95,6 +108,7 @@ pb_status pb_h5_read_offsets(const pb_h5 *h5, const char *name, uint64_t items, 
     return check_offsets(h5, offset_name, items, first, count, bytes.size[0], offset);
 }
 
+/* begin and end are from offsets that were checked; that they do not fit any more means that the file was replaced. */
 pb_status pb_h5_read_bytes(const pb_h5 *h5, const char *name, pb_h5_check check, uint64_t begin, uint64_t end,
                            uint8_t *bytes) {
     char bytes_name[PB_H5_NAME_MAX], offset_name[PB_H5_NAME_MAX];
@@ -108,8 +122,10 @@ pb_status pb_h5_read_bytes(const pb_h5 *h5, const char *name, pb_h5_check check,
 
 /* --- strings ---------------------------------------------------------------------------------------------------- */
 
+/* What is not set is written as "". */
 static const char *text_of(const char *string) { return string ? string : ""; }
 
+/* The texts end to end, and the group with both datasets. Strings are written whole, so these are ordinary columns, deflated. */
 static pb_status write_pool(const pb_h5 *h5, const char *name, char *const *strings, size_t count, uint8_t *pool,
                             uint64_t *offset) {
     for (size_t i = 0; i < count; i++)
@@ -138,7 +154,8 @@ pb_status pb_h5_write_strings(const pb_h5 *h5, const char *name, char *const *st
 }
 
 /* Moves the texts to the front of the block, each with a zero behind it. They were read `count` bytes further back, so that a
- * zero never falls on a text that has yet to move. */
+ * zero never falls on a text that has yet to move: before item i, i zeros have been added. A zero within a text would cut it
+ * short, and is refused. */
 static pb_status separate(const pb_h5 *h5, const char *name, const uint64_t *offset, uint64_t count, char **strings,
                           char *texts) {
     const char *packed = texts + count;
@@ -155,6 +172,7 @@ static pb_status separate(const pb_h5 *h5, const char *name, const uint64_t *off
     return pb_ok();
 }
 
+/* One block: `count` pointers, then room for the texts and their zeros. One release frees it all. */
 static pb_status read_texts(const pb_h5 *h5, const char *name, const uint64_t *offset, uint64_t count, char ***strings_out) {
     uint64_t bytes = offset[count] - offset[0];
     PB_TRY(pb_allocate(strings_out, count * sizeof(char *) + count + bytes, 1, name));

@@ -1,3 +1,4 @@
+/* hash.c: CRC32C by isa-l, which uses the processor's instruction for it, and SHA-256 by OpenSSL's libcrypto. */
 #include "io/hash.h"
 
 #include "base/memory.h"
@@ -28,6 +29,7 @@ uint32_t pb_crc32c(const void *bytes, size_t size) {
     return crc ^ 0xFFFFFFFFu;
 }
 
+/* Of a digest; of a file that are read at a time. */
 enum { SHA256_BYTES = 32, SHA256_PIECE = 1 << 20 };
 
 static void digest_text(const unsigned char digest[SHA256_BYTES], char text[PB_SHA256_TEXT]) {
@@ -46,6 +48,7 @@ bool pb_is_sha256(const char *text) {
     return strlen(text) == PB_SHA256_TEXT - 1 && strspn(text, "0123456789abcdef") == PB_SHA256_TEXT - 1;
 }
 
+/* From where the descriptor stands to the end, whatever the length: no size is asked for that could change. */
 static pb_status digest_descriptor(const char *path, int descriptor, unsigned char *piece, EVP_MD_CTX *context) {
     for (;;) {
         ssize_t got = read(descriptor, piece, SHA256_PIECE);

@@ -1,3 +1,5 @@
+/* image.c: bytes to pixels, whichever the format: it tells the format, hands the bytes to its decoder (image_jpeg.c,
+ * image_png.c), turns the result upright and keeps the limits. And the four numbers that say how bright an image is. */
 #include "io/image.h"
 
 #include "base/memory.h"
@@ -9,6 +11,7 @@
 
 /* --- formats by their first bytes ------------------------------------------------------------------------------- */
 
+/* The mark by which a format is told. */
 typedef struct signature {
     const char *name;
     size_t offset, length; /* where the mark stands */
@@ -35,10 +38,12 @@ static const signature JPEG_MARK = {"JPEG", 0, 2, "\xff\xd8"};
 /* Half of PNG's eight bytes: libpng checks the rest, and says more of a file spoilt by a text-mode transfer. */
 static const signature PNG_MARK = {"PNG", 0, 4, "\x89PNG"};
 
+/* Whether the mark stands where it should. */
 static bool begins(const signature *mark, const uint8_t *bytes, size_t size) {
     return size >= mark->offset + mark->length && memcmp(bytes + mark->offset, mark->mark, mark->length) == 0;
 }
 
+/* The first that fits is named. */
 static pb_status refuse(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++)
         if (begins(&FOREIGN[i], bytes, size))
@@ -47,7 +52,7 @@ static pb_status refuse(const uint8_t *bytes, size_t size) {
     return pb_fail(PB_E_INPUT, "not a JPEG or PNG file");
 }
 
-/* side 0: the whole size */
+/* side: of pb_image_decode_scaled; 0: the whole size. On error the image is emptied, whatever a decoder has left in it. */
 static pb_status decode(const void *bytes, size_t size, int side, pb_image *image_out) {
     *image_out = (pb_image){.orientation = 1};
     pb_status status;
@@ -73,6 +78,7 @@ pb_status pb_image_decode_scaled(const void *bytes, size_t size, int side, pb_im
     return decode(bytes, size, side, image_out);
 }
 
+/* The product cannot overflow: both sides are below 2^16 by then. */
 pb_status pb_image_check_sides(size_t width, size_t height) {
     if (width < 1 || height < 1 || width > PB_IMAGE_SIDE_MAX || height > PB_IMAGE_SIDE_MAX ||
         width * height > PB_IMAGE_PIXELS_MAX)
@@ -97,19 +103,23 @@ void pb_image_free(pb_image *image) {
 
 /* --- brightness ------------------------------------------------------------------------------------------------- */
 
+/* Grey values of a byte. */
 enum { LEVELS = 256 };
 
+/* Pillow's "L": ITU-R BT.601's weights in 16 bits, rounded to the nearest. */
 static int luma(const uint8_t *pixel, int channels) {
     if (channels == 1)
         return pixel[0];
     return (19595 * pixel[0] + 38470 * pixel[1] + 7471 * pixel[2] + 32768) >> 16;
 }
 
+/* All that the four numbers are made of. Whole numbers, so the order of summation does not matter. */
 typedef struct grey_sums {
     int64_t histogram[LEVELS];
     int64_t steps; /* sum of |difference| of horizontal neighbours */
 } grey_sums;
 
+/* One pass. The first pixel of a row is its own left neighbour, which adds 0. */
 static void sum_greys(const pb_image *image, grey_sums *sums) {
     const uint8_t *pixel = image->pixels;
     for (int y = 0; y < image->height; y++) {
@@ -149,6 +159,7 @@ static int first_percentile(const int64_t histogram[LEVELS], int64_t count) {
     return v;
 }
 
+/* Pairs of horizontal neighbours: one less than pixels in each row. */
 void pb_image_brightness(const pb_image *image, double stats[PB_BRIGHTNESS_STATS]) {
     PB_ASSERT(image->pixels && image->width > 0 && image->height > 0);
     grey_sums sums = {.steps = 0};

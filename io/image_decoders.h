@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* side: of pb_image_decode_scaled; 0: the whole size. The pixels are as stored, image->orientation is what to do about it. */
+/* side: of pb_image_decode_scaled; 0: the whole size. The pixels are as stored, image->orientation is what to do about it. bytes:
+ * borrowed, [size]. Errors: PB_E_INPUT with what is wrong, without a name; PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_jpeg_decode(const uint8_t *bytes, size_t size, int side, pb_image *image);
 PB_CHECKED pb_status pb_png_decode(const uint8_t *bytes, size_t size, pb_image *image);
 

@@ -1,5 +1,11 @@
 /* JPEG by libjpeg-turbo. Its errors leave by longjmp, and its warnings of lost or damaged data are made errors: by default the
- * library fills what is missing with grey and goes on, and a detector would find an anomaly where a copy had merely stopped. */
+ * library fills what is missing with grey and goes on, and a detector would find an anomaly where a copy had merely stopped.
+ *
+ * The file may be of anybody, so what it claims is checked between the header and the first allocation (check_sides): sides
+ * within the limits, and not more blocks than its bytes can hold; the number of scans is limited while it is read.
+ *
+ * Settings are spelled out where they decide pixels (choose_output): they are Pillow's, and the tests compare bit for bit.
+ */
 #include "io/image_decoders.h"
 #include "io/image_orientation.h"
 
@@ -15,10 +21,13 @@
 /* A progressive file of a few kilobytes can ask for any number of passes over all its pixels. Real ones have about ten. */
 enum { JPEG_SCANS_MAX = 500 };
 
+/* APP1, in which EXIF is; its longest segment. */
 enum { EXIF_MARKER = JPEG_APP0 + 1, EXIF_BYTES_MAX = 0xFFFF };
 enum { REDUCTION_MAX = 8 };             /* libjpeg's smallest inverse DCT: one pixel a block */
-enum { INKS = 4 };
+enum { INKS = 4 };                      /* components of CMYK and YCCK */
 
+/* A decoding under way. The library's structs know it by client_data. failure is set before each longjmp, so it holds whatever
+ * must outlive that. */
 typedef struct jpeg_reader {
     struct jpeg_decompress_struct codec;
     struct jpeg_error_mgr errors;
@@ -28,11 +37,13 @@ typedef struct jpeg_reader {
     int side; /* of pb_image_decode_scaled, or 0 */
 } jpeg_reader;
 
+/* The one way out of the library: to read_all. */
 _Noreturn static void leave_with(jpeg_reader *reader, pb_status failure) {
     reader->failure = failure;
     longjmp(reader->leave, 1);
 }
 
+/* Sorts the library's messages: no memory is the machine's, an early end is said in plain words, the rest is damage. */
 _Noreturn static void leave_with_message(j_common_ptr codec) {
     char text[JMSG_LENGTH_MAX];
     codec->err->format_message(codec, text);
@@ -48,7 +59,8 @@ _Noreturn static void leave_with_message(j_common_ptr codec) {
     }
 }
 
-/* level -1 is a warning, others are traces. Only warnings that say nothing of the pixels are let pass. */
+/* level -1 is a warning, others are traces. Only warnings that say nothing of the pixels are let pass: of Adobe's marker, of a
+ * JFIF version, of a colour profile, which is not applied. */
 static void on_message(j_common_ptr codec, int level) {
     if (level >= 0)
         return;
@@ -62,12 +74,14 @@ static void on_message(j_common_ptr codec, int level) {
     }
 }
 
+/* Called in each scan. Without it a file of a few kilobytes could keep a decoder busy for hours. */
 static void on_progress(j_common_ptr codec) {
     jpeg_reader *reader = codec->client_data;
     if (reader->codec.input_scan_number > JPEG_SCANS_MAX)
         leave_with(reader, pb_fail(PB_E_INPUT, "damaged or unsupported JPEG (more than %d scans)", JPEG_SCANS_MAX));
 }
 
+/* To the end of the header; markers are kept only of APP1. */
 static void begin(jpeg_reader *reader, const uint8_t *bytes, size_t size) {
     jpeg_create_decompress(&reader->codec);
     reader->progress.progress_monitor = on_progress;
@@ -77,7 +91,7 @@ static void begin(jpeg_reader *reader, const uint8_t *bytes, size_t size) {
     (void)jpeg_read_header(&reader->codec, TRUE);
 }
 
-/* Of the first APP1 segment that holds EXIF data, as in Pillow. */
+/* Of the first APP1 segment that holds EXIF data, as in Pillow. 1: upright, or nothing is said. */
 static int orientation_of(const jpeg_reader *reader) {
     static const uint8_t EXIF[6] = "Exif\0";
     for (jpeg_saved_marker_ptr marker = reader->codec.marker_list; marker; marker = marker->next)
@@ -86,7 +100,8 @@ static int orientation_of(const jpeg_reader *reader) {
     return 1;
 }
 
-/* An 8 x 8 block of a component costs at least one bit, for its mean alone; only arithmetic coding can go below. */
+/* Whether a file of `size` bytes can hold so many blocks. An 8 x 8 block of a component costs at least one bit, for its mean
+ * alone; only arithmetic coding can go below. */
 static bool can_hold(const struct jpeg_decompress_struct *codec, size_t size) {
     size_t blocks = 0;
     for (int i = 0; i < codec->num_components; i++)
@@ -94,6 +109,7 @@ static bool can_hold(const struct jpeg_decompress_struct *codec, size_t size) {
     return codec->arith_code || size >= blocks / 8;
 }
 
+/* Of the whole image, even if less is decoded: the coefficients of a progressive file are all kept. */
 static void check_sides(jpeg_reader *reader, size_t size) {
     size_t width = reader->codec.image_width, height = reader->codec.image_height;
     pb_status status = pb_image_check_sides(width, height);
@@ -136,6 +152,8 @@ static void mix_inks(const uint8_t *inks, size_t pixels, uint8_t *rgb) {
         }
 }
 
+/* Row by row straight into the image; inks by way of one row. What jpeg_read_scanlines returns is not looked at: it is 1, since
+ * the source is memory and cannot have to wait. */
 static void read_pixels(jpeg_reader *reader, pb_image *image) {
     struct jpeg_decompress_struct *codec = &reader->codec;
     jpeg_calc_output_dimensions(codec);
@@ -148,7 +166,7 @@ static void read_pixels(jpeg_reader *reader, pb_image *image) {
     JSAMPARRAY inks = NULL; /* the codec's, gone with it */
     if (codec->num_components == INKS)
         inks = codec->mem->alloc_sarray((j_common_ptr)codec, JPOOL_IMAGE, codec->output_width * INKS, 1);
-    while (codec->output_scanline < codec->output_height) {
+    while (codec->output_scanline < codec->output_height) { /* the library counts */
         JSAMPROW row = image->pixels + codec->output_scanline * stride;
         (void)jpeg_read_scanlines(codec, inks ? inks : &row, 1);
         if (inks)
@@ -168,6 +186,7 @@ static void read_all(jpeg_reader *reader, const uint8_t *bytes, size_t size, pb_
     read_pixels(reader, image);
 }
 
+/* client_data is set before anything can fail. jpeg_destroy_decompress frees all of the library's, however far it came. */
 pb_status pb_jpeg_decode(const uint8_t *bytes, size_t size, int side, pb_image *image) {
     jpeg_reader reader = {.failure = pb_ok(), .side = side};
     reader.codec.err = jpeg_std_error(&reader.errors);

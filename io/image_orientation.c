@@ -1,3 +1,6 @@
+/* image_orientation.c: the orientation tag of EXIF data, and turning pixels by it. EXIF is a TIFF structure: a header with the
+ * byte order and the place of a directory, whose entries have 12 bytes: tag, type, count and value. Only this one tag of the
+ * first directory is looked for. The data are of anybody, so nothing is read that is not inside (fuzzed: tests/fuzz). */
 #include "io/image_orientation.h"
 
 #include "base/memory.h"
@@ -6,6 +9,7 @@
 
 /* --- EXIF ------------------------------------------------------------------------------------------------------- */
 
+/* Of TIFF 6.0; the tag is EXIF's. */
 enum { HEADER_BYTES = 8, ENTRY_BYTES = 12, TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, TYPE_LONG = 4 };
 
 /* The bytes of a TIFF structure, in either order. */
@@ -32,6 +36,7 @@ static int orientation_of_entry(const tiff_view *tiff, size_t at) {
     return value >= 1 && value <= 8 ? (int)value : 1;
 }
 
+/* at stays within the data: the loop goes on only while a whole entry is left. */
 int pb_exif_orientation(const uint8_t *bytes, size_t size) {
     tiff_view tiff = {.bytes = bytes, .size = size};
     if (size < HEADER_BYTES)
@@ -71,6 +76,7 @@ static walk walk_of(const pb_image *image, int orientation) {
     return (walk){image->width, image->height, first, column_step, row_step};
 }
 
+/* A new array, in the order of the upright image; the old one is read by steps of walk_of. */
 pb_status pb_image_orient(pb_image *image, int orientation) {
     PB_ASSERT(orientation >= 1 && orientation <= 8);
     if (orientation == 1)

@@ -1,5 +1,9 @@
 /* PNG by libpng. Its errors leave by longjmp. Of the metadata only EXIF is looked at, but all checksums are: a damaged file is
- * damaged, whichever byte it was. */
+ * damaged, whichever byte it was.
+ *
+ * The file may be of anybody: sides are checked before anything is allocated by them, and libpng's own allocations are limited to
+ * the size of the file and a few MiB (allocate), so that a short file cannot ask for much.
+ */
 #include "io/image_decoders.h"
 #include "io/image_orientation.h"
 
@@ -9,11 +13,13 @@
 
 #include <png.h>
 
+/* Bytes that deflate can make of one, at most (RFC 1951: 258 of two bits). */
 enum { DEFLATE_MAX = 1032 };
 
 /* Room for libpng's own: two rows of 65,535 pixels of 8 bytes and the window of deflate. */
 enum { CODEC_BYTES_MAX = 4 << 20 };
 
+/* A decoding under way, which libpng hands to each callback. used: bytes read so far. */
 typedef struct png_reader {
     png_structp codec;
     png_infop info;
@@ -24,11 +30,13 @@ typedef struct png_reader {
     pb_status failure;
 } png_reader;
 
+/* The one way out of libpng: to read_all. */
 _Noreturn static void leave_with(png_reader *reader, pb_status failure) {
     reader->failure = failure;
     longjmp(reader->leave, 1);
 }
 
+/* libpng's errors. Lack of memory looks to it like any other. */
 _Noreturn static void on_error(png_structp codec, png_const_charp text) {
     png_reader *reader = png_get_error_ptr(codec);
     if (reader->out_of_memory)
@@ -59,6 +67,7 @@ static void release(png_structp codec, png_voidp memory) {
     free(memory);
 }
 
+/* The source: memory. A file that ends early is said in plain words. */
 static void read_bytes(png_structp codec, png_bytep to, size_t count) {
     png_reader *reader = png_get_io_ptr(codec);
     if (count > reader->size - reader->used)
@@ -67,6 +76,7 @@ static void read_bytes(png_structp codec, png_bytep to, size_t count) {
     reader->used += count;
 }
 
+/* To the beginning of the pixels. */
 static void begin(png_reader *reader) {
     png_set_read_fn(reader->codec, reader, read_bytes);
     /* Our own limits come later, with a clearer message; before them libpng allocates nothing by these sides. */
@@ -117,6 +127,8 @@ static void expand_palette(png_reader *reader, pb_image *image) {
     }
 }
 
+/* All rows into the image; an interlaced file in seven passes over them. Palette images have one index a byte then, in the first
+ * third of each row. png_read_end reads what follows, so that a missing end is noticed. */
 static void read_pixels(png_reader *reader, pb_image *image) {
     int color_type = png_get_color_type(reader->codec, reader->info);
     bool palette = color_type == PNG_COLOR_TYPE_PALETTE;
@@ -156,6 +168,7 @@ static void read_all(png_reader *reader, pb_image *image) {
     image->orientation = orientation_of(reader);
 }
 
+/* png_destroy_read_struct frees all of libpng's, however far it came. */
 pb_status pb_png_decode(const uint8_t *bytes, size_t size, pb_image *image) {
     png_reader reader = {.bytes = bytes, .size = size, .failure = pb_ok()};
     reader.codec = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning, &reader, allocate, release);

@@ -1,3 +1,5 @@
+/* json_text.c: jansson refuses a text that is not UTF-8 and runs out of memory in the same way, so the plain copy is tried in
+ * both cases. */
 #include "io/json_text.h"
 
 #include <jansson.h>

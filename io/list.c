@@ -1,3 +1,11 @@
+/* list.c: a CSV list of images, parsed and checked as a whole: what comes out has a path, a split and a label for each item, all
+ * texts UTF-8, and no path twice.
+ *
+ * libcsv cuts the text into fields and rows and hands them to callbacks. These cannot fail, so the first failure waits in the
+ * parser and what follows does nothing (on_field, on_row_end). The text is fed line by line, so that the line number is known.
+ * The first row gives each column of the file its meaning; every later row fills parser.row by it, and becomes an item at its
+ * end.
+ */
 #include "io/list.h"
 
 #include "base/memory.h"
@@ -15,6 +23,7 @@ struct pb_list_text {
     char *bytes;
 };
 
+/* The columns that there are; COLUMN_NAMES and COLUMN_REQUIRED go by it. */
 typedef enum column { PATH, SPLIT, LABEL, CLASS, GROUP, MASK, COLUMNS } column;
 static const char *const COLUMN_NAMES[COLUMNS] = {"path", "split", "label", "class", "group", "mask"};
 static const bool COLUMN_REQUIRED[COLUMNS] = {[PATH] = true, [SPLIT] = true, [LABEL] = true};
@@ -32,7 +41,8 @@ typedef struct list_parser {
     pb_status status;
 } list_parser;
 
-/* Well-formed UTF-8: no stray or missing continuation bytes, no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* Well-formed UTF-8 (RFC 3629, section 4; the table is the Unicode Standard's 3-7): no stray or missing continuation bytes, no
+ * overlong forms, no surrogates, nothing above U+10FFFF; and no zero, which would end a text. */
 static bool is_utf8(const unsigned char *text, size_t length) {
     static const struct {
         unsigned char from, to, least, most; /* of the first byte; of the second */
@@ -59,6 +69,7 @@ static bool is_utf8(const unsigned char *text, size_t length) {
 
 /* --- one row ---------------------------------------------------------------------------------------------------- */
 
+/* A name of the first row: one that is known, and not there yet. So there are never more than COLUMNS of them. */
 static pb_status header_field(list_parser *parser, const char *field) {
     int known = 0;
     while (known < COLUMNS && strcmp(field, COLUMN_NAMES[known]) != 0)
@@ -72,6 +83,7 @@ static pb_status header_field(list_parser *parser, const char *field) {
     return pb_ok();
 }
 
+/* Copies a field to the end of the block. */
 static const char *keep_text(struct pb_list_text *texts, const char *field, size_t length) {
     PB_ASSERT(length + 1 <= texts->size - texts->used);
     char *kept = texts->bytes + texts->used;
@@ -81,6 +93,7 @@ static const char *keep_text(struct pb_list_text *texts, const char *field, size
     return kept;
 }
 
+/* A field of the header or of a row. Fields beyond the header's are only counted; end_item refuses the row. */
 static pb_status take_field(list_parser *parser, const char *field, size_t length) {
     if (!is_utf8((const unsigned char *)field, length))
         return pb_fail(PB_E_INPUT, "not UTF-8 text, or a zero byte in it");
@@ -91,6 +104,7 @@ static pb_status take_field(list_parser *parser, const char *field, size_t lengt
     return pb_ok();
 }
 
+/* Which columns must be there. */
 static pb_status end_header(list_parser *parser) {
     bool present[COLUMNS] = {false};
     for (size_t i = 0; i < parser->row_fields; i++)
@@ -121,6 +135,7 @@ static pb_status read_label(const char *text, int *label) {
     return pb_ok();
 }
 
+/* Room for one more item, doubled; and for its line. */
 static pb_status grow(list_parser *parser) {
     if (parser->list->count < parser->room)
         return pb_ok();
@@ -131,6 +146,7 @@ static pb_status grow(list_parser *parser) {
     return pb_ok();
 }
 
+/* A row becomes an item. row[] of columns that the file has not stays "", since parse began. */
 static pb_status end_item(list_parser *parser) {
     if (parser->row_fields != parser->header_fields)
         return pb_fail(PB_E_INPUT, "%zu fields where the first row has %zu", parser->row_fields, parser->header_fields);
@@ -149,6 +165,7 @@ static pb_status end_item(list_parser *parser) {
 
 /* --- callbacks of libcsv ---------------------------------------------------------------------------------------- */
 
+/* Counted also after a failure, so that empty lines are told from rows. */
 static void on_field(void *field, size_t length, void *context) {
     list_parser *parser = context;
     if (!pb_failed(&parser->status))
@@ -175,6 +192,7 @@ static int no_space(unsigned char byte) {
 
 /* --- the whole list --------------------------------------------------------------------------------------------- */
 
+/* What libcsv says in its own way, in ours. */
 static pb_status csv_failure(struct csv_parser *csv) {
     if (csv_error(csv) == CSV_EPARSE)
         return pb_fail(PB_E_INPUT, "a quote that is not closed, or not doubled within a quoted field");
@@ -183,6 +201,7 @@ static pb_status csv_failure(struct csv_parser *csv) {
 
 /* Line by line, so that the line number is known in the callbacks and a failure ends the work. */
 static pb_status feed(list_parser *parser, struct csv_parser *csv, const char *bytes, size_t size) {
+    /* Lines are those of the file; a quoted field may go over several, and the row is told by its first. */
     for (size_t at = 0; at < size; parser->line++) {
         const char *newline = memchr(bytes + at, '\n', size - at);
         size_t length = newline ? (size_t)(newline - bytes) + 1 - at : size - at;
@@ -197,6 +216,7 @@ static pb_status feed(list_parser *parser, struct csv_parser *csv, const char *b
     return parser->status;
 }
 
+/* Strictly: a quote out of place is an error and not a guess. Fields come with a closing zero (CSV_APPEND_NULL). */
 static pb_status parse_rows(list_parser *parser, const char *bytes, size_t size) {
     struct csv_parser csv;
     if (csv_init(&csv, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL | CSV_APPEND_NULL) != 0)
@@ -209,11 +229,13 @@ static pb_status parse_rows(list_parser *parser, const char *bytes, size_t size)
     return pb_prefix(status, where);
 }
 
+/* For finding doubles. */
 typedef struct path_line {
     const char *path;
     size_t line;
 } path_line;
 
+/* By path, then by line, so that of equal paths the first in the file stands first. */
 static int by_path(const void *a, const void *b) {
     const path_line *left = a, *right = b;
     int order = strcmp(left->path, right->path);
@@ -240,6 +262,7 @@ static pb_status check_doubles(const list_parser *parser) {
     return status;
 }
 
+/* What is before the last slash of the list's name: "." without one, "/" for a list in the root. */
 static pb_status set_folder(pb_list *list, const char *name) {
     const char *slash = strrchr(name, '/');
     size_t length = !slash ? 1 : slash == name ? 1 : (size_t)(slash - name);
@@ -248,6 +271,7 @@ static pb_status set_folder(pb_list *list, const char *name) {
     return pb_ok();
 }
 
+/* The folder and the block for texts. */
 static pb_status prepare(pb_list *list, const char *name, size_t size) {
     PB_TRY(set_folder(list, name));
     PB_TRY(pb_allocate(&list->texts, 1, sizeof *list->texts, "the list of images"));
@@ -255,6 +279,7 @@ static pb_status prepare(pb_list *list, const char *name, size_t size) {
     return pb_allocate(&list->texts->bytes, size, 1, "the texts of the list");
 }
 
+/* SHA-256 of all bytes, a byte order mark included: it is the identity of what was read. */
 static pb_status parse(list_parser *parser, const char *name, const char *bytes, size_t size) {
     static const char BOM[] = {'\xef', '\xbb', '\xbf'};
     size_t skip = size >= sizeof BOM && memcmp(bytes, BOM, sizeof BOM) == 0 ? sizeof BOM : 0;
@@ -285,6 +310,7 @@ static int by_item_path(const void *a, const void *b) {
     return strcmp((*left)->path, (*right)->path);
 }
 
+/* Paths differ, so the order is one, whatever qsort does. */
 pb_status pb_list_sort(const pb_list *list, const pb_list_item ***sorted_out) {
     PB_TRY(pb_allocate(sorted_out, list->count, sizeof **sorted_out, "the list by paths"));
     for (size_t i = 0; i < list->count; i++)

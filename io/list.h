@@ -23,8 +23,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What an image is for. The numbers are those of shards and results. */
 typedef enum pb_split { PB_SPLIT_TRAIN = 0, PB_SPLIT_TEST = 1 } pb_split;
 
+/* Of an item; -1 is no class of its own but "nobody says". */
 enum { PB_LABEL_UNKNOWN = -1, PB_LABEL_NORMAL = 0, PB_LABEL_DEFECTIVE = 1 };
 
 /* One image of a list. Strings belong to the list; mask is "" when there is none. */
@@ -38,6 +40,7 @@ typedef struct pb_list_item {
     size_t index; /* position among all items of the file, also where some were left out */
 } pb_list_item;
 
+/* A list in memory. Zeroed it is empty; freed by pb_list_free. */
 typedef struct pb_list {
     char *folder;        /* that relative paths start from */
     size_t count;
@@ -62,10 +65,10 @@ PB_CHECKED pb_status pb_list_mvtec(const char *root, char **text_out, size_t *si
  */
 PB_CHECKED pb_status pb_list_sort(const pb_list *list, const pb_list_item ***sorted_out);
 
-/* The item with this path, NULL when there is none. */
+/* The item with this path (the same bytes), NULL when there is none. sorted: [count], of pb_list_sort. O(log count). */
 const pb_list_item *pb_list_find(const pb_list_item *const *sorted, size_t count, const char *path);
 
-/* Leaves out the items for which `leave` (one value an item) is true. */
+/* Leaves out the items for which `leave` (one value an item) is true; the others keep their order and their `index`. */
 void pb_list_leave_out(pb_list *list, const bool *leave);
 
 /* Frees everything and empties the list. */

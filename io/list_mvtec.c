@@ -1,3 +1,11 @@
+/* list_mvtec.c: a folder in the layout of MVTec AD as CSV text, so that there is one way in for both: what is checked of a list
+ * is checked there.
+ *
+ * The walk goes from the root to classes, to their splits, to groups, to images; each level reads the names of one folder, and
+ * only these. What does not fit the layout is an error, not a guess: a training folder with more than "good" in it, or a missing
+ * mask, would quietly change what a benchmark measures. All rows are sorted by path at the end, since folders are listed in any
+ * order and an archive must not depend on that.
+ */
 #include "io/list.h"
 
 #include "base/memory.h"
@@ -11,17 +19,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Names within one folder, or rows found so far: an array that grows. */
+/* Names within one folder: an array that grows. Owned, each of them. */
 typedef struct names {
     size_t count, room;
     char **items;
 } names;
 
+/* An image, as a row of the list. */
 typedef struct row {
     char *path, *mask, *class, *group; /* owned; relative to the root; mask "" when there is none */
     bool train, defective;
 } row;
 
+/* A walk: where it began, and what it has found. */
 typedef struct walk {
     const char *root;
     size_t count, room;
@@ -40,6 +50,7 @@ static pb_status copy_text(const char *text, char **copy_out) {
     return *copy_out ? pb_ok() : pb_fail(PB_E_SYSTEM, "out of memory for the list of images");
 }
 
+/* Room for one more item of `size` bytes, doubled when full; what is new is zeroed. */
 static pb_status make_room(void *items_inout, size_t count, size_t *room, size_t size) {
     if (count < *room)
         return pb_ok();
@@ -74,8 +85,10 @@ static pb_status read_names(const char *folder, names *found) {
     return status;
 }
 
+/* What stands at a path, links followed. */
 typedef enum kind { NOTHING, A_FILE, A_FOLDER, SOMETHING_ELSE } kind;
 
+/* That nothing is there is an answer; that it cannot be looked at is a failure. */
 static pb_status kind_of(const char *path, kind *kind_out) {
     struct stat facts;
     *kind_out = NOTHING;
@@ -86,6 +99,7 @@ static pb_status kind_of(const char *path, kind *kind_out) {
     return pb_ok();
 }
 
+/* Whether a folder of this name is in `folder`. */
 static pb_status has_folder(const char *folder, const char *name, bool *has_out) {
     char path[PB_PATH_MAX];
     kind what;
@@ -121,6 +135,7 @@ typedef struct leaf {
     bool train, masked; /* masked: the class has a folder of masks and the group is a defect */
 } leaf;
 
+/* The path of an image's mask, "" for none, relative to the root. Its name is the image's without its ending, and _mask.png. */
 static pb_status mask_path(const walk *tree, const leaf *from, const char *name, char mask[PB_PATH_MAX]) {
     mask[0] = '\0';
     if (!from->masked)
@@ -137,6 +152,7 @@ static pb_status mask_path(const walk *tree, const leaf *from, const char *name,
     return what == A_FILE ? pb_ok() : pb_fail(PB_E_INPUT, "%s: missing mask of %s", full, name);
 }
 
+/* A row for an image. It counts before its texts are copied, so that free_walk frees those that were. */
 static pb_status add_image(walk *tree, const leaf *from, const char *folder, const char *name) {
     char path[PB_PATH_MAX], mask[PB_PATH_MAX], full[PB_PATH_MAX];
     kind what;
@@ -156,6 +172,7 @@ static pb_status add_image(walk *tree, const leaf *from, const char *folder, con
     return copy_text(from->group, &added->group);
 }
 
+/* All images of one group of one split of a class. */
 static pb_status add_images(walk *tree, const leaf *from) {
     char folder[PB_PATH_MAX], full[PB_PATH_MAX];
     names found = {0};
@@ -172,6 +189,7 @@ static pb_status add_images(walk *tree, const leaf *from) {
 
 /* --- classes ---------------------------------------------------------------------------------------------------- */
 
+/* Training images are normal ones; anything else in that place is not MVTec AD. */
 static pb_status add_train(walk *tree, const char *folder, const leaf *from) {
     char train[PB_PATH_MAX];
     names groups = {0};
@@ -184,6 +202,7 @@ static pb_status add_train(walk *tree, const char *folder, const leaf *from) {
     return pb_failed(&status) ? status : add_images(tree, from);
 }
 
+/* Every folder below test is a group: "good", or a kind of defect. */
 static pb_status add_test(walk *tree, const char *folder, const leaf *from) {
     char test[PB_PATH_MAX];
     names groups = {0};
@@ -202,6 +221,7 @@ static pb_status add_test(walk *tree, const char *folder, const leaf *from) {
     return status;
 }
 
+/* folder: of the class; prefix: the same within the root, for paths of the list. */
 static pb_status add_class(walk *tree, const char *folder, const char *prefix, const char *class) {
     bool train = false, test = false;
     PB_TRY(has_folder(folder, "train", &train));
@@ -224,6 +244,7 @@ static pb_status add_root(walk *tree) {
     return status;
 }
 
+/* Each folder of the root must be a class. */
 static pb_status add_classes(walk *tree) {
     names classes = {0};
     PB_TRY(read_folders(tree->root, &classes));
@@ -245,11 +266,13 @@ static pb_status add_classes(walk *tree) {
 
 static int by_path(const void *a, const void *b) { return strcmp(((const row *)a)->path, ((const row *)b)->path); }
 
+/* Quoted, as libcsv reads it back. */
 static void put_field(FILE *out, const char *text, char after) {
     csv_fwrite(out, text, strlen(text));
     putc(after, out);
 }
 
+/* To memory, so lack of it is what can fail. */
 static pb_status write_text(const walk *tree, char **text_out, size_t *size_out) {
     FILE *out = open_memstream(text_out, size_out);
     if (!out)
@@ -280,6 +303,7 @@ static void free_walk(walk *tree) {
     pb_release(&tree->rows);
 }
 
+/* A root with a folder "train" is a class itself. */
 pb_status pb_list_mvtec(const char *root, char **text_out, size_t *size_out) {
     *text_out = NULL;
     *size_out = 0;

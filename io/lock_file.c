@@ -1,3 +1,6 @@
+/* lock_file.c: an fcntl lock of the open file description (F_OFD_SETLK), which is of this descriptor and not of the process:
+ * closing another descriptor of the file does not release it, as it would a classic one, and two threads exclude each other. It
+ * goes with its holder. What is written into the file is for people, and the file's time is read as the server's clock. */
 #include "io/lock_file.h"
 
 #include "base/clock.h"
@@ -11,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Bytes of the holder's line. Between two tries: 50 ms, for a lock that is held for seconds or minutes. */
 enum { HOLDER_MAX = 256, POLL_NS = 50 * 1000 * 1000 };
 
 /* 0, or an errno. EAGAIN, EACCES: another holds it. */
@@ -21,11 +25,13 @@ static int try_lock(int descriptor) {
     return fcntl(descriptor, F_OFD_SETLK, &whole) == 0 ? 0 : errno;
 }
 
+/* EINTR: a signal came while the system asked the server; worth another try. */
 static bool is_taken(int error) { return error == EAGAIN || error == EACCES || error == EINTR; }
 
 /* Lustre mounted without flock says ENOSYS, NFS without a lock daemon ENOLCK, some others EOPNOTSUPP or EINVAL. */
 static bool has_no_locks(int error) { return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == EINVAL; }
 
+/* Who holds it, as far as the file says. */
 static pb_status taken(const char *path, int descriptor, double wait_s) {
     char holder[HOLDER_MAX];
     ssize_t size = pread(descriptor, holder, sizeof holder - 1, 0);
@@ -35,7 +41,8 @@ static pb_status taken(const char *path, int descriptor, double wait_s) {
                    holder[0] ? holder : "a process that does not say who it is");
 }
 
-/* Polls, because a wait within fcntl has no limit of time, and because servers of NFS 3 forget who waits. */
+/* Polls, because a wait within fcntl has no limit of time, and because servers of NFS 3 forget who waits. Tries once even if
+ * wait_s is 0. Sets lock->held: false where the file system has no locks, which is no failure. */
 static pb_status wait_for(const char *path, double wait_s, pb_lock *lock) {
     const struct timespec pause = {.tv_nsec = POLL_NS};
     double end_s = pb_clock_seconds() + wait_s;
@@ -52,6 +59,7 @@ static pb_status wait_for(const char *path, double wait_s, pb_lock *lock) {
 static void sign(int descriptor, const char *who) {
     char line[HOLDER_MAX];
     int length = snprintf(line, sizeof line, "%.200s\n", who);
+    /* Emptied first: the last holder's line may have been longer. */
     if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, line, (size_t)length, 0) != length)
         return;
 }
@@ -65,6 +73,7 @@ static pb_status read_clock(const char *path, pb_lock *lock) {
     return pb_ok();
 }
 
+/* The file is opened for writing, since a lock for writing needs that, and never removed: who waits has it open. */
 pb_status pb_lock_take(const char *path, double wait_s, const char *who, pb_lock *lock) {
     PB_ASSERT(!lock->open);
     int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);

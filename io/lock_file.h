@@ -25,7 +25,7 @@ typedef struct pb_lock {
  * PB_E_INPUT, PB_E_SYSTEM when the file cannot be written; nothing is held then. */
 PB_CHECKED pb_status pb_lock_take(const char *path, double wait_s, const char *who, pb_lock *lock);
 
-/* Gives it back. Safe on a zeroed lock. */
+/* Gives it back and zeroes it; the file stays. Safe on a zeroed lock. */
 void pb_lock_release(pb_lock *lock);
 
 #endif

@@ -1,3 +1,11 @@
+/* manifest.c: reading manifest.json: its text becomes a pb_manifest in which every number has been checked, and the newest
+ * edition is found.
+ *
+ * Manifests are read strictly: a key that is missing, unknown or of another type makes it no manifest. For a manifest's bytes are
+ * an identity (its SHA-256 is written into banks), and what it does not say cannot be made again from it. An edition after the
+ * first has the earlier ones listed, each with the counts and hash that its own manifest had; pb_manifest_prove makes such a text
+ * again and compares.
+ */
 #include "io/archive_private.h"
 
 #include "base/memory.h"
@@ -8,10 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
+/* 256 MiB: about a million shards of 200 bytes each. */
 enum { MANIFEST_BYTES_MAX = 1 << 28 };
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
+/* Editions are counted from 0 here and from 1 in names. */
 void pb_edition_folder(size_t edition, char name[PB_SHARD_FILE_MAX]) {
     name[0] = '\0';
     if (edition > 0)
@@ -25,6 +35,7 @@ void pb_shard_file(size_t edition, size_t shard, char file[PB_SHARD_FILE_MAX]) {
     PB_ASSERT(written > 0 && written < PB_SHARD_FILE_MAX);
 }
 
+/* editions[].shards are running totals. */
 size_t pb_manifest_edition_of(const pb_manifest *manifest, size_t shard) {
     size_t edition = 0;
     while (edition + 1 < manifest->edition_count && manifest->editions[edition].shards <= shard)
@@ -60,20 +71,23 @@ static pb_status parse_summary(const char *path, json_t *entry, size_t edition, 
     return pb_ok();
 }
 
+/* One message for an edition whose count is not the sum of its shards. */
 static pb_status wrong_images(const char *path, const pb_edition *edition, uint64_t found) {
     return pb_fail(PB_E_INPUT, "%s: says %ju images in all, its shards have %ju", path, (uintmax_t)edition->images,
                    (uintmax_t)found);
 }
 
-/* Of all editions, whose images are not yet compared with their shards. */
+/* The summaries of all editions' shards, each checked by the rules of the edition that it came with, and the sums of images. Of
+ * all editions, whose images are not yet compared with their shards. */
 static pb_status parse_shards(const char *path, json_t *shards, pb_manifest *manifest) {
     size_t edition = 0;
     PB_TRY(pb_allocate(&manifest->summaries, manifest->shards, sizeof *manifest->summaries, path));
     for (size_t i = 0; i < manifest->shards; i++) {
-        edition += manifest->editions[edition].shards <= i;
+        edition += manifest->editions[edition].shards <= i; /* editions rise strictly, so one step is enough */
         const pb_edition *self = &manifest->editions[edition];
         PB_TRY(parse_summary(path, json_array_get(shards, i), edition, i, self->shard_images, &manifest->summaries[i]));
         manifest->images += manifest->summaries[i].images;
+        /* The last shard of an edition: its total must be what has been summed until here. */
         if (i + 1 == self->shards && self->images != manifest->images)
             return wrong_images(path, self, manifest->images);
     }
@@ -81,6 +95,7 @@ static pb_status parse_shards(const char *path, json_t *shards, pb_manifest *man
     return last->images == manifest->images ? pb_ok() : wrong_images(path, last, manifest->images);
 }
 
+/* Before anything else: of a newer version nothing but this can be understood. */
 static pb_status check_version(const char *path, json_t *root) {
     const char *format = json_string_value(json_object_get(root, "format"));
     json_t *version = json_object_get(root, "version");
@@ -94,7 +109,9 @@ static pb_status check_version(const char *path, json_t *root) {
     return pb_ok();
 }
 
-/* `after`: the edition before it, NULL for the first. */
+/* Checks and sets what an edition says of itself, for earlier ones and the last alike. `after`: the edition before it, NULL for
+ * the first. Counts are running totals, so they rise: shards strictly, since an edition has at least one; images perhaps not,
+ * since all may be bad. */
 static pb_status set_edition(const char *path, const char *source, json_int_t shard_images, json_int_t images, json_int_t shards,
                              const pb_edition *after, pb_edition *edition) {
     if (shard_images < 1 || shard_images > PB_SHARD_IMAGES_MAX)
@@ -112,6 +129,7 @@ static pb_status set_edition(const char *path, const char *source, json_int_t sh
     return pb_ok();
 }
 
+/* An earlier edition: what the manifest lists of it, its own SHA-256 among it. */
 static pb_status parse_edition(const char *path, json_t *entry, const pb_edition *after, pb_edition *edition) {
     json_error_t trouble;
     const char *source, *sha256;
@@ -127,7 +145,8 @@ static pb_status parse_edition(const char *path, json_t *entry, const pb_edition
     return set_edition(path, source, shard_images, images, shards, after, edition);
 }
 
-/* The last of the editions is the manifest itself. */
+/* The whole document. The last of the editions is the manifest itself, whose SHA-256 is set by whoever has the text. A grown
+ * archive has the key `earlier`, one that never grew must not have it. */
 static pb_status parse_root(const char *path, json_t *root, pb_manifest *manifest) {
     json_error_t trouble;
     const char *format, *source;
@@ -164,6 +183,7 @@ static pb_status parse_text(const char *path, const char *text, size_t size, pb_
     return status;
 }
 
+/* One manifest file. On error the manifest is empty. */
 static pb_status read_file(const char *path, pb_manifest *manifest) {
     char *text;
     size_t size;
@@ -186,7 +206,8 @@ static pb_status next_path(const char *folder, const pb_manifest *manifest, char
     return pb_path_join(folder, file, path);
 }
 
-/* Replaces the manifest by the next edition's. */
+/* Replaces the manifest by the next edition's, which must list this one, with its SHA-256, as the one before it. An edition of
+ * something else that was copied into the folder is found here. */
 static pb_status step(const char *path, pb_manifest *manifest) {
     pb_manifest next;
     size_t count = manifest->edition_count;
@@ -203,7 +224,8 @@ static pb_status step(const char *path, pb_manifest *manifest) {
 }
 
 /* manifest.json may be an edition behind (its writer was killed between two renames), or set back by one that was asleep; an
- * edition's folder never changes. So the newest is that after which there is none. */
+ * edition's folder never changes. So the newest is that after which there is none: one failed lookup, where manifest.json is up
+ * to date. */
 pb_status pb_manifest_read(const char *folder, pb_manifest *manifest_out) {
     char path[PB_PATH_MAX];
     *manifest_out = (pb_manifest){0};
@@ -219,6 +241,7 @@ pb_status pb_manifest_read(const char *folder, pb_manifest *manifest_out) {
     return status;
 }
 
+/* What was found in the manifest is put into text by the writer's own code; if a byte were another, so would be the hash. */
 pb_status pb_manifest_prove(const char *folder, const pb_manifest *manifest, size_t edition) {
     char *text, sha256[PB_SHA256_TEXT];
     const pb_edition *self = &manifest->editions[edition];

@@ -1,3 +1,6 @@
+/* manifest_write.c: a manifest as text. The order of keys, the indentation by one blank and the missing newline at the end are
+ * part of the format (docs/FORMATS.md): an earlier manifest is made again from a later one, and must have the same SHA-256.
+ * jansson keeps the order in which keys are set. */
 #include "io/archive_private.h"
 #include "io/json_text.h"
 
@@ -5,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Counts are below 2^63, so json_int_t has them exactly. */
 static json_t *summary_to_json(const pb_shard_summary *summary) {
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "file", summary->file, "images", (json_int_t)summary->images, "bytes",
                      (json_int_t)summary->bytes, "train", (json_int_t)summary->train, "defective",
@@ -22,6 +26,7 @@ static json_t *summaries_to_json(const pb_shard_summary *summaries, size_t count
     return shards;
 }
 
+/* An earlier edition as later manifests list it. */
 static json_t *edition_to_json(const pb_edition *edition) {
     return json_pack("{s:o, s:I, s:I, s:I, s:s}", "source", pb_json_text(edition->source), "shard_images",
                      (json_int_t)edition->shard_images, "images", (json_int_t)edition->images, "shards",
@@ -60,6 +65,7 @@ pb_status pb_manifest_text(const pb_edition *editions, size_t edition, const pb_
     return *text_out ? pb_ok() : pb_fail(PB_E_SYSTEM, "out of memory for a manifest of %zu shards", editions[edition].shards);
 }
 
+/* Of a new archive: one edition, whose SHA-256 is nobody's business before it is read. */
 pb_status pb_manifest_write(const char *folder, const char *source, size_t shard_images, const pb_shard_summary *summaries,
                             size_t count) {
     char path[PB_PATH_MAX], *text;

@@ -1,3 +1,5 @@
+/* rejected_file.c: rejected.csv, written whole from memory: it has as many rows as images were left out, which --max-bad
+ * limits. */
 #include "io/rejected_file.h"
 
 #include "base/memory.h"
@@ -12,14 +14,16 @@
 #include <unistd.h>
 
 static const char HEADER[] = "path,index,reason\r\n";
+/* Of a file that is joined: 1 GiB. */
 enum { FILE_BYTES_MAX = 1 << 30 };
 
+/* Rising; for qsort. Indices differ, so the order is one. */
 static int by_index(const void *left, const void *right) {
     uint64_t a = ((const pb_rejected_item *)left)->index, b = ((const pb_rejected_item *)right)->index;
     return (a > b) - (a < b);
 }
 
-/* The rows as text, for free(). */
+/* The rows as text, for free(), also after a failure. */
 static pb_status format(const pb_rejected_item *items, size_t count, char **text, size_t *size) {
     FILE *csv = open_memstream(text, size);
     if (!csv)
@@ -37,6 +41,7 @@ static pb_status format(const pb_rejected_item *items, size_t count, char **text
     return pb_ok();
 }
 
+/* Sorted here, so that the file does not depend on which rank left out what (invariant 3). */
 pb_status pb_rejected_file_write(const char *path, pb_rejected_item *items, size_t count) {
     if (count == 0)
         return pb_output_remove(path);
@@ -50,7 +55,7 @@ pb_status pb_rejected_file_write(const char *path, pb_rejected_item *items, size
     return status;
 }
 
-/* Adds the rows of one file. */
+/* Adds the rows of one file, without its header. One that is not there has none. */
 static pb_status copy_rows(const char *path, FILE *csv) {
     char *text;
     size_t size, header = strlen(HEADER);
@@ -64,6 +69,7 @@ static pb_status copy_rows(const char *path, FILE *csv) {
     return sound ? pb_ok() : pb_fail(PB_E_INPUT, "%s: not a list of rejected images: other columns", path);
 }
 
+/* Rows are copied as bytes: they are quoted already. */
 pb_status pb_rejected_file_join(const char *path, char *const *parts, size_t count) {
     char *text = NULL;
     size_t size = 0;

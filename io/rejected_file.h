@@ -19,7 +19,8 @@ typedef struct pb_rejected_item {
 PB_CHECKED pb_status pb_rejected_file_write(const char *path, pb_rejected_item *items, size_t count);
 
 /* Writes the rows of `count` such files, one after the other, as they are, into one; files that are not there have none. Without
- * rows there is no file. Errors: PB_E_INPUT when one has not that form; those of writing. */
+ * rows nothing is written, and an older file stays: for new folders. Errors: PB_E_INPUT when one has not that form; PB_E_SYSTEM;
+ * those of writing. */
 PB_CHECKED pb_status pb_rejected_file_join(const char *path, char *const *parts, size_t count);
 
 #endif

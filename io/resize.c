@@ -1,5 +1,14 @@
 /* The arithmetic of Pillow's Resample.c for 8-bit images, so that the network sees the pixels on which it was trained and
- * measured: double coefficients, then integers only. Every integer sum is exact, so loops may be ordered for speed. */
+ * measured: double coefficients, then integers only. Every integer sum is exact, so loops may be ordered for speed.
+ *
+ * A resize is two passes, along rows and along columns, with a byte image between them. Each pass is described by taps: for every
+ * output position the first input position that it mixes, how many, and their weights in 22 fractional bits. Taps are made for
+ * the wanted window alone, and the first pass makes only the rows that the second mixes, so that what lies outside of the cut
+ * costs nothing.
+ *    fill_position   weights of one output position, in the order of Pillow's double operations
+ *    mix             the passes
+ *    pb_image_to_input   torchvision's Resize and CenterCrop in terms of these
+ */
 #include "io/resize.h"
 
 #include "base/memory.h"
@@ -8,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bits of a weight behind the point, as Pillow has it: 32, less 8 of a byte and two for sums below 0 and above 255. HALF rounds a
+ * sum to the nearest. */
 enum { FRACTION_BITS = 22, FRACTION_HALF = 1 << (FRACTION_BITS - 1) };
 
 /* For each output position of a window: which input positions it mixes, and with which weights (sum about 1 << 22). */
@@ -32,6 +43,7 @@ static void free_taps(taps *t) {
 
 /* --- filters: the order of the double operations is Pillow's ------------------------------------------------------ */
 
+/* Bilinear; 0 outside of its radius, as the others. */
 static double triangle(double x) {
     x = fabs(x);
     return x < 1.0 ? 1.0 - x : 0.0;
@@ -46,13 +58,16 @@ static double cubic(double x) {
     return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
 }
 
+/* The comparison is x == 0 without a warning. */
 static double sinc(double x) {
     x *= M_PI;
     return x >= 0.0 && x <= 0.0 ? 1.0 : sin(x) / x;
 }
 
+/* Lanczos of three lobes. */
 static double windowed_sinc(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
 
+/* A filter: its radius in input pixels at scale 1, and its value at a distance. */
 typedef struct kernel {
     const char *name;
     double radius;
@@ -75,12 +90,13 @@ pb_status pb_filter_parse(const char *name, pb_filter *filter_out) {
 
 /* --- weights ---------------------------------------------------------------------------------------------------- */
 
-/* Rounds half away from zero. */
+/* A share of the sum as a weight: rounds half away from zero. */
 static int32_t to_fixed(double share) {
     return (int32_t)(share < 0 ? -0.5 + share * (1 << FRACTION_BITS) : 0.5 + share * (1 << FRACTION_BITS));
 }
 
-/* Zeros at both ends are left out: for an unchanged length that leaves one weight, a plain copy. */
+/* Zeros at both ends are left out: for an unchanged length that leaves one weight, a plain copy. So a pass whose size does not
+ * change is no case of its own, and is Pillow's skipped one bit for bit. At least one weight stays. */
 static void trim(taps *t, int i, int first, int count) {
     int32_t *weight = t->weight + (size_t)i * (size_t)t->most;
     int skipped = 0;
@@ -93,13 +109,16 @@ static void trim(taps *t, int i, int first, int count) {
     t->used[i] = count - skipped;
 }
 
-/* Weights of output position `at`, of which row `i` of the taps is made. */
+/* Weights of output position `at`, of which row `i` of the taps is made. length: of the input; scale: input pixels for one of the
+ * output. When shrinking the filter is as much wider (antialiasing); when growing it is not made narrower. At the edges there are
+ * fewer neighbours, and the sum by which all are divided is theirs. */
 static void fill_position(taps *t, int i, int at, int length, double scale, const kernel *k) {
     double filter_scale = scale < 1.0 ? 1.0 : scale, inverse = 1.0 / filter_scale, support = k->radius * filter_scale;
     double center = (at + 0.5) * scale;
     int first = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
     first = first < 0 ? 0 : first;
     end = end > length ? length : end;
+    /* The filter is evaluated twice, as its value is needed before and after the sum; both times it is the same double. */
     double sum = 0.0;
     for (int x = first; x < end; x++)
         sum += k->value((x - center + 0.5) * inverse);
@@ -114,6 +133,8 @@ static void fill_position(taps *t, int i, int at, int length, double scale, cons
     trim(t, i, first, end - first);
 }
 
+/* Taps of `count` output positions from out_first on, of an axis that goes from `length` to out_length. `most` is Pillow's bound
+ * on the neighbours of a position. Owned by the caller after success, nothing after a failure. */
 static pb_status make_taps(taps *t, int length, int out_length, int out_first, int count, const kernel *k) {
     double scale = (double)length / out_length;
     *t = (taps){.count = count, .most = (int)ceil(k->radius * (scale < 1.0 ? 1.0 : scale)) * 2 + 1};
@@ -137,6 +158,7 @@ static uint8_t to_byte(int32_t sum) {
     return value < 0 ? 0 : value > 255 ? 255 : (uint8_t)value;
 }
 
+/* One row to the output's columns. Grey and RGB apart, so that the inner loop has no choice to make. */
 static void mix_row_grey(const uint8_t *in, const taps *columns, uint8_t *out) {
     for (int i = 0; i < columns->count; i++) {
         const uint8_t *from = in + columns->first[i];
@@ -185,7 +207,8 @@ static int end_of(const taps *t) {
     return end;
 }
 
-/* Both passes, rows first as in Pillow: the order matters, because the middle is rounded to bytes. */
+/* Both passes, rows first as in Pillow: the order matters, because the middle is rounded to bytes. middle holds the rows first ..
+ * end - 1 of the input, each as wide as the output. */
 static pb_status mix(const uint8_t *pixels, int width, int channels, const taps *columns, const taps *rows, uint8_t *out) {
     size_t stride = (size_t)width * (size_t)channels, bytes = (size_t)columns->count * (size_t)channels;
     int first = rows->first[0], end = end_of(rows);
@@ -207,6 +230,7 @@ cleanup:
     return status;
 }
 
+/* Resizes the whole image in thought and makes a window of it. */
 static pb_status resize_window(const uint8_t *pixels, int width, int height, int channels, int out_width, int out_height,
                                window part, pb_filter filter, uint8_t *out) {
     taps columns = {0}, rows = {0};
@@ -242,6 +266,7 @@ static void spread_grey(uint8_t *out, size_t pixels) {
         out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = out[i];
 }
 
+/* "224" is the shorter side and not a square, which pb_size_parse would make of it. */
 pb_status pb_fit_parse_resize(const char *text, pb_size *resize_out) {
     *resize_out = (pb_size){0, 0};
     if (strcmp(text, "0") == 0)
@@ -252,7 +277,8 @@ pb_status pb_fit_parse_resize(const char *text, pb_size *resize_out) {
     return pb_ok();
 }
 
-/* The size of an image before it is cut. */
+/* The size of an image before it is cut, as torchvision's Resize has it. Errors: PB_E_INPUT when it would be beyond the
+ * limits. */
 static pb_status resized(const pb_image *image, pb_size resize, pb_size *size) {
     *size = resize.height > 0 ? resize : (pb_size){image->width, image->height};
     if (resize.height > 0 || resize.width == 0)
@@ -268,6 +294,8 @@ static pb_status resized(const pb_image *image, pb_size resize, pb_size *size) {
     return pb_ok();
 }
 
+/* Grey stays grey while it is resized, and is spread in the output, whose first third it fills: a third of the work, and the same
+ * pixels, since each channel is resized by itself. */
 pb_status pb_image_to_input(const pb_image *image, const pb_fit *fit, uint8_t *out) {
     PB_ASSERT(image->pixels && fit->crop.width > 0 && fit->crop.height > 0);
     const pb_size crop = fit->crop;

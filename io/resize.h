@@ -30,7 +30,8 @@ typedef struct pb_fit {
     pb_filter filter;
 } pb_fit;
 
-/* Reads a resize: "256" the shorter side, "320x240" both, "0" as it is; sides up to PB_IMAGE_SIDE_MAX. Errors: PB_E_USAGE. */
+/* Reads a resize: "256" the shorter side, "320x240" both, "0" as it is; sides up to PB_IMAGE_SIDE_MAX. Errors: PB_E_USAGE with
+ * what is expected; *resize_out is then {0, 0}. */
 PB_CHECKED pb_status pb_fit_parse_resize(const char *text, pb_size *resize_out);
 
 /* torchvision's Resize(n or (h, w), filter), CenterCrop(crop): the first column of the cut round-half-even((width - crop.width) /

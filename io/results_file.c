@@ -1,3 +1,14 @@
+/* results_file.c: results.h5 and scores.csv of a score job, and reading them for eval.
+ *
+ * The maps are nearly all of the bytes, and go to the file as they come, in blocks of images in any order: their dataset is
+ * contiguous and its place in the file is fixed at the beginning (pb_h5_reserve), so the order does not show in the bytes. All
+ * else is small, waits in memory, and is written at the end in the order of the images, with checksums. Since a contiguous
+ * dataset has none of HDF5's, each map has a CRC32C.
+ *
+ * The two files are published as a pair: results.h5 is the marker, and wherever it is, scores.csv beside it is of the same run.
+ *
+ * An image that could not be read is there, without a score (invariant 7): nearest is PB_RESULT_UNSCORED, the numbers are NaN.
+ */
 #include "io/results_file.h"
 
 #include "base/fault.h"
@@ -12,16 +23,18 @@
 #include <string.h>
 
 static const char RESULTS_FORMAT[] = "patchbank-results";
+/* The version; the most rows or columns of a grid, beyond which a file can only be damaged. */
 enum { RESULTS_VERSION = 1, GRID_MAX = 1 << 14 };
 
-/* Strings of the images of one written block, end to end; they live until the file is published. */
+/* Strings of the images of one written block, end to end; they live until the file is published. One allocation a block, not
+ * three an image. */
 typedef struct text_block {
     struct text_block *next;
     char texts[];
 } text_block;
 
-/* The maps go to the file as they come; all else is small and waits here, so that it can be written in image order, with
- * checksums, and read for the CSV. */
+/* Results under construction. The maps go to the file as they come; all else is small and waits here, so that it can be written
+ * in image order, with checksums, and read for the CSV: about 80 bytes an image and its texts. */
 struct pb_results_writer {
     pb_output output;
     pb_h5 h5;
@@ -38,6 +51,7 @@ struct pb_results_writer {
     text_block *texts;
 };
 
+/* The columns that are described more than once; 0 images while the number is not yet known. */
 static pb_h5_column map_column(uint64_t images, pb_size grid) {
     uint64_t height = (uint64_t)grid.height, width = (uint64_t)grid.width;
     return (pb_h5_column){.name = "map", .type = PB_H5_F32, .rank = 3, .size = {images, height, width}};
@@ -62,6 +76,7 @@ static pb_status allocate_numbers(pb_results_writer *writer) {
     return pb_allocate(&writer->label, images, sizeof *writer->label, "results");
 }
 
+/* Memory for all images first, then the file, in which the maps get their place. */
 static pb_status begin_file(pb_results_writer *writer, const char *path, const pb_attributes *attributes) {
     size_t images = writer->images;
     pb_h5_column map = map_column(images, writer->grid);
@@ -102,6 +117,7 @@ static void free_arrays(pb_results_writer *writer) {
     pb_release(&writer->group);
 }
 
+/* After publishing too: then there is no file to remove. */
 void pb_results_abandon(pb_results_writer **writer_inout) {
     pb_results_writer *writer = *writer_inout;
     if (!writer)
@@ -120,6 +136,7 @@ void pb_results_abandon(pb_results_writer **writer_inout) {
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
+/* Copies a text to *end and moves that behind it. */
 static char *put_text(char **end, const char *text) {
     char *copy = *end;
     size_t size = strlen(text) + 1;
@@ -128,6 +145,7 @@ static char *put_text(char **end, const char *text) {
     return copy;
 }
 
+/* Copies the texts of a block's records, which are the archive's and may go when it is closed. */
 static pb_status keep_texts(pb_results_writer *writer, uint64_t first, size_t count, const pb_record *records) {
     size_t bytes = 0;
     text_block *block;
@@ -145,6 +163,7 @@ static pb_status keep_texts(pb_results_writer *writer, uint64_t first, size_t co
     return pb_ok();
 }
 
+/* Each image exactly once (asserted): a second block for it would change what the file says without a trace. */
 static void keep_numbers(pb_results_writer *writer, uint64_t first, const pb_result_block *block, const uint64_t *archive_index,
                          const pb_record *records) {
     size_t patches = pb_size_area(writer->grid);
@@ -164,6 +183,7 @@ static void keep_numbers(pb_results_writer *writer, uint64_t first, const pb_res
     }
 }
 
+/* An error leaves numbers noted whose map is not in the file: only pb_results_abandon may follow. */
 pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_result_block *block,
                            const uint64_t *archive_index, const pb_record *records) {
     PB_ASSERT(first <= writer->images && block->count <= writer->images - first);
@@ -175,6 +195,7 @@ pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_r
 
 /* --- scores.csv ------------------------------------------------------------------------------------------------- */
 
+/* One line. 9 digits are every bit of a float. Of an image without a score everything after the label is empty. */
 static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, const char *nearest_path) {
     static const char *const LABELS[] = {"", "0", "1"}; /* unknown, normal, defective */
     uint32_t columns = (uint32_t)writer->grid.width;
@@ -194,6 +215,8 @@ static void put_row(FILE *csv, const pb_results_writer *writer, uint64_t i, cons
     fputs("\r\n", csv);
 }
 
+/* Header and lines; looks at the stream after each, so that a full disk ends it early. A line is short, so the fault point is one
+ * a line. */
 static pb_status put_rows(FILE *csv, const char *shown, const pb_results_writer *writer, char *const *bank_paths,
                           size_t bank_rows) {
     fputs("path,split,class,group,label,score,patch_row,patch_column,nearest_row,nearest_path\r\n", csv);
@@ -210,6 +233,7 @@ static pb_status put_rows(FILE *csv, const char *shown, const pb_results_writer 
     return pb_ok();
 }
 
+/* By stdio into the temporary file that pb_output_begin has made. fclose writes what is buffered, so its failure counts. */
 static pb_status write_csv(const pb_output *output, const pb_results_writer *writer, char *const *bank_paths, size_t bank_rows) {
     FILE *csv = fopen(output->temporary, "w");
     if (!csv)
@@ -225,6 +249,7 @@ static pb_status write_csv(const pb_output *output, const pb_results_writer *wri
 
 /* --- publishing ------------------------------------------------------------------------------------------------- */
 
+/* In this order, which is that of the file. */
 static pb_status write_columns(pb_results_writer *writer) {
     const struct {
         const char *name;
@@ -247,6 +272,7 @@ static pb_status write_columns(pb_results_writer *writer) {
     return pb_h5_write_strings(&writer->h5, "group", writer->group, writer->images);
 }
 
+/* Closed before it is renamed: HDF5 writes until then. */
 static pb_status publish(pb_results_writer *writer, pb_output *csv, const char *csv_path, char *const *bank_paths,
                          size_t bank_rows) {
     PB_TRY(write_columns(writer));
@@ -258,10 +284,11 @@ static pb_status publish(pb_results_writer *writer, pb_output *csv, const char *
     return pb_output_commit_pair(&writer->output, csv);
 }
 
+/* An image that nobody has written is a defect of the job, whatever else happened. */
 pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, char *const *bank_paths, size_t bank_rows) {
     for (uint64_t i = 0; i < (*writer)->images; i++)
         PB_ASSERT((*writer)->written[i]);
-    pb_output csv = {0};
+    pb_output csv = {0}; /* nothing to abandon unless publish begins it */
     pb_status status = publish(*writer, &csv, csv_path, bank_paths, bank_rows);
     pb_output_abandon(&csv);
     pb_results_abandon(writer);
@@ -270,6 +297,7 @@ pb_status pb_results_publish(pb_results_writer **writer, const char *csv_path, c
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
+/* Scores and maps must agree on the images; every other column is compared with that number when it is read. */
 static pb_status read_sizes(const pb_h5 *h5, pb_results *results) {
     pb_h5_column score = pb_h5_vector("score", PB_H5_F32, 0), map = map_column(0, (pb_size){0, 0});
     PB_TRY(pb_h5_examine(h5, &score));
@@ -283,6 +311,7 @@ static pb_status read_sizes(const pb_h5 *h5, pb_results *results) {
     return pb_ok();
 }
 
+/* All columns that eval needs; the maps are read by pb_results_maps_read, a stretch at a time. */
 static pb_status read_numbers(const pb_h5 *h5, pb_results *results) {
     pb_h5_column score = pb_h5_vector("score", PB_H5_F32, results->images);
     pb_h5_column brightness = brightness_column(results->images);
@@ -310,6 +339,7 @@ static bool is_possible(const pb_results *results, uint64_t i) {
     return fits && results->label[i] >= PB_LABEL_UNKNOWN && results->label[i] <= PB_LABEL_DEFECTIVE;
 }
 
+/* So that nobody who computes with them need ask. */
 static pb_status check_numbers(const pb_h5 *h5, const pb_results *results) {
     for (uint64_t i = 0; i < results->images; i++)
         if (!is_possible(results, i))
@@ -353,6 +383,7 @@ void pb_results_free(pb_results *results) {
 
 /* --- maps ------------------------------------------------------------------------------------------------------- */
 
+/* An open file. results gives sizes and which images are scored. */
 struct pb_results_maps {
     pb_h5 h5;
     const pb_results *results;
@@ -375,6 +406,7 @@ void pb_results_maps_close(pb_results_maps **maps) {
     pb_release(maps);
 }
 
+/* Finite and >= 0; NaN is neither. */
 static bool are_distances(const float *values, size_t count) {
     bool fits = true;
     for (size_t i = 0; i < count; i++)
@@ -382,6 +414,7 @@ static bool are_distances(const float *values, size_t count) {
     return fits;
 }
 
+/* The CRC32C first: it tells decay from a program that wrote nonsense. */
 static pb_status check_maps(const pb_results_maps *maps, uint64_t first, size_t count, const float *values,
                             const uint32_t *crc32c) {
     const size_t patches = pb_size_area(maps->results->grid);
@@ -397,6 +430,7 @@ static pb_status check_maps(const pb_results_maps *maps, uint64_t first, size_t 
     return pb_ok();
 }
 
+/* The checksums of these images alone are read with them: a job reads a file of any size in bounded memory. */
 pb_status pb_results_maps_read(pb_results_maps *maps, uint64_t first, size_t count, float *values) {
     const uint64_t images = maps->results->images;
     const pb_h5_column map = map_column(images, maps->results->grid), sums = pb_h5_vector("map_crc32c", PB_H5_U32, images);

@@ -26,14 +26,17 @@ typedef struct pb_result_block {
     double (*brightness)[PB_BRIGHTNESS_STATS]; /* [count] grey statistics of the image (io/image.h): the floor that eval shows */
 } pb_result_block;
 
+/* Results under construction; used by one thread, of one rank. */
 typedef struct pb_results_writer pb_results_writer;
 
-/* Begins results.h5 at `path` for `images` images and maps of `grid` places. Errors: PB_E_INPUT, PB_E_SYSTEM. */
+/* Begins results.h5 at `path` for `images` images and maps of `grid` places, each side 1 to 2^14 (asserted). attributes: copied
+ * into the file. Owned by the caller: publish or abandon it; NULL on error. Errors: PB_E_INPUT (folder missing or not writable),
+ * PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_results_create(const char *path, uint64_t images, pb_size grid, const pb_attributes *attributes,
                                        pb_results_writer **writer_out);
 
-/* Writes the block of images first .. first + block->count - 1 with their records; every image exactly once in all. After
- * an error only pb_results_abandon may follow. */
+/* Writes the block of images first .. first + block->count - 1 with their indices in the archive and their records, all borrowed
+ * for the call; every image exactly once in all (asserted). Errors: PB_E_SYSTEM; after one only pb_results_abandon may follow. */
 PB_CHECKED pb_status pb_results_write(pb_results_writer *writer, uint64_t first, const pb_result_block *block,
                                       const uint64_t *archive_index, const pb_record *records);
 
@@ -49,17 +52,19 @@ void pb_results_abandon(pb_results_writer **writer);
 typedef struct pb_results {
     uint64_t images;
     pb_size grid;
-    float *score;
+    float *score;      /* [images], as all arrays */
     double (*brightness)[PB_BRIGHTNESS_STATS];
     uint32_t *nearest; /* PB_RESULT_UNSCORED: score and brightness are NaN, otherwise they are finite */
-    int8_t *label;
+    int8_t *label;     /* PB_LABEL_... */
     uint64_t *archive_index; /* of each image, in the archive that was scored */
-    char **paths, **classes, **groups;
+    char **paths, **classes, **groups; /* as in the list; "" where it has none */
     pb_attributes attributes;
 } pb_results;
 
-/* Reads and checks a whole file but its maps. Errors: PB_E_INPUT (missing, not results, newer version, damaged). */
+/* Reads and checks a whole file but its maps. Errors, with empty results: PB_E_INPUT (missing, not results, newer version,
+ * damaged, numbers that cannot be), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_results_read(const char *path, pb_results *results_out);
+/* Frees everything and empties the results; empty ones are fine. */
 void pb_results_free(pb_results *results);
 
 /* The maps of a file, read a stretch at a time; one thread, one rank. */

@@ -1,3 +1,9 @@
+/* rows_file.c: keys and, under each, some rows of floats: two columns that grow piece by piece. What is saved of a stopped job is
+ * large (projected patches), so it is neither gathered before it is written nor read whole.
+ *
+ * That keys and rows fit each other is a fact of the file's sizes: rows are a multiple of keys, and the quotient is the rows a
+ * key. A file is committed whole or not at all, so it never has keys whose rows are missing.
+ */
 #include "io/rows_file.h"
 
 #include "base/memory.h"
@@ -8,10 +14,12 @@
 #include <string.h>
 
 static const char ROWS_FORMAT[] = "patchbank-rows";
+/* The version; the most values of a row, as of a bank. */
 enum { ROWS_VERSION = 1, DIM_MAX = 1 << 20 };
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
+/* A file under construction. */
 struct pb_rows_writer {
     pb_output output;
     pb_h5 h5;
@@ -19,11 +27,13 @@ struct pb_rows_writer {
     size_t rows_a_key;
 };
 
+/* Rows of about a chunk's bytes, at least one: HDF5 reads and checks whole chunks. */
 static uint64_t rows_in_chunk(int dim) {
     uint64_t rows = PB_H5_CHUNK_BYTES / ((uint64_t)dim * sizeof(float));
     return rows > 0 ? rows : 1;
 }
 
+/* Both columns, empty, so that the order of appending does not matter to the file's form. */
 static pb_status begin(pb_rows_writer *writer, const char *path, const pb_attributes *attributes, int dim) {
     PB_TRY(pb_output_begin(&writer->output, path));
     PB_TRY(pb_h5_create(&writer->h5, &writer->output));
@@ -50,6 +60,7 @@ pb_status pb_rows_append(pb_rows_writer *writer, const uint64_t *keys, size_t co
     return pb_h5_append_items(&writer->h5, &writer->row, count * writer->rows_a_key, rows);
 }
 
+/* Closed before it is renamed. Abandoning frees the writer, and has no file to remove after a commit. */
 pb_status pb_rows_commit(pb_rows_writer **writer) {
     pb_status status = pb_h5_close(&(*writer)->h5);
     if (!pb_failed(&status))
@@ -69,6 +80,7 @@ void pb_rows_abandon(pb_rows_writer **writer) {
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
+/* What a file says but for its rows. */
 struct pb_rows {
     char path[PB_PATH_MAX]; /* opened when rows are read: there may be thousands of such files */
     pb_attributes attributes;
@@ -77,6 +89,7 @@ struct pb_rows {
     pb_h5_column row;
 };
 
+/* Keys are few beside the rows, and whoever looks for one wants them all. */
 static pb_status read_keys(pb_rows *rows, const pb_h5 *h5) {
     pb_h5_column key = pb_h5_vector("key", PB_H5_U64, 0);
     PB_TRY(pb_h5_examine(h5, &key));
@@ -85,6 +98,7 @@ static pb_status read_keys(pb_rows *rows, const pb_h5 *h5) {
     return pb_h5_read(h5, &key, rows->keys);
 }
 
+/* A file without keys says nothing of how many rows each has, and is none of ours: nobody saves nothing. */
 static pb_status read_all(pb_rows *rows, const pb_h5 *h5) {
     PB_TRY(pb_h5_read_header(h5, ROWS_FORMAT, ROWS_VERSION, &rows->attributes));
     PB_TRY(read_keys(rows, h5));
@@ -131,6 +145,7 @@ size_t pb_rows_a_key(const pb_rows *rows) { return rows->rows_a_key; }
 
 int pb_rows_dim(const pb_rows *rows) { return (int)rows->row.size[1]; }
 
+/* Opens and closes the file; io/h5.h compares the sizes again, so a file that was replaced meanwhile is noticed. */
 pb_status pb_rows_read(const pb_rows *rows, size_t first, size_t count, float *values) {
     PB_ASSERT(first <= rows->count && count <= rows->count - first);
     pb_h5 h5 = {0};

@@ -1,5 +1,11 @@
-/* The whole file is in memory when it is checked, and every number of its header is compared with what is really there before it
- * is used. Like the format's own reader we refuse holes: bytes that no tensor owns could hide another file. */
+/* safetensors.c: a weights file, checked and opened. The whole file is in memory when it is checked, and every number of its
+ * header is compared with what is really there before it is used. Like the format's own reader we refuse holes: bytes that no
+ * tensor owns could hide another file.
+ *
+ * In order (fill): the length of the header, the header as JSON, each tensor (type, shape, offsets, that these agree), that the
+ * tensors cover the data exactly, then copies of the float32 ones, and last the order by name in which they are looked up. The
+ * parsed header owns the names, so it stays. Nothing in a file can run (invariant 10).
+ */
 #include "io/safetensors.h"
 
 #include "base/memory.h"
@@ -13,6 +19,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors files are
 
 /* Backbones are far below both. A tensor takes about 100 bytes of header, and the parsed header about 20 times its text. */
 static const size_t FILE_MAX = (size_t)4 << 30, HEADER_MAX = (size_t)16 << 20;
+/* Of the header's length, with which a file begins. */
 enum { LENGTH_BYTES = 8 };
 
 /* The format's types, and their size in bytes. */
@@ -41,7 +48,8 @@ struct pb_safetensors {
 
 /* --- the header ------------------------------------------------------------------------------------------------- */
 
-/* Finds header and data. Out: lengths; the header begins at LENGTH_BYTES and the data behind it. */
+/* Finds header and data. Out: lengths; the header begins at LENGTH_BYTES and the data behind it. The order of the comparisons
+ * keeps them from overflowing. */
 static pb_status measure(const uint8_t *bytes, size_t size, size_t *header_size) {
     if (size < LENGTH_BYTES)
         return pb_fail(PB_E_INPUT, "it has %zu bytes, fewer than a header length takes", size);
@@ -56,6 +64,7 @@ static pb_status measure(const uint8_t *bytes, size_t size, size_t *header_size)
     return pb_ok();
 }
 
+/* The format wants it to begin with a brace, where JSON would let blanks stand. Two tensors of one name are refused here. */
 static pb_status parse_header(const uint8_t *bytes, size_t size, json_t **header_out) {
     if (size == 0 || bytes[0] != '{')
         return pb_fail(PB_E_INPUT, "the header is not a JSON object");
@@ -68,6 +77,7 @@ static pb_status parse_header(const uint8_t *bytes, size_t size, json_t **header
     return pb_fail(PB_E_INPUT, "the header is not valid JSON: %s (byte %d)", error.text, error.position);
 }
 
+/* Texts for people, which are not looked at but must be what the format says. jansson iterates over what is not const only. */
 static pb_status check_metadata(const json_t *metadata) {
     if (!json_is_object(metadata))
         return pb_fail(PB_E_INPUT, "__metadata__ is not an object");
@@ -78,6 +88,7 @@ static pb_status check_metadata(const json_t *metadata) {
     return pb_ok();
 }
 
+/* JSON's numbers may be anything; here whole ones from 0 to 2^63 - 1. */
 static pb_status read_count(const json_t *number, const char *what, uint64_t *count_out) {
     if (!json_is_integer(number) || json_integer_value(number) < 0)
         return pb_fail(PB_E_INPUT, "%s holds something that is not a whole number >= 0", what);
@@ -85,6 +96,7 @@ static pb_status read_count(const json_t *number, const char *what, uint64_t *co
     return pb_ok();
 }
 
+/* All types of the format are known, so that a file is not refused for a tensor that nobody asks for. */
 static pb_status read_type(const json_t *entry, tensor *t) {
     const char *name = json_string_value(json_object_get(entry, "dtype"));
     if (!name)
@@ -115,6 +127,7 @@ static pb_status read_shape(const json_t *entry, tensor *t, uint64_t *bytes) {
     return pb_ok();
 }
 
+/* A pair within the data, from the beginning of the data on. */
 static pb_status read_offsets(const json_t *entry, uint64_t data_size, tensor *t) {
     const json_t *offsets = json_object_get(entry, "data_offsets");
     if (!json_is_array(offsets) || json_array_size(offsets) != 2)
@@ -127,6 +140,7 @@ static pb_status read_offsets(const json_t *entry, uint64_t data_size, tensor *t
     return pb_ok();
 }
 
+/* A tensor of the header. Shape and offsets say its size independently, and must agree. */
 static pb_status read_tensor(const json_t *entry, uint64_t data_size, tensor *t) {
     uint64_t bytes = 0;
     if (!json_is_object(entry))
@@ -147,6 +161,7 @@ static pb_status in_tensor(pb_status status, const char *name) {
     return pb_prefix(status, where);
 }
 
+/* All of them, in the order of the header. object->count is what is filled. */
 static pb_status read_tensors(pb_safetensors *object, uint64_t data_size) {
     PB_TRY(pb_allocate(&object->tensors, json_object_size(object->header), sizeof *object->tensors, "the tensors of a file"));
     const char *name;
@@ -169,7 +184,8 @@ static pb_status read_tensors(pb_safetensors *object, uint64_t data_size) {
 
 static int by_name(const void *a, const void *b) { return strcmp(((const tensor *)a)->name, ((const tensor *)b)->name); }
 
-/* By place; an empty tensor stands before the one that begins where it does. Names only to leave nothing to qsort's whim. */
+/* By place; an empty tensor stands before the one that begins where it does. Names only to leave nothing to qsort's whim, should
+ * messages name one of two. */
 static int by_place(const void *a, const void *b) {
     const tensor *left = a, *right = b;
     if (left->begin != right->begin)
@@ -198,13 +214,16 @@ static pb_status check_cover(pb_safetensors *object, uint64_t data_size) {
     return pb_ok();
 }
 
+/* Values that alignment is counted in. */
 enum { STEP = PB_ALIGNMENT / sizeof(float) };
 
+/* Room for a tensor, such that the next one is aligned again. */
 static size_t padded_values(const tensor *t) {
     size_t values = (size_t)(t->end - t->begin) / sizeof(float);
     return (values + STEP - 1) / STEP * STEP;
 }
 
+/* The float32 tensors into one aligned block: vector code may load them as they are. */
 static pb_status copy_values(pb_safetensors *object, const uint8_t *data) {
     size_t total = 0;
     for (size_t i = 0; i < object->count; i++)
@@ -224,6 +243,7 @@ static pb_status copy_values(pb_safetensors *object, const uint8_t *data) {
 
 /* --- the object ------------------------------------------------------------------------------------------------- */
 
+/* SHA-256 is of the whole file: the identity of the weights, which banks carry. */
 static pb_status fill(pb_safetensors *object, const uint8_t *bytes, size_t size) {
     size_t header_size = 0;
     PB_TRY(measure(bytes, size, &header_size));
@@ -239,6 +259,7 @@ static pb_status fill(pb_safetensors *object, const uint8_t *bytes, size_t size)
     return pb_ok();
 }
 
+/* Machine failures are not called a bad file. */
 pb_status pb_safetensors_parse(const char *name, const void *bytes, size_t size, pb_safetensors **tensors_out) {
     pb_safetensors *object = NULL;
     *tensors_out = NULL;
@@ -286,6 +307,7 @@ const char *pb_safetensors_name(const pb_safetensors *tensors, size_t index) {
     return tensors->tensors[index].name;
 }
 
+/* By name in log2(count) steps; context is a pb_safetensors, since pb_tensor_lookup has it so. */
 pb_status pb_safetensors_lookup(void *context, const char *name, pb_tensor_view *view_out) {
     const pb_safetensors *object = context;
     tensor wanted = {.name = name};

@@ -14,14 +14,16 @@
 
 #include <stddef.h>
 
+/* An opened file of weights. Does not change, so any number of threads may look things up. */
 typedef struct pb_safetensors pb_safetensors;
 
-/* Reads and checks the whole file (at most 4 GiB). Out: *tensors, owned by the caller, NULL on error. Errors: PB_E_INPUT ("x: not
- * a safetensors file: ..."), PB_E_SYSTEM. */
+/* Reads and checks the whole file (at most 4 GiB). Out: *tensors, owned by the caller, NULL on error. Memory: the file, while it
+ * is read, and its float32 tensors. Errors: PB_E_INPUT ("x: not a safetensors file: ...", missing, too large), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_safetensors_open(const char *path, pb_safetensors **tensors_out);
 
-/* As open, from memory that is copied (one rank reads, all parse). name: for messages. */
+/* As open, from memory that is copied (one rank reads, all parse) and need not be aligned. name: for messages, copied. */
 PB_CHECKED pb_status pb_safetensors_parse(const char *name, const void *bytes, size_t size, pb_safetensors **tensors_out);
+/* Frees it, and with it all views that were lent; NULL is fine, *tensors is NULL afterwards. */
 void pb_safetensors_close(pb_safetensors **tensors);
 
 /* SHA-256 of the file, as text; number of tensors; name of tensor `index` in name order. All belong to the object. */

@@ -1,3 +1,11 @@
+/* state.c: which run owns a job's state (decision 0024, invariant 12), and the names of what is in it.
+ *
+ * Runs are folders in the state folder, named by generation and number. A claim, by one rank of the run:
+ *    1 make_run    a folder of its own, whose (generation, number) is above all that are there, or a refusal
+ *    2 take_away   every older run's folder is renamed into the new one, from where it is removed; a newer one refuses the claim
+ * After the rename of its folder an older run can give nothing a final name. If two claim at once, each finds the other's folder
+ * in step 2, and the one that is older by name loses, whichever was first: order is a property of names, not of time.
+ */
 #include "io/state.h"
 
 #include <dirent.h>
@@ -11,8 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What the name of a run's folder begins with. */
 static const char RUN[] = "run-";
 
+/* Beside a file, in a folder; so it is on the output's file system, which rename(2) needs. */
 pb_status pb_state_name(const char *output, char folder[PB_PATH_MAX]) {
     if (pb_is_folder(output))
         return pb_path_join(output, "state", folder);
@@ -22,19 +32,21 @@ pb_status pb_state_name(const char *output, char folder[PB_PATH_MAX]) {
 
 /* --- runs ------------------------------------------------------------------------------------------------------- */
 
-/* A run by its folder's name. Runs of one generation are numbered as they come. */
+/* A run by its folder's name. Order: by generation, then by number. Runs of one generation are numbered as they come. */
 typedef struct run {
     pb_generation generation;
     uint64_t number;
 } run;
 
+/* "run-4711.2-1763971200123456789". The number is nanoseconds of the clock. */
 static void run_name(run r, char name[96]) {
     char generation[PB_GENERATION_TEXT];
     pb_generation_text(r.generation, generation);
     snprintf(name, 96, "%s%s-%" PRIu64, RUN, generation, r.number);
 }
 
-/* Whether `name` is what run_name makes of some run, and of which. */
+/* Whether `name` is what run_name makes of some run, and of which. Parsed and made again: only what is the same text is a run,
+ * whatever the parsers may tolerate. */
 static bool run_of(const char *name, run *r) {
     char text[PB_GENERATION_TEXT], again[96];
     const char *dash = strrchr(name, '-');
@@ -47,6 +59,7 @@ static bool run_of(const char *name, run *r) {
     return !pb_failed(&parsed) && strcmp(name, again) == 0;
 }
 
+/* Below, equal to or above 0 when a is older than, the same as, newer than b. */
 static int run_compare(run a, run b) {
     int order = pb_generation_compare(a.generation, b.generation);
     return order ? order : (a.number > b.number) - (a.number < b.number);
@@ -54,6 +67,7 @@ static int run_compare(run a, run b) {
 
 /* Goes through the names in the state folder: calls visit for each run. */
 typedef pb_status (*run_visitor)(void *context, const char *name, run r);
+/* Goes through the names in the state folder: calls visit for each run, in no order; stops at the first failure. */
 static pb_status each_run(const char *folder, run_visitor visit, void *context) {
     DIR *names = opendir(folder);
     if (!names)
@@ -67,6 +81,7 @@ static pb_status each_run(const char *folder, run_visitor visit, void *context) 
     return status;
 }
 
+/* A visitor: the context becomes the newest run. */
 static pb_status keep_latest(void *context, const char *name, run r) {
     run *latest = context;
     (void)name;
@@ -75,6 +90,7 @@ static pb_status keep_latest(void *context, const char *name, run r) {
     return pb_ok();
 }
 
+/* Says which newer run is met and what a person can do who knows that it is not alive. */
 static pb_status refused(const char *folder, run mine, run other) {
     char name[96], generation[PB_GENERATION_TEXT];
     run_name(other, name);
@@ -91,6 +107,8 @@ typedef struct claim {
     run mine;
 } claim;
 
+/* A visitor. Renames an older run's folder into the claiming one's: that is the fencing. Removing it afterwards is tidiness.
+ * ENOENT: another claim has taken it. */
 static pb_status take_away(void *context, const char *name, run other) {
     const claim *c = context;
     char from[PB_PATH_MAX], to[PB_PATH_MAX];
@@ -107,7 +125,7 @@ static pb_status take_away(void *context, const char *name, run other) {
 }
 
 /* A number that no run has had, even one whose folder is long gone: that run may still be alive, and must not find its folder
- * again. */
+ * again. Nanoseconds since 1970 by this host's clock, raised above the latest that is there, should clocks differ. */
 static uint64_t fresh_number(uint64_t latest) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -115,13 +133,16 @@ static uint64_t fresh_number(uint64_t latest) {
     return number > latest ? number : latest + 1;
 }
 
-/* Makes the folder of a run after all that are there. */
+/* Makes the folder of a run after all that are there. Without a generation of its own a run takes the latest one, so that runs by
+ * hand follow runs of Slurm. mkdir decides between two that chose the same name; the loser looks again. */
 static pb_status make_run(const char *folder, pb_generation generation, run *mine, char path[PB_PATH_MAX]) {
     for (;;) {
         run latest = {{0, 0}, 0};
         char name[96];
         PB_TRY(each_run(folder, keep_latest, &latest));
         *mine = (run){pb_generation_is_none(generation) ? latest.generation : generation, fresh_number(0)};
+        /* An older generation is refused; of the same one this run is the next; a newer one's number need not be above
+         * another's. */
         int order = pb_generation_compare(latest.generation, mine->generation);
         if (order > 0)
             return refused(folder, *mine, latest);
@@ -136,6 +157,7 @@ static pb_status make_run(const char *folder, pb_generation generation, run *min
     }
 }
 
+/* A claim that is refused takes its own folder away again, and the state folder if that is empty. */
 pb_status pb_state_claim(const char *output, pb_generation generation, pb_state *state_out) {
     run mine;
     *state_out = (pb_state){0};
@@ -159,6 +181,7 @@ pb_status pb_state_path(const pb_state *state, const char *name, char path[PB_PA
     return pb_path_join(state->folder, name, path);
 }
 
+/* Numbers are of images or patches, never of ranks, so that any number of ranks finds what concerns it. */
 pb_status pb_state_range_path(const pb_state *state, const char *prefix, uint64_t first, uint64_t last, char path[PB_PATH_MAX]) {
     char name[96];
     int written = snprintf(name, sizeof name, "%s-%" PRIu64 "-%" PRIu64 ".h5", prefix, first, last);
@@ -166,12 +189,15 @@ pb_status pb_state_range_path(const pb_state *state, const char *prefix, uint64_
     return pb_state_path(state, name, path);
 }
 
+/* By the name alone. The numbers begin at the first dash of the file's name, so a prefix must have none. Another name meets
+ * nothing. */
 bool pb_state_range_meets(const char *path, uint64_t first, uint64_t last) {
     const char *slash = strrchr(path, '/'), *numbers = strchr(slash ? slash : path, '-');
     uint64_t begin, end;
     return numbers && sscanf(numbers, "-%" SCNu64 "-%" SCNu64 ".h5", &begin, &end) == 2 && begin <= last && end >= first;
 }
 
+/* Also visits what other runs have saved: files of a state are of whatever run. */
 pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visitor visit, void *context) {
     DIR *names = opendir(state->folder);
     if (!names)
@@ -191,7 +217,8 @@ pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visi
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
-/* By way of the run's folder, which goes at last: a run that lost it removes nothing of its successor's. */
+/* By way of the run's folder, which goes at last: a run that lost it removes nothing of its successor's. Folders of other runs
+ * are left alone. Goes on after a failure, so that as much as can be goes. */
 pb_status pb_state_remove(pb_state *state) {
     if (!state->folder[0])
         return pb_ok();
@@ -212,6 +239,7 @@ pb_status pb_state_remove(pb_state *state) {
     return status;
 }
 
+/* A run's own folder holds nothing that anybody needs, and that it cannot be removed is no news. */
 void pb_state_leave(pb_state *state) {
     if (!state->folder[0])
         return;

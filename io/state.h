@@ -32,23 +32,27 @@ PB_CHECKED pb_status pb_state_name(const char *output, char folder[PB_PATH_MAX])
  * is there. Errors: PB_E_NO when a run of a newer generation is there, or began at the same moment; those of pb_folder_create. */
 PB_CHECKED pb_status pb_state_claim(const char *output, pb_generation generation, pb_state *state_out);
 
-/* "STATE/name" into path. */
+/* "STATE/name" into path. Errors: PB_E_INPUT when it is too long. */
 PB_CHECKED pb_status pb_state_path(const pb_state *state, const char *name, char path[PB_PATH_MAX]);
 
-/* Files of the state that are of a range of things (images, patches) are named "PREFIX-FIRST-LAST.h5", so that those which do not
- * concern a rank need not be opened. The path of one; whether the file at `path` meets first .. last. */
+/* Files of the state that are of a range of things (images, patches) are named "PREFIX-FIRST-LAST.h5", LAST included, so that
+ * those which do not concern a rank need not be opened. PREFIX has no dash. The path of one, errors PB_E_INPUT when it is too
+ * long; whether the file at `path` meets first .. last, by its name. */
 PB_CHECKED pb_status pb_state_range_path(const pb_state *state, const char *prefix, uint64_t first, uint64_t last,
                                          char path[PB_PATH_MAX]);
 bool pb_state_range_meets(const char *path, uint64_t first, uint64_t last);
 
-/* Called for each file of the state whose name begins with `prefix`, with its path; stops at the first failure. */
+/* Called for each file of the state whose name begins with `prefix`, with its path, in no order; stops at the first failure,
+ * which it returns. Errors: PB_E_INPUT, PB_E_SYSTEM when the folder cannot be listed. */
 typedef pb_status (*pb_state_visitor)(void *context, const char *path);
 PB_CHECKED pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visitor visit, void *context);
 
-/* The job is done: removes the state, unless a later run owns it by now. */
+/* The job is done: removes the state, unless a later run owns it by now. *state is zeroed; a zeroed one is fine. Errors:
+ * PB_E_SYSTEM, PB_E_INPUT when something cannot be removed. */
 PB_CHECKED pb_status pb_state_remove(pb_state *state);
 
-/* The run ends without being done: what is saved stays, and the folder, too, unless nothing was. */
+/* The run ends without being done: what is saved stays, and the folder, too, unless nothing was. *state is zeroed; a zeroed one
+ * is fine. */
 void pb_state_leave(pb_state *state);
 
 #endif

@@ -1,3 +1,17 @@
+/* stream.c: encoded images read with pread(2), while HDF5 is free for others (decision 0023).
+ *
+ * When it is opened a stream asks, through the archive and HDF5, where the bytes of each image lie: a place is a stretch of its
+ * shard's column of bytes, and pb_h5_layout says where such a stretch is in the file. From then on it uses nothing of the archive
+ * that changes.
+ *
+ * Reading goes through three units. A piece is what the caller asks for, and has one buffer. It consists of ranges: images of one
+ * shard that lie close enough to be read in one go. A range is read chunk by chunk of the column, since between chunks lies a
+ * checksum or something of HDF5's. pb_stream_plan and pb_stream_read cut ranges by the same rule, so the room that the one names
+ * is what the other fills.
+ *
+ * An image that cannot be had this way has no bytes (NULL), and one whose CRC32C is wrong the caller finds out; both are read
+ * again through HDF5.
+ */
 #include "io/stream.h"
 
 #include "base/fault.h"
@@ -8,24 +22,27 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Images that lie no further apart are read in one go: their gap costs less than another request. */
+/* Images that lie no further apart are read in one go: 64 KiB more cost less than another request. */
 enum { GAP_BYTES = 64 << 10 };
 
+/* While no file is open; the shard of an image that cannot be had. */
 enum { NO_FILE = -1 };
 #define NOWHERE UINT32_MAX
 
-/* An image: where in its shard's column of bytes. */
+/* An image: where in its shard's column of bytes, and the CRC32C that it must have. */
 typedef struct place {
     uint64_t begin, size;
     uint32_t shard; /* in stream->shards, or NOWHERE */
     uint32_t crc32c;
 } place;
 
+/* A shard that images of the stream are in. */
 typedef struct shard_layout {
     size_t number; /* in the archive */
     pb_h5_layout bytes;
 } shard_layout;
 
+/* A stream. Once opened, only file and file_shard change, by the thread that reads. Memory: 24 bytes an image. */
 struct pb_stream {
     const pb_archive *archive; /* only what never changes while it is open */
     size_t count;
@@ -38,7 +55,8 @@ struct pb_stream {
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
-/* Adds a shard that is open in the archive. Errors: PB_E_INPUT when its images cannot be had. */
+/* Adds a shard that is open in the archive. Errors: PB_E_INPUT when its images cannot be had. A shard that the indices come back
+ * to is added again: rising indices are the rule. */
 static pb_status add_shard(pb_stream *stream, pb_archive *archive, size_t number) {
     if (stream->shard_count == stream->shard_room) {
         size_t room = 2 * stream->shard_room + 4;
@@ -56,7 +74,8 @@ static pb_status add_shard(pb_stream *stream, pb_archive *archive, size_t number
     return pb_ok();
 }
 
-/* The images index[at] .. of one shard; *at becomes the first of another. */
+/* The images index[at] .. of one shard; *at becomes the first of another. A shard that is damaged, or cannot be read directly,
+ * makes its images NOWHERE and is no failure: what to say of them is pb_archive_read's. */
 static pb_status place_images(pb_stream *stream, pb_archive *archive, const uint64_t *index, size_t *at) {
     size_t number = pb_archive_shard_of(archive, index[*at]);
     pb_status status = add_shard(stream, archive, number);
@@ -86,6 +105,7 @@ pb_status pb_stream_open(pb_archive *archive, const uint64_t *index, size_t coun
     return status;
 }
 
+/* One shard's file is open at a time. */
 static void close_file(pb_stream *stream) {
     if (stream->file != NO_FILE)
         close(stream->file);
@@ -117,6 +137,8 @@ static range begin_range(const place *first) {
     return (range){.images = 1, .begin = first->begin, .end = first->begin + first->size, .shard = first->shard};
 }
 
+/* Whether the next image continues a range: same shard, behind it, near. All that are NOWHERE join, and are read as one: not at
+ * all. */
 static bool joins(const range *now, const place *next) {
     return next->shard == now->shard && next->begin >= now->end && next->begin - now->end <= GAP_BYTES;
 }
@@ -126,6 +148,8 @@ static void extend(range *now, const place *next) {
     now->end = next->begin + next->size;
 }
 
+/* The room is that of ranges, gaps included. The first image is always in, however long; the next one is in if what it adds still
+ * fits. */
 size_t pb_stream_plan(const pb_stream *stream, size_t at, size_t count_most, size_t bytes_most, size_t *room) {
     PB_ASSERT(at < stream->count && count_most > 0);
     size_t left = stream->count - at, most = left < count_most ? left : count_most, count = 1;
@@ -146,7 +170,7 @@ size_t pb_stream_plan(const pb_stream *stream, size_t at, size_t count_most, siz
     return count;
 }
 
-/* The first range of the images at positions at .. at + count - 1. */
+/* The first range of the images at positions at .. at + count - 1: cut as in pb_stream_plan, from the same beginning. */
 static range range_at(const pb_stream *stream, size_t at, size_t count) {
     range now = begin_range(&stream->places[at]);
     while (now.images < count && joins(&now, &stream->places[at + now.images]))
@@ -156,7 +180,8 @@ static range range_at(const pb_stream *stream, size_t at, size_t count) {
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-/* *had: false when there is no such file any more, which pb_archive_read will say better. */
+/* Opens the file of a shard unless it is open; path: its name, for messages. *had: false when there is no such file any more,
+ * which pb_archive_read will say better. */
 static pb_status open_file(pb_stream *stream, uint32_t shard, char *path, bool *had) {
     *had = true;
     PB_TRY(pb_archive_shard_path(stream->archive, stream->shards[shard].number, path));
@@ -172,7 +197,7 @@ static pb_status open_file(pb_stream *stream, uint32_t shard, char *path, bool *
     return status.code == PB_E_INPUT ? pb_ok() : status;
 }
 
-/* *got: less than `size` at the end of the file. */
+/* As many bytes from `address` on as there are. *got: less than `size` at the end of the file. */
 static pb_status read_at(int file, const char *path, uint64_t address, uint8_t *bytes, uint64_t size, uint64_t *got) {
     for (*got = 0; *got < size;) {
         ssize_t more = pb_fault("stream.read") ? (errno = EIO, -1)
@@ -209,6 +234,7 @@ static pb_status read_range(pb_stream *stream, const range *wanted, uint8_t *byt
     *had = wanted->shard != NOWHERE;
     if (*had)
         PB_TRY(open_file(stream, wanted->shard, path, had));
+    /* As far as the chunk goes that `at` is in; what lies between two chunks is passed over. */
     for (uint64_t at = wanted->begin; at < wanted->end && *had;) {
         uint64_t follow, got, address = address_of(&stream->shards[wanted->shard].bytes, at, &follow);
         uint64_t size = wanted->end - at < follow ? wanted->end - at : follow;
@@ -219,6 +245,7 @@ static pb_status read_range(pb_stream *stream, const range *wanted, uint8_t *byt
     return pb_ok();
 }
 
+/* Ranges end to end in the buffer, gaps between images included. Images of a range stand at their distances. */
 pb_status pb_stream_read(pb_stream *stream, size_t at, size_t count, uint8_t *buffer, pb_span *spans, uint64_t *bytes) {
     PB_ASSERT(at <= stream->count && count <= stream->count - at);
     *bytes = 0;

@@ -21,7 +21,7 @@
 
 typedef struct pb_stream pb_stream;
 
-/* Opens a stream of the images index[count], in that order; rising indices are read fastest. index is not kept. Memory: 32 bytes
+/* Opens a stream of the images index[count], in that order; rising indices are read fastest. index is not kept. Memory: 24 bytes
  * an image. Errors: PB_E_SYSTEM. A damaged shard is none: its images are those that the stream cannot get. */
 PB_CHECKED pb_status pb_stream_open(pb_archive *archive, const uint64_t *index, size_t count, pb_stream **stream_out);
 /* Sets *stream to NULL; NULL is fine. */

@@ -52,6 +52,7 @@ static pb_status share_cores(pb_comm *comm) {
     MPI_Comm local;
     int size, rank;
     cpu_set_t mine = pb_affinity_mine(), *masks = NULL;
+    /* Ranks that can share memory are those of a host; among them the order of their ranks. */
     MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
     MPI_Comm_size(local, &size);
     MPI_Comm_rank(local, &rank);
@@ -79,6 +80,8 @@ pb_status pb_comm_create(int *argc, char ***argv, pb_comm **comm_out) {
     comm->world = MPI_COMM_WORLD;
     MPI_Comm_rank(comm->world, &comm->rank);
     MPI_Comm_size(comm->world, &comm->size);
+    /* The watchdog is started before the first collective, without a limit: pb_comm_watchdog gives it one when options are
+     * read. */
     pb_status status = pb_allocate(&comm->counts, 2 * (size_t)comm->size, sizeof *comm->counts, "message counts");
     pb_keep_first(&status, pb_watchdog_start(&comm->watchdog, comm->rank));
     status = pb_agree(comm, status);

@@ -13,7 +13,7 @@ struct pb_comm {
     int rank, size, local_rank, fair_threads;
     int *counts; /* [2 * size] counts and places of MPI calls */
     pb_watchdog watchdog;
-    pb_comm_counters counters;
+    pb_comm_counters counters; /* since it was made */
     int depth;      /* collectives entered and not left: one may use another */
     double entered; /* pb_clock_seconds, of the outermost */
 };
