@@ -1,3 +1,6 @@
+/* bank_archives.c: a bank lists the archives it was made from by the SHA-256 of their manifests, in the order in which they came;
+ * an archive's manifest lists its own earlier editions likewise. Whether the two have one in common is all that is asked here.
+ * Lists are short: they are compared one by one. */
 #include "jobs/bank_archives.h"
 
 #include <stdio.h>

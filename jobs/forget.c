@@ -1,3 +1,5 @@
+/* forget.c: the list of --forget: one text, cut in place into lines, and an array of pointers into it, sorted so that a path is
+ * found by halving. */
 #include "jobs/forget.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+/* provenance.c: recorded options and numbers as attributes. What is recorded is said in options.def: what decides the result. */
 #include "jobs/provenance.h"
 
 #include "base/version.h"
@@ -45,6 +46,7 @@ pb_status pb_attributes_need(const pb_attributes *attributes, const char *file, 
     return pb_ok();
 }
 
+/* Digits alone: strtoull would take a sign and leading blanks, too, and turn "-1" into a large number. */
 pb_status pb_attributes_get_u64(const pb_attributes *attributes, const char *file, const char *name, uint64_t least,
                                 uint64_t most, uint64_t *value) {
     const char *text;

@@ -1,7 +1,9 @@
+/* stages.c: sums of stages, and the verdict on them. A pipeline is held up by the stage that is never waiting. */
 #include "jobs/stages.h"
 
 #include "base/log.h"
 
+/* Busy time's part of all; a stage that did nothing has none. */
 static double share(double busy_s, double wait_s) { return busy_s > 0 ? busy_s / (busy_s + wait_s) : 0; }
 
 const char *pb_stages_bottleneck(const pb_stages *stages) {
