@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+/* Editions are looked through from the oldest, so the last hit is the newest. */
 size_t pb_bank_editions(const pb_attributes *attributes, const pb_archive *archive, int64_t *newest) {
     size_t count = 0;
     *newest = -1;

@@ -29,6 +29,7 @@ pb_status pb_bank_choose_alone(const pb_job *job, pb_bank_choice *choice) {
     return status;
 }
 
+/* The choice is filled also after a failure, so that it can be looked at; its bank is then the given one. */
 pb_status pb_bank_choose(const pb_job *job, pb_bank_choice *choice) {
     *choice = (pb_bank_choice){0};
     pb_status status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? look(job, choice) : pb_ok());

@@ -84,6 +84,7 @@ static pb_status project_some(pb_device *device, pb_projection *projection, floa
     return pb_device_download(device, to, projected, count * (size_t)pb_projection_dim(projection) * sizeof *to);
 }
 
+/* In portions, so that the device needs room for a portion only, beside what the projection reserves. */
 pb_status pb_bank_fit_project(pb_device *device, pb_projection *projection, const float *rows, size_t count, int dim,
                               float **projected) {
     const size_t in = (size_t)dim, out = (size_t)pb_projection_dim(projection),

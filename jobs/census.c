@@ -63,6 +63,7 @@ static void count_all(const columns *c, pb_census *census) {
     }
 }
 
+/* One column after the other in the same memory; spread_of sorts it. */
 static void measure(columns *c, pb_census *census) {
     for (size_t i = 0; i < c->images; i++)
         c->values[i] = (uint64_t)c->records[i].width;
@@ -116,6 +117,7 @@ static pb_status count_classes(columns *c, pb_census *census) {
     return pb_ok();
 }
 
+/* The records go at the end: what stays are numbers, and names that are the archive's. */
 pb_status pb_census_take(pb_archive *archive, pb_census *census) {
     columns c = {0};
     *census = (pb_census){0};

@@ -54,6 +54,7 @@ static pb_status add(const pb_results *results, size_t i, pb_sample *chosen) {
     return chosen->group ? parse_group(results, i, &chosen->group[at]) : pb_ok();
 }
 
+/* Room for all images, so that nothing is counted twice; `group` only when it is needed, since groups need not be numbers. */
 pb_status pb_sample_choose(const pb_results *results, const char *class, bool groups, pb_sample *chosen) {
     size_t images = (size_t)results->images;
     *chosen = (pb_sample){0};

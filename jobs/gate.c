@@ -101,6 +101,7 @@ static pb_status check_same_images(const pb_job_options *options, const pb_resul
                          options->results, options->current_results);
 }
 
+/* The order tells the most useful error: another bank before other images. */
 static pb_status current_figure(const pb_job_options *options, const pb_bank_version *current, const pb_results *results,
                                 const pb_results *current_results, pb_gate_record *record) {
     const char *of;
@@ -139,6 +140,7 @@ static pb_status check_options(const pb_job_options *options, const pb_bank_vers
     return pb_ok();
 }
 
+/* NaN stands for what there is not: docs/FORMATS.md has null. Without a current version only the floor decides. */
 pb_status pb_gate_judge(const pb_job_options *options, const char *bank_sha256, const pb_bank_version *current,
                         pb_gate_record *record) {
     pb_results results = {0}, current_results = {0};

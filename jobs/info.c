@@ -90,6 +90,7 @@ static pb_status describe_results(const char *folder) {
     return pb_ok();
 }
 
+/* One thing at a time: an answer is about one file. */
 static pb_status describe(const pb_job *job) {
     const pb_job_options *options = job->options;
     int given = !!options->archive + !!options->bank + !!options->results;

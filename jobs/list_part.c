@@ -34,6 +34,7 @@ pb_status pb_list_part_parse(const char *text, pb_list_part *part) {
     return pb_ok();
 }
 
+/* 48 bytes are enough for the words and two numbers. */
 pb_status pb_list_part_name(const char *source, pb_list_part part, char **text_out) {
     size_t size = strlen(source) + 48;
     PB_TRY(pb_allocate(text_out, size, 1, "the name of a part"));

@@ -15,6 +15,7 @@ static pb_status add_recorded(const pb_job *job, const pb_option *row, pb_attrib
     return pb_attributes_set(attributes, name, value);
 }
 
+/* In the order of options.def, which is that of the file. */
 pb_status pb_provenance(const pb_job *job, pb_attributes *attributes) {
     size_t count;
     const pb_option *rows = pb_option_rows(&count);

@@ -88,6 +88,7 @@ static void *run(void *context) {
     return NULL;
 }
 
+/* What progress said of the step before is forgotten. */
 void pb_pulse_step(pb_pulse *pulse, const char *name) {
     if (!pulse)
         return;
@@ -126,6 +127,7 @@ static pb_status prepare(pb_pulse *pulse, const char *folder, const char *genera
     return pb_path_join(folder, PB_PULSE_FILE ".part", pulse->temporary);
 }
 
+/* The thread starts last, and writes at once. */
 pb_status pb_pulse_begin(const char *job, int ranks, const char *folder, const char *generation, pb_pulse **pulse_out) {
     *pulse_out = NULL;
     pb_pulse *pulse;

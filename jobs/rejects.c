@@ -59,7 +59,7 @@ pb_status pb_rejects_agree(pb_comm *comm, const pb_rejects *rejects) {
     return pb_agree(comm, tells ? over_budget(rejects, all) : rejects->trouble);
 }
 
-/* On rank 0: `kept` of all ranks, end to end. */
+/* On rank 0: `kept` of all ranks, end to end, becomes items that point into it. pb_rejected_file_write sorts them. */
 static pb_status write_all(const char *file, const char *kept, size_t size, size_t count) {
     pb_rejected_item *items;
     PB_TRY(pb_allocate(&items, count, sizeof *items, "rejected images"));
@@ -75,6 +75,7 @@ static pb_status write_all(const char *file, const char *kept, size_t size, size
     return status;
 }
 
+/* The budget was kept, so what ranks have kept is everything; sizes in bytes, `count` in items. */
 pb_status pb_rejects_write(pb_comm *comm, const pb_rejects *rejects, const char *file) {
     uint64_t count = pb_comm_sum_u64(comm, rejects->count, "count of bad images");
     size_t *sizes = NULL, size = 0;

@@ -131,6 +131,7 @@ static pb_status check_network(const source *from, const pb_request *request) {
     return status;
 }
 
+/* The backbone first: taps have defaults of its own. */
 pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out) {
     const source from = {attributes, bank};
     *request_out = (pb_request){0};

@@ -11,6 +11,7 @@ pb_which pb_which_of(const char *name) {
     return name[0] == 'a' ? PB_WHICH_ALL : name[1] == 'r' ? PB_WHICH_TRAIN : PB_WHICH_TEST;
 }
 
+/* By the manifest alone. */
 static uint64_t selected_in_shard(const pb_shard_summary *shard, pb_which which) {
     switch (which) {
     case PB_WHICH_TRAIN:
@@ -71,6 +72,7 @@ static pb_range range_of(uint64_t total, int parts, int ranks, int rank) {
     return (pb_range){pb_partition(total, parts, (int)mine.first).first, pb_partition(total, parts, (int)mine.end - 1).end};
 }
 
+/* Every rank counts all shards by itself: the manifest is in memory. */
 pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank, pb_selection *selection) {
     *selection = (pb_selection){0};
     for (size_t shard = 0; shard < pb_archive_shards(archive); shard++)

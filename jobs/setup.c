@@ -133,6 +133,8 @@ static pb_status load_pipeline(const pb_job *job, pb_setup *setup) {
     return status;
 }
 
+/* `status` is agreed and so is what load_pipeline makes, so all ranks take the same way through here. setup->batch has fallen
+ * also when that failed: the setup is of no more use then. */
 pb_status pb_setup_relieve(const pb_job *job, pb_setup *setup, pb_status status, bool *again) {
     *again = false;
     if (status.code != PB_E_SYSTEM || setup->batch == 1)

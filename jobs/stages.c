@@ -32,6 +32,7 @@ static double sum_seconds(pb_comm *comm, double seconds) {
     return (double)pb_comm_sum_u64(comm, (uint64_t)(seconds * 1e6), "times of the pipeline") / 1e6;
 }
 
+/* A collective for each number: nine, once a pass. */
 pb_stages pb_stages_sum(pb_comm *comm, const pb_stages *mine) {
     pb_stages all;
     all.read_busy_s = sum_seconds(comm, mine->read_busy_s);

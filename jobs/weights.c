@@ -28,6 +28,7 @@ static pb_status random_network(const char *source, const char *backbone, const 
     return pb_network_random(backbone, taps, input, seed, network);
 }
 
+/* The network copies what it takes of `bytes`. */
 static pb_status parse(const char *path, const void *bytes, size_t size, const char *backbone, const char *taps, pb_size input,
                        pb_network *network, char *identity) {
     pb_safetensors *tensors;
