@@ -1,4 +1,8 @@
-/* bank.c: the small jobs on a bank store: list, rollback, gc. Rank 0 works alone. */
+/* bank.c: the small jobs on a bank store: list, rollback, gc. Rank 0 works alone.
+ *
+ * The order of the versions' numbers is the truth (docs/decisions/0019; docs/ARCHITECTURE.md, invariant 11): list shows it,
+ * rollback adds to it, gc shortens it at the other end. Listing takes no lock; the others work in a session
+ * (jobs/store_session.h). */
 #include "base/log.h"
 #include "base/memory.h"
 #include "jobs/job.h"
@@ -12,6 +16,7 @@
 
 /* --- list ------------------------------------------------------------------------------------------------------- */
 
+/* A version's line. current: it has a star. */
 static void print_version(const pb_bank_version *v, bool current) {
     char generation[PB_GENERATION_TEXT], gate[64] = "-";
     pb_generation_text(v->generation, generation);
@@ -42,6 +47,7 @@ static pb_status versions_to_json(const pb_bank_version *versions, size_t count,
     return pb_ok();
 }
 
+/* Versions come in rising order, so the last is current. */
 static pb_status list_alone(const pb_job_options *options) {
     pb_bank_version *versions;
     size_t count;
@@ -63,6 +69,8 @@ pb_status pb_job_bank_list(const pb_job *job) {
 
 /* --- rollback --------------------------------------------------------------------------------------------------- */
 
+/* The version to go back to: --to, or the parent of the current one. After a rollback the parent is that of the version whose
+ * bank is current again, so that the next one goes further back. */
 static pb_status choose_target(const pb_session *session, pb_bank_version *target) {
     const pb_job_options *options = session->options;
     const pb_bank_version *current = &session->current;
@@ -78,7 +86,8 @@ static pb_status choose_target(const pb_session *session, pb_bank_version *targe
 }
 
 /* Numbers only grow, so going back is a new version with the old one's bank. It keeps the generation of what it replaces unless
- * it has a newer one, and so the job that it takes back stays fenced off. */
+ * it has a newer one, and so the job that it takes back stays fenced off. `version` begins as a copy of the target: with its
+ * bank's description and its parent. */
 static pb_status roll_back(const pb_session *session) {
     const pb_job_options *options = session->options;
     const pb_bank_version *current = &session->current;

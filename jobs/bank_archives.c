@@ -1,7 +1,11 @@
+/* bank_archives.c: a bank lists the archives it was made from by the SHA-256 of their manifests, in the order in which they came;
+ * an archive's manifest lists its own earlier editions likewise. Whether the two have one in common is all that is asked here.
+ * Lists are short: they are compared one by one. */
 #include "jobs/bank_archives.h"
 
 #include <stdio.h>
 
+/* Editions are looked through from the oldest, so the last hit is the newest. */
 size_t pb_bank_editions(const pb_attributes *attributes, const pb_archive *archive, int64_t *newest) {
     size_t count = 0;
     *newest = -1;

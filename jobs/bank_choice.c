@@ -1,3 +1,5 @@
+/* bank_choice.c: --bank, looked up once: what is published later does not change a job that has begun (docs/ARCHITECTURE.md,
+ * invariant 11). */
 #include "jobs/bank_choice.h"
 
 #include <string.h>
@@ -11,6 +13,7 @@ static void take_over(const pb_job *job, pb_bank_choice *choice) {
     choice->job.options = &choice->options;
 }
 
+/* Whether --bank is a folder tells a store from a file. Nothing is looked up for a job without --bank. */
 static pb_status look(const pb_job *job, pb_bank_choice *choice) {
     const char *bank = job->options->bank;
     if (!bank || !pb_is_folder(bank))
@@ -26,6 +29,7 @@ pb_status pb_bank_choose_alone(const pb_job *job, pb_bank_choice *choice) {
     return status;
 }
 
+/* The choice is filled also after a failure, so that it can be looked at; its bank is then the given one. */
 pb_status pb_bank_choose(const pb_job *job, pb_bank_choice *choice) {
     *choice = (pb_bank_choice){0};
     pb_status status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? look(job, choice) : pb_ok());

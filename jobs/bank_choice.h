@@ -14,14 +14,15 @@ typedef struct pb_bank_choice {
     pb_bank_version version; /* name "" when --bank was a file (or is not given) */
 } pb_bank_choice;
 
-/* Not collective. As pb_bank_choose, on this rank alone. */
+/* Not collective. As pb_bank_choose, on this rank alone. job is borrowed, and must outlive the choice. */
 PB_CHECKED pb_status pb_bank_choose_alone(const pb_job *job, pb_bank_choice *choice);
 
 /* Collective. Rank 0 looks once, and all ranks take what it saw: what is published meanwhile changes nothing for this job.
  * Errors, agreed: those of pb_bank_store_current. */
 PB_CHECKED pb_status pb_bank_choose(const pb_job *job, pb_bank_choice *choice);
 
-/* Not collective. Whether the bank that was read is the one that was published: sha256 is its file's. Errors: PB_E_INPUT. */
+/* Not collective. Whether the bank that was read is the one that was published: sha256 is its file's. Of a plain file there is
+ * nothing to compare with: PB_OK. Errors: PB_E_INPUT. */
 PB_CHECKED pb_status pb_bank_choice_check(const pb_bank_choice *choice, const char *sha256);
 
 #endif

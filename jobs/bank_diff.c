@@ -1,4 +1,7 @@
-/* bank_diff.c: two versions of a bank, or a version and a bank file, side by side. Rank 0 works alone. */
+/* bank_diff.c: two versions of a bank, or a version and a bank file, side by side. Rank 0 works alone.
+ *
+ * Rows of both are sorted by the patch that they are of, and merged: a patch is in one of them or in both, and in both with equal
+ * features or not. Attributes are compared by name. Nothing is judged: the gate does that (jobs/gate.h). */
 #include "base/memory.h"
 #include "io/bank_file.h"
 #include "io/bank_store.h"
@@ -34,10 +37,12 @@ static int compare_places(const pb_bank *a, size_t i, const pb_bank *b, size_t j
     return order != 0 ? order : (a->patch_column[i] > b->patch_column[j]) - (a->patch_column[i] < b->patch_column[j]);
 }
 
+/* For qsort_r; context: the bank. */
 static int by_place(const void *left, const void *right, void *context) {
     return compare_places(context, *(const size_t *)left, context, *(const size_t *)right);
 }
 
+/* Reads a whole bank, with its features. s->order is a permutation of its rows. */
 static pb_status open_side(const char *path, side *s) {
     uint64_t rows;
     PB_TRY(pb_bank_read(path, 0, UINT64_MAX, &s->bank, &rows));
@@ -58,6 +63,8 @@ static bool is_same_feature(const pb_bank *a, size_t i, const pb_bank *b, size_t
     return a->dim == b->dim && memcmp(a->features + i * dim, b->features + j * dim, dim * sizeof *a->features) == 0;
 }
 
+/* One walk through both orders. Of rows that are the same patch twice (a bank has none, unless from archives with equal paths)
+ * each is counted with its partner, if it has one. */
 static counts count_rows(const side *from, const side *to) {
     counts all = {0};
     size_t i = 0, j = 0;
@@ -87,6 +94,7 @@ static void put_difference(const char *name, const char *from, const char *to, j
     json_array_append_new(rows, json_pack("{s:s, s:o, s:o}", "name", name, "from", text_or_null(from), "to", text_or_null(to)));
 }
 
+/* Attributes of the first in their order, then those that only the second has. */
 static json_t *differences(const pb_attributes *from, const pb_attributes *to) {
     json_t *rows = json_array();
     for (size_t i = 0; i < from->count; i++)
@@ -119,6 +127,7 @@ static void print_answer(const side *from, const side *to, const counts *rows, j
 
 /* --- the job ---------------------------------------------------------------------------------------------------- */
 
+/* The version's bank file, and its name for the answer. */
 static pb_status choose_version(const char *store, const char *name, side *s, char path[PB_PATH_MAX]) {
     pb_bank_version version;
     PB_TRY(pb_bank_store_find(store, name, &version));
@@ -144,6 +153,7 @@ static pb_status choose(const pb_job_options *options, side *from, char *from_pa
     return choose_version(options->store, options->from ? options->from : newer.parent, from, from_path);
 }
 
+/* As JSON, for people, or both. json_pack takes `attributes` with a reference of its own ("O"), the other objects as they are. */
 static pb_status answer(const pb_job_options *options, const side *from, const side *to) {
     counts rows = count_rows(from, to);
     json_t *attributes = differences(&from->bank.attributes, &to->bank.attributes);

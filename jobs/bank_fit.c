@@ -1,3 +1,5 @@
+/* bank_fit.c: reading a bank so that it is the one that was meant, and making features as it did. That they are the same features
+ * is what all its users stand on: score's distances, verify's certificate, update's centres. */
 #include "jobs/bank_fit.h"
 
 #include "base/memory.h"
@@ -7,7 +9,7 @@
 #include <string.h>
 
 /* The number of rows is known only after a first look. The hash brackets the reading, so that a bank that is replaced meanwhile
- * is noticed. */
+ * is noticed. Every rank hashes the file by itself: ranks on different nodes might see different files. Not collective. */
 static pb_status read_rows(const pb_bank_choice *choice, bool whole, pb_bank *bank, uint64_t *rows, char *sha256) {
     const pb_job *job = &choice->job;
     const char *file = job->options->bank;
@@ -45,6 +47,7 @@ static pb_status check(const pb_job *job, const pb_bank *bank, const pb_setup *s
     return pb_ok();
 }
 
+/* The request's texts belong to the bank, which must outlive the setup. */
 pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb_which which, const char *archive_sha256, pb_setup *setup) {
     pb_request request = {0};
     *setup = (pb_setup){0};
@@ -72,6 +75,7 @@ pb_status pb_bank_fit_projection(const pb_bank *bank, const char *file, pb_devic
 /* Rows that are on the device at a time: a large bank need not fit there whole. */
 enum { ROWS_AT_ONCE = 16384 };
 
+/* `count` <= ROWS_AT_ONCE rows, by way of a buffer on the device, into host memory. */
 static pb_status project_some(pb_device *device, pb_projection *projection, float *on_device, const float *rows, size_t count,
                               int dim, float *to) {
     const float *projected;
@@ -80,6 +84,7 @@ static pb_status project_some(pb_device *device, pb_projection *projection, floa
     return pb_device_download(device, to, projected, count * (size_t)pb_projection_dim(projection) * sizeof *to);
 }
 
+/* In portions, so that the device needs room for a portion only, beside what the projection reserves. */
 pb_status pb_bank_fit_project(pb_device *device, pb_projection *projection, const float *rows, size_t count, int dim,
                               float **projected) {
     const size_t in = (size_t)dim, out = (size_t)pb_projection_dim(projection),

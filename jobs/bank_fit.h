@@ -23,7 +23,7 @@ PB_CHECKED pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb
                                       pb_setup *setup);
 
 /* Makes the projection that the bank's selection looked through: its attributes say which. Not collective. Errors: PB_E_INPUT
- * when they do not; the device's. */
+ * when they do not; the device's. Owned by the caller (pb_projection_free). */
 PB_CHECKED pb_status pb_bank_fit_projection(const pb_bank *bank, const char *file, pb_device *device,
                                             pb_projection **projection_out);
 

@@ -1,4 +1,8 @@
-/* bank_publish.c: a bank becomes the current version of its store, if the gate lets it. Rank 0 works alone. */
+/* bank_publish.c: a bank becomes the current version of its store, if the gate lets it. Rank 0 works alone.
+ *
+ * In order: the bank says what it is; the store is locked, where that can be; fencing by generations; the gate; the version is
+ * added under the number after the current one, which fails if somebody else took it meanwhile (docs/decisions/0019). So whoever
+ * comes too late has changed nothing, and is told. A no goes to standard output, too. */
 #include "base/log.h"
 #include "io/bank_file.h"
 #include "jobs/gate.h"
@@ -29,6 +33,7 @@ static pb_status describe_bank(const char *bank, pb_bank_version *version) {
     return status;
 }
 
+/* For people on standard output, for machines in the log. */
 static void announce(const pb_session *session, const pb_bank_version *version) {
     const pb_gate_record *gate = &version->gate;
     char generation[PB_GENERATION_TEXT], against[64] = "";
@@ -47,6 +52,7 @@ static pb_status already_current(const pb_session *session) {
     return pb_bank_store_point(session->options->store);
 }
 
+/* current->name is what was compared with and what the new version must follow: between the two nothing can slip in. */
 static pb_status publish(const pb_session *session, pb_bank_version *version) {
     const pb_job_options *options = session->options;
     const pb_bank_version *current = &session->current;
@@ -61,6 +67,7 @@ static pb_status publish(const pb_session *session, pb_bank_version *version) {
     return pb_bank_store_point(options->store);
 }
 
+/* The bank is looked into before the lock is taken: hashing a large file may take long. */
 static pb_status publish_alone(const pb_job_options *options) {
     pb_session session = {0};
     pb_bank_version version;

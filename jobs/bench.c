@@ -49,6 +49,7 @@ typedef struct bench {
     size_t *sizes; /* [ranks] */
 } bench;
 
+/* Takes a bench in any state. Kept inputs belong to the device's kind of host memory and go before it. */
 static void bench_free(bench *b) {
     pb_device_host_release(b->setup.device, &b->kept);
     pb_setup_close(&b->setup);
@@ -287,6 +288,7 @@ static json_t *stages_json(const pb_stages *s, double runs) {
                      s->device_busy_s / runs, "device_wait_s", s->device_wait_s / runs, "bottleneck", pb_stages_bottleneck(s));
 }
 
+/* One rank's figures, or those of all together. */
 static json_t *figures_json(const bench *b, const figures *f) {
     json_t *row = json_object();
     char name[64];

@@ -202,6 +202,7 @@ static pb_status measure_all(pb_meter *m) {
     return status;
 }
 
+/* Collective. Ranks of a host are counted by the largest local rank of any. */
 pb_status pb_job_bench_constants(const pb_job *job) {
     pb_meter m = {.job = job, .rejects = pb_rejects_begin((uint64_t)job->options->max_bad)};
     pb_constants *all = NULL;

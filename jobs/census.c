@@ -1,3 +1,6 @@
+/* census.c: one reading of all records, then columns of values that are sorted one after the other in the same memory: medians,
+ * numbers of groups and classes all come from sorted runs. Cost: a few sorts of the images. The records are sorted, too, so
+ * nothing here may depend on their order after count_all. */
 #include "jobs/census.h"
 
 #include "base/memory.h"
@@ -24,7 +27,7 @@ static int by_value(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* Sorts the values. */
+/* Sorts the values. The lower median of an even number, so that it is a value that there is. */
 static pb_spread spread_of(uint64_t *values, size_t count) {
     if (count == 0)
         return (pb_spread){0};
@@ -60,6 +63,7 @@ static void count_all(const columns *c, pb_census *census) {
     }
 }
 
+/* One column after the other in the same memory; spread_of sorts it. */
 static void measure(columns *c, pb_census *census) {
     for (size_t i = 0; i < c->images; i++)
         c->values[i] = (uint64_t)c->records[i].width;
@@ -80,7 +84,8 @@ static int by_class(const void *a, const void *b) {
     return strcmp(((const pb_record *)a)->class, ((const pb_record *)b)->class);
 }
 
-/* Sorts the records by group. */
+/* Sorts the records by group and counts runs of equal names; images without a group are none. Reuses c->values for the sizes of
+ * the groups, of which there are not more than images. */
 static void count_groups(columns *c, pb_census *census) {
     if (c->images > 0)
         qsort(c->records, c->images, sizeof *c->records, by_group);
@@ -93,7 +98,7 @@ static void count_groups(columns *c, pb_census *census) {
     census->group_images = spread_of(c->values, (size_t)census->groups);
 }
 
-/* Sorts the records by class. */
+/* Sorts the records by class, which leaves classes in byte order. An unnamed class is one of them. */
 static pb_status count_classes(columns *c, pb_census *census) {
     size_t room = 0;
     if (c->images > 0)
@@ -112,6 +117,7 @@ static pb_status count_classes(columns *c, pb_census *census) {
     return pb_ok();
 }
 
+/* The records go at the end: what stays are numbers, and names that are the archive's. */
 pb_status pb_census_take(pb_archive *archive, pb_census *census) {
     columns c = {0};
     *census = (pb_census){0};
@@ -142,6 +148,7 @@ static void print_splits(const pb_tally *tally, const char *indent, FILE *out) {
                 tally->images[split][2], tally->images[split][0]);
 }
 
+/* Nothing where no image has a class. */
 static void print_classes(const pb_census *census, FILE *out) {
     size_t shown = census->class_count < CLASSES_SHOWN ? census->class_count : CLASSES_SHOWN;
     if (census->class_count == 1 && census->classes[0].name[0] == '\0')

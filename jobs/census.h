@@ -34,7 +34,8 @@ typedef struct pb_census {
     pb_spread width, height, bytes; /* pixels; bytes of an encoded image */
 } pb_census;
 
-/* Reads all records. Errors: PB_E_INPUT (a damaged shard), PB_E_SYSTEM. */
+/* Reads all records; names of classes stay the archive's. Memory: a record and 8 bytes an image. Errors: PB_E_INPUT (a damaged
+ * shard), PB_E_SYSTEM; the census is empty then. */
 PB_CHECKED pb_status pb_census_take(pb_archive *archive, pb_census *census);
 void pb_census_free(pb_census *census);
 

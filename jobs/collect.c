@@ -88,6 +88,7 @@ static pb_status describe(const pb_collect_input *input, const pick *picks, size
     return pb_ok();
 }
 
+/* Two walks through the same records: the first measures, so that the texts are one piece of memory, which a gather can send. */
 static pb_status add_paths(const pb_collect_input *input, part *mine) {
     for (int pass = 0; pass < 2; pass++) { /* measure, then copy */
         size_t at = 0;
@@ -115,7 +116,7 @@ static uint64_t key_of(const pb_collect_input *input, const part *mine, size_t i
     return mine->origins[i].image * patches + mine->patch[i] % patches;
 }
 
-/* Whether a file may hold rows of this rank, by its name. */
+/* Whether a file may hold rows of this rank, by its name: keys rise with the picks, so the first and the last pick bound them. */
 static bool concerns(const pb_collect_input *input, const part *mine, const char *path) {
     return mine->count > 0 && pb_state_range_meets(path, key_of(input, mine, 0), key_of(input, mine, mine->count - 1));
 }
@@ -321,6 +322,8 @@ static pb_status gather(const pb_collect_input *input, const part *mine, pb_bank
     return pb_agree(comm, status);
 }
 
+/* An agreement after each step that can fail on one rank alone. On a failure the bank is emptied, since rank 0 may have filled a
+ * part of it. */
 pb_status pb_collect_bank(const pb_collect_input *input, pb_bank *bank) {
     *bank = (pb_bank){0};
     part mine = {0};

@@ -135,6 +135,7 @@ pb_status pb_eval_pixels_open(const pb_job *job, const pb_results *results, pb_e
     return status;
 }
 
+/* What the device owns goes before it. One that was never opened to the end is fine. */
 void pb_eval_pixels_close(pb_eval_pixels **pixels) {
     pb_eval_pixels *p = *pixels;
     if (!p)
@@ -244,6 +245,7 @@ static pb_status count_all(pb_eval_pixels *p, const chosen *images, pb_pixels *p
     return pb_pixels_figures(pixels, &row->figures); /* the same on every rank */
 }
 
+/* The whole of a measurement: the archive and the maps stay open for the next class. */
 pb_status pb_eval_pixels_measure(pb_eval_pixels *p, const char *class, pb_pixel_row *row_out) {
     chosen images;
     pb_pixels *pixels = NULL;

@@ -52,16 +52,16 @@ typedef struct tray {
  * thread that does it. */
 struct pb_feeder {
     pb_feeder_setup setup;
-    pb_stream *stream;
+    pb_stream *stream; /* planned and read by the reader alone; its checksums by all */
     piece *pieces;
-    size_t piece_count;
+    size_t piece_count; /* decoders + 2 */
     tray *trays;
-    size_t tray_count;
+    size_t tray_count; /* PB_FEEDER_BATCHES, or as many as there are batches */
     pthread_mutex_t lock;
     pthread_cond_t workable; /* for decoders: a piece was read, a tray was given back */
     pthread_cond_t room;     /* for the reader: a piece is free */
     pthread_cond_t ready;    /* for the caller: a batch is complete */
-    bool stop;
+    bool stop;               /* asks the threads to end */
     size_t read;             /* pieces read so far */
     size_t taking;           /* the piece from which the next image is taken */
     size_t next;             /* its position */
@@ -110,6 +110,8 @@ static void *run_reader(void *context) {
     pb_feeder *feeder = context;
     pthread_mutex_lock(&feeder->lock);
     for (size_t first = 0; first < feeder->setup.count && !feeder->stop;) {
+        /* Pieces are filled round the ring, so the oldest is the next: while it has images in work the reader is far enough
+         * ahead. */
         piece *into = &feeder->pieces[feeder->read % feeder->piece_count];
         if (into->left > 0) {
             pthread_cond_wait(&feeder->room, &feeder->lock);
@@ -118,6 +120,7 @@ static void *run_reader(void *context) {
         pthread_mutex_unlock(&feeder->lock);
         uint64_t bytes;
         double begun = pb_clock_seconds();
+        /* left is 0: no decoder has an image of this piece, and none will take one before `read` says that it is there. */
         read_piece(feeder, into, first, &bytes);
         double seconds = pb_clock_seconds() - begun;
         pthread_mutex_lock(&feeder->lock);
@@ -194,6 +197,8 @@ static void *run_decoder(void *context) {
         piece *from = take(feeder, &position);
         pthread_mutex_unlock(&feeder->lock);
         double begun = pb_clock_seconds();
+        /* This place of the tray is this thread's until finish counts it; the piece cannot be read into while `left` counts
+         * it. */
         decode(feeder, from, position, &feeder->trays[position / feeder->setup.batch_max % feeder->tray_count]);
         double seconds = pb_clock_seconds() - begun;
         pthread_mutex_lock(&feeder->lock);
@@ -279,6 +284,7 @@ void pb_feeder_next(pb_feeder *feeder, pb_fed *fed) {
     tray *from = &feeder->trays[feeder->handed % feeder->tray_count];
     size_t count = images_of(feeder, feeder->handed);
     pthread_mutex_lock(&feeder->lock);
+    /* Every place was filled by a thread that took the lock afterwards, in finish: once `done` is seen, all of the tray is. */
     while (from->done < count)
         pthread_cond_wait(&feeder->ready, &feeder->lock);
     pthread_mutex_unlock(&feeder->lock);

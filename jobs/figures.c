@@ -1,3 +1,5 @@
+/* figures.c: the images of results that figures can be of. An image without a label or without a score is counted and left out,
+ * never guessed. */
 #include "jobs/figures.h"
 
 #include "base/memory.h"
@@ -18,6 +20,7 @@ void pb_sample_free(pb_sample *chosen) {
     pb_release(&chosen->group);
 }
 
+/* Groups are names; --pairs-within takes their difference, so they must be whole numbers. */
 static pb_status parse_group(const pb_results *results, size_t i, int64_t *group) {
     const char *text = results->groups[i];
     char *end;
@@ -32,6 +35,7 @@ static pb_status parse_group(const pb_results *results, size_t i, int64_t *group
     return pb_ok();
 }
 
+/* The arrays have room for all images. */
 static pb_status add(const pb_results *results, size_t i, pb_sample *chosen) {
     if (results->label[i] == PB_LABEL_UNKNOWN) {
         chosen->unlabelled++;
@@ -50,6 +54,7 @@ static pb_status add(const pb_results *results, size_t i, pb_sample *chosen) {
     return chosen->group ? parse_group(results, i, &chosen->group[at]) : pb_ok();
 }
 
+/* Room for all images, so that nothing is counted twice; `group` only when it is needed, since groups need not be numbers. */
 pb_status pb_sample_choose(const pb_results *results, const char *class, bool groups, pb_sample *chosen) {
     size_t images = (size_t)results->images;
     *chosen = (pb_sample){0};

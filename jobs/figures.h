@@ -24,12 +24,13 @@ typedef struct pb_sample {
 PB_CHECKED pb_status pb_sample_choose(const pb_results *results, const char *class, bool groups, pb_sample *chosen);
 void pb_sample_free(pb_sample *chosen);
 
-/* The AUROC of one score of the sample (its own, or a brightness): over all pairs, or, for within >= 0, over near pairs, which
- * *pairs then counts (else it may be NULL). Errors: those of coreset/metrics.h. */
+/* The AUROC of one score of the sample (its own, or a brightness): over all pairs of a defective and a normal image, or, for
+ * within >= 0, over near pairs, whose groups differ by at most that, and which *pairs then counts (else it may be NULL). The
+ * sample must have groups for it. Errors: those of coreset/metrics.h. */
 PB_CHECKED pb_status pb_sample_auroc(const pb_sample *chosen, const double *score, int64_t within, double *auroc,
                                      uint64_t *pairs);
 
-/* Reads results.h5 of a folder of results. Errors: those of pb_results_read. */
+/* Reads results.h5 of a folder of results; owned by the caller (pb_results_free). Errors: those of pb_results_read. */
 PB_CHECKED pb_status pb_results_of_folder(const char *folder, pb_results *results_out);
 
 #endif

@@ -1,3 +1,5 @@
+/* forget.c: the list of --forget: one text, cut in place into lines, and an array of pointers into it, sorted so that a path is
+ * found by halving. */
 #include "jobs/forget.h"
 
 #include "base/memory.h"
@@ -44,6 +46,7 @@ static pb_status parse(const char *file, size_t size, pb_forget *list) {
     return pb_ok();
 }
 
+/* The hash is of the file's bytes, before they are cut into lines: it says in the state what was given (jobs/update.c). */
 pb_status pb_forget_read(pb_comm *comm, const char *file, pb_forget *list_out) {
     size_t size = 0;
     *list_out = (pb_forget){0};
@@ -69,6 +72,7 @@ bool pb_forget_has(const pb_forget *list, const char *path) {
     return list->count > 0 && bsearch(&path, list->paths, list->count, sizeof *list->paths, by_bytes);
 }
 
+/* Rising indices stay rising. Reads the record of every image of the selection: a column of each shard. */
 pb_status pb_forget_select(const pb_forget *list, pb_archive *archive, pb_selection *selection, uint64_t *taken) {
     size_t left = 0;
     for (size_t i = 0; i < selection->count; i++) {

@@ -1,3 +1,9 @@
+/* gate.c: the gate of a bank store: figures of two banks on the same images, and a verdict. A figure is a number of which more is
+ * better, and comes from results that `score` wrote: what is judged is what was really scored, and by the SHA-256 of the banks no
+ * other results can slip in.
+ *
+ * In order: the candidate's figure; the current version's, if there is one, after a proof that both are of the same images; the
+ * verdict. */
 #include "jobs/gate.h"
 
 #include "base/memory.h"
@@ -10,6 +16,8 @@
 
 static bool is_auroc(const pb_job_options *options) { return strcmp(options->gate, "auroc") == 0; }
 
+/* Share of the normal images whose score is at most the threshold: those that raise no false alarm. *images: how many normal ones
+ * there are. */
 static pb_status quiet_share(const pb_sample *sample, double threshold, double *figure, uint64_t *images) {
     uint64_t normal = 0, quiet = 0;
     for (size_t i = 0; i < sample->count; i++) {
@@ -23,6 +31,7 @@ static pb_status quiet_share(const pb_sample *sample, double threshold, double *
     return pb_ok();
 }
 
+/* The figure of --gate, and of how many images it is. */
 static pb_status figure_of(const pb_job_options *options, const pb_results *results, double *figure, uint64_t *images) {
     pb_sample sample;
     pb_status status = pb_sample_choose(results, NULL, false, &sample);
@@ -36,6 +45,7 @@ static pb_status figure_of(const pb_job_options *options, const pb_results *resu
     return status;
 }
 
+/* Results must be of the very file that is to be published. */
 static pb_status candidate_figure(const pb_job_options *options, const pb_results *results, const char *bank_sha256,
                                   pb_gate_record *record) {
     const char *folder = options->results, *of, *archive;
@@ -50,6 +60,8 @@ static pb_status candidate_figure(const pb_job_options *options, const pb_result
 
 /* --- the current version's -------------------------------------------------------------------------------------- */
 
+/* What to do about results that are not the current version's. Of an older version of the store: somebody published meanwhile, so
+ * scoring again helps, and the code says retry. Of another bank: the command is wrong. */
 static pb_status not_of_current(const pb_job_options *options, const pb_bank_version *current, const char *of) {
     pb_bank_version *versions;
     size_t count, i = 0;
@@ -68,11 +80,13 @@ static pb_status not_of_current(const pb_job_options *options, const pb_bank_ver
     return status;
 }
 
+/* Path, label, and whether there is a score: figures of other samples cannot be compared. */
 static bool is_same_image(const pb_results *a, const pb_results *b, uint64_t i) {
     return strcmp(a->paths[i], b->paths[i]) == 0 && a->label[i] == b->label[i] &&
            (a->nearest[i] == PB_RESULT_UNSCORED) == (b->nearest[i] == PB_RESULT_UNSCORED);
 }
 
+/* Results of one archive with one selection stand in the same order, so images are compared place by place. */
 static pb_status check_same_images(const pb_job_options *options, const pb_results *results, const pb_results *current,
                                    const char *archive_sha256) {
     const char *archive;
@@ -87,6 +101,7 @@ static pb_status check_same_images(const pb_job_options *options, const pb_resul
                          options->results, options->current_results);
 }
 
+/* The order tells the most useful error: another bank before other images. */
 static pb_status current_figure(const pb_job_options *options, const pb_bank_version *current, const pb_results *results,
                                 const pb_results *current_results, pb_gate_record *record) {
     const char *of;
@@ -112,6 +127,7 @@ static pb_status decide(const pb_job_options *options, const pb_bank_version *cu
     return pb_ok();
 }
 
+/* What depends on whether the store has a version: only known under its lock, so after the command was parsed. */
 static pb_status check_options(const pb_job_options *options, const pb_bank_version *current) {
     if (!is_auroc(options) && options->threshold < 0)
         return pb_fail(PB_E_USAGE, "--threshold SCORE is missing: false alarms are scores above it");
@@ -124,6 +140,7 @@ static pb_status check_options(const pb_job_options *options, const pb_bank_vers
     return pb_ok();
 }
 
+/* NaN stands for what there is not: docs/FORMATS.md has null. Without a current version only the floor decides. */
 pb_status pb_gate_judge(const pb_job_options *options, const char *bank_sha256, const pb_bank_version *current,
                         pb_gate_record *record) {
     pb_results results = {0}, current_results = {0};

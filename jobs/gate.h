@@ -1,4 +1,5 @@
-/* gate.h: private to jobs/: may this bank become the current one? Not collective. */
+/* gate.h: private to jobs/: may this bank become the current one? Not collective. docs/ARCHITECTURE.md, "The bank store", says
+ * how publishing uses the answer. */
 #ifndef PB_JOBS_GATE_H
 #define PB_JOBS_GATE_H
 

@@ -1,4 +1,5 @@
-/* info.c: what is in a file, in words. Rank 0 looks; the others wait. */
+/* info.c: what is in a file, in words. Rank 0 looks; the others wait. An archive is counted from its records (jobs/census.h);
+ * banks and results say of themselves what made them, and that is shown as it stands. No image and no row is read. */
 #include "io/archive.h"
 #include "io/bank_file.h"
 #include "jobs/bank_choice.h"
@@ -41,6 +42,7 @@ static json_t *editions_to_json(const pb_archive *archive) {
     return editions;
 }
 
+/* jansson makes the whole NULL when a part of it is: so memory that was lacking anywhere is one error here. */
 static pb_status write_archive(const pb_archive *archive, const pb_census *census, const char *file) {
     json_t *answer = json_pack("{s:I, s:I, s:s, s:o, s:o}", "images", (json_int_t)pb_archive_images(archive), "shards",
                                (json_int_t)pb_archive_shards(archive), "sha256", pb_archive_sha256(archive), "editions",
@@ -64,6 +66,7 @@ static pb_status describe_archive(const char *folder, const char *json) {
     return status;
 }
 
+/* Of a bank store the version that is current. */
 static pb_status describe_bank(const pb_job *job) {
     pb_bank_choice choice;
     pb_bank bank = {0};
@@ -87,6 +90,7 @@ static pb_status describe_results(const char *folder) {
     return pb_ok();
 }
 
+/* One thing at a time: an answer is about one file. */
 static pb_status describe(const pb_job *job) {
     const pb_job_options *options = job->options;
     int given = !!options->archive + !!options->bank + !!options->results;

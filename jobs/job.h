@@ -2,7 +2,9 @@
  *
  * `patchbank JOB --options` (JOB is one word or two: `bank publish`) runs one job on all ranks. Every job function is collective
  * over job->comm and returns the same status on every rank; only main.c turns it into an exit code.
- */
+ *
+ * From the list come the numbers and bits of the jobs, the prototypes of their functions, the program's table and help (main.c),
+ * and the columns of the option table (options.def): a job that is added here is everywhere, or does not compile. */
 #ifndef PB_JOBS_JOB_H
 #define PB_JOBS_JOB_H
 

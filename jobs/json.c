@@ -1,3 +1,5 @@
+/* json.c: JSON answers. 17 digits are enough for a double to be read back as the same bits (IEEE 754); a file is complete or not
+ * there (io/file.h). */
 #include "jobs/json.h"
 
 #include "io/file.h"

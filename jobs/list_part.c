@@ -1,3 +1,5 @@
+/* list_part.c: parts of lists as text: on the command line "3/8", in a manifest "NAME (part 3/8)". A list may have such words in
+ * its name, so the last ones count, and only at the very end. */
 #include "jobs/list_part.h"
 
 #include "base/memory.h"
@@ -6,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As many jobs as no array has; below what an int holds. */
 enum { PARTS_MAX = 1000000 };
 
 static const char BEFORE[] = " (part ", AFTER[] = ")";
@@ -31,6 +34,7 @@ pb_status pb_list_part_parse(const char *text, pb_list_part *part) {
     return pb_ok();
 }
 
+/* 48 bytes are enough for the words and two numbers. */
 pb_status pb_list_part_name(const char *source, pb_list_part part, char **text_out) {
     size_t size = strlen(source) + 48;
     PB_TRY(pb_allocate(text_out, size, 1, "the name of a part"));

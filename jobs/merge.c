@@ -66,6 +66,7 @@ static pb_status split_names(merging *m) {
     PB_TRY(pb_allocate(&m->names, length + 1, 1, "names of archives"));
     PB_TRY(pb_allocate(&m->folders, commas + 1, sizeof *m->folders, "names of archives"));
     PB_TRY(pb_allocate(&m->parts, commas + 1, sizeof *m->parts, "archives"));
+    /* Cut at commas in place; the last name ends with the text. */
     memcpy(m->names, list, length);
     for (char *at = m->names; at;) {
         char *comma = strchr(at, ',');
@@ -102,6 +103,7 @@ static pb_status check_part(merging *m, const char *folder, const char *source, 
         return pb_ok();
     bool same =
         begins || (strlen(m->source) >= *length && strncmp(m->source + strlen(m->source) - *length, source, *length) == 0);
+    /* Not the part that is due: a whole list where parts are not complete, another number, or another list. */
     if (found.count == 1 || found.number != (int)expected || !same)
         return pb_fail(PB_E_INPUT, "%s: is of %s, but part %zu of a list is expected here; parts are merged all, in order",
                        folder, source, expected);
@@ -196,6 +198,7 @@ static uint64_t hash_of(const char *path) {
     return hash;
 }
 
+/* Room doubles, from 4,096 images on. */
 static pb_status note_image(merging *m, image added) {
     if (m->image_count == m->image_room) {
         size_t room = 2 * m->image_room + 4096;
@@ -391,6 +394,7 @@ static pb_status merge(merging *m) {
     return status;
 }
 
+/* Collective. What rank 0 alone has is NULL elsewhere. */
 pb_status pb_job_merge(const pb_job *job) {
     double begun = pb_clock_seconds();
     merging m = {.job = job};

@@ -144,6 +144,8 @@ static void select_two_round(const pb_constants *c, const pb_work *work, double 
     keep_fullest(c, phases, 3, f);
 }
 
+/* arriving: bytes of candidates and rows, each of which arrives once at a rank that has not made it. Every rank holds the numbers
+ * and radii of all picks. */
 pb_forecast pb_model_train(const pb_constants *constants, const pb_work *work, double ranks) {
     const pb_constants *c = constants;
     pb_forecast f = {.rank_bytes = c->process_bytes};

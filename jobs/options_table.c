@@ -1,3 +1,5 @@
+/* options_table.c: options.def as rows for the parser (base/options.h): where in the struct a value goes, who takes it, what it
+ * may be. */
 #include "jobs/options_table.h"
 
 #include "jobs/job.h"

@@ -1,4 +1,5 @@
-/* options_table.h: the options of all jobs as one struct, made from options.def. Nothing here is collective. */
+/* options_table.h: the options of all jobs as one struct, made from options.def, so that a job reads its options as members and
+ * cannot misspell one. Nothing here is collective. */
 #ifndef PB_JOBS_OPTIONS_TABLE_H
 #define PB_JOBS_OPTIONS_TABLE_H
 

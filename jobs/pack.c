@@ -266,6 +266,7 @@ static pb_status pack_more(const pb_job *job, pb_list *list) {
     return status;
 }
 
+/* Collective. The list is read and broadcast once; everything else is by ranges of it. */
 pb_status pb_job_pack(const pb_job *job) {
     pb_list list = {0};
     pb_summary_step(job, "list", "");

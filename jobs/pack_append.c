@@ -19,6 +19,7 @@ typedef struct found {
     size_t count, room;
 } found;
 
+/* Room doubles, from 64 on. */
 static pb_status note(found *known, uint64_t position) {
     if (known->count == known->room) {
         size_t room = 2 * known->room + 64;
@@ -159,6 +160,7 @@ pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
     return status;
 }
 
+/* The edition's folder lies in the state's: on the archive's file system, and gone with the state. */
 pb_status pb_growth_run(const pb_job *job, const pb_list *list, pb_growth *growth, pb_run *run) {
     char output[PB_PATH_MAX];
     bool first = pb_comm_rank(job->comm) == 0;

@@ -47,6 +47,7 @@ static pb_status allocate(pb_pipeline *pipeline) {
     return pb_ok();
 }
 
+/* The network is borrowed only for this call. */
 pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out) {
     *pipeline_out = NULL;
     pb_pipeline *pipeline;
@@ -60,6 +61,7 @@ pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipel
     return status;
 }
 
+/* Frees what there is, also of one that was not made to its end. */
 void pb_pipeline_free(pb_pipeline **pipeline) {
     if (!*pipeline)
         return;
@@ -85,6 +87,7 @@ const pb_stages *pb_pipeline_stages(const pb_pipeline *pipeline) { return &pipel
 
 /* --- a pass ----------------------------------------------------------------------------------------------------- */
 
+/* The one place where a feeder is set up: for passes, and for what a benchmark measures alone. */
 pb_status pb_pipeline_feed(const pb_pipeline *pipeline, const uint64_t *index, size_t count, pb_feeder **feeder_out) {
     pb_feeder_setup feeder = {.archive = pipeline->setup.archive,
                               .index = index,

@@ -215,6 +215,7 @@ static pb_status write_sbatch(const plan *p, const choice *train, const choice *
     return pb_file_write(p->options->sbatch, text, (size_t)used);
 }
 
+/* Both jobs are planned, and both answers given, also when one of them does not keep what was asked. */
 static pb_status make_plan(const pb_job_options *options) {
     plan p = {.options = options};
     PB_TRY(read_work(&p));

@@ -1,3 +1,5 @@
+/* prepare.c: the work of a decoder thread on one image. The brightness is taken before resizing: it is a property of the image,
+ * not of --resize. */
 #include "jobs/prepare.h"
 
 /* The shorter side that decoding must leave. */

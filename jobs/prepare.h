@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How images become inputs. Plain data. */
 typedef struct pb_preparation {
     pb_fit fit;
     bool dct_scaling; /* decode large JPEGs smaller (io/image.h) */

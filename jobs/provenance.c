@@ -1,3 +1,4 @@
+/* provenance.c: recorded options and numbers as attributes. What is recorded is said in options.def: what decides the result. */
 #include "jobs/provenance.h"
 
 #include "base/version.h"
@@ -14,6 +15,7 @@ static pb_status add_recorded(const pb_job *job, const pb_option *row, pb_attrib
     return pb_attributes_set(attributes, name, value);
 }
 
+/* In the order of options.def, which is that of the file. */
 pb_status pb_provenance(const pb_job *job, pb_attributes *attributes) {
     size_t count;
     const pb_option *rows = pb_option_rows(&count);
@@ -45,6 +47,7 @@ pb_status pb_attributes_need(const pb_attributes *attributes, const char *file, 
     return pb_ok();
 }
 
+/* Digits alone: strtoull would take a sign and leading blanks, too, and turn "-1" into a large number. */
 pb_status pb_attributes_get_u64(const pb_attributes *attributes, const char *file, const char *name, uint64_t least,
                                 uint64_t most, uint64_t *value) {
     const char *text;

@@ -1,4 +1,6 @@
-/* provenance.h: private to jobs/: what every output says of its making. */
+/* provenance.h: private to jobs/: what every output says of its making: named texts (io/attributes.h), from which the output can
+ * be made again and by which it is recognised. Never what depends on time, host or ranks (docs/ARCHITECTURE.md, invariant 3). Not
+ * collective. */
 #ifndef PB_JOBS_PROVENANCE_H
 #define PB_JOBS_PROVENANCE_H
 
@@ -9,7 +11,8 @@
  * the machine, the time or the number of ranks. Not collective. */
 PB_CHECKED pb_status pb_provenance(const pb_job *job, pb_attributes *attributes);
 
-/* Adds a number, exactly. */
+/* Adds a number, exactly: all digits of an integer, 17 of a double, which are its bits again when they are read. Errors:
+ * PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_attributes_set_u64(pb_attributes *attributes, const char *name, uint64_t value);
 PB_CHECKED pb_status pb_attributes_set_real(pb_attributes *attributes, const char *name, double value);
 

@@ -1,3 +1,8 @@
+/* pulse.c: status.json, written by a thread. The job's thread says how far it is under a lock, in a structure of fixed size; the
+ * writer copies that under the lock and writes without it, so that a slow file system never holds up the job.
+ *
+ * Time is what tells a dead job from a slow one: the file's `written` goes on as long as the process lives, `still_s` grows when
+ * nothing is done. */
 #include "jobs/pulse.h"
 
 #include "base/clock.h"
@@ -12,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PERIOD_S = 2 };
+enum { PERIOD_S = 2 }; /* from one writing to the next */
 
 /* How far the job is, as text is not: fixed size, so that it can be copied under the lock and written outside. */
 typedef struct position {
@@ -34,6 +39,7 @@ struct pb_pulse {
     pthread_t thread;
 };
 
+/* Runs in the writer's thread and reads only what never changes, and its own copy `at`. */
 static json_t *pulse_json(const pb_pulse *pulse, const position *at) {
     char written[PB_TIMESTAMP_MAX];
     double now = pb_clock_seconds();
@@ -46,7 +52,8 @@ static json_t *pulse_json(const pb_pulse *pulse, const position *at) {
                      pulse->began, "written", written, "written_unix_s", (double)time(NULL));
 }
 
-/* Whoever reads sees the old file or the new one. Not flushed to the disk: after a power cut nobody asks for it. */
+/* Whoever reads sees the old file or the new one, since it comes by a rename. Not flushed to the disk: after a power cut nobody
+ * asks for it. A failure leaves the old file, whose age then says so. "e": not for programs that the job starts. */
 static void write_pulse(const pb_pulse *pulse, const position *at) {
     json_t *answer = pulse_json(pulse, at);
     char *text = json_dumps(answer, JSON_INDENT(2));
@@ -61,6 +68,8 @@ static void write_pulse(const pb_pulse *pulse, const position *at) {
     free(text);
 }
 
+/* Writes, then waits for the period or the end, whichever comes first. The condition is waited for by the clock of the day, as
+ * pthread_cond_timedwait does by default: where that clock is set, one period is longer or shorter. */
 static void *run(void *context) {
     pb_pulse *pulse = context;
     pthread_mutex_lock(&pulse->lock);
@@ -79,6 +88,7 @@ static void *run(void *context) {
     return NULL;
 }
 
+/* What progress said of the step before is forgotten. */
 void pb_pulse_step(pb_pulse *pulse, const char *name) {
     if (!pulse)
         return;
@@ -89,6 +99,8 @@ void pb_pulse_step(pb_pulse *pulse, const char *name) {
     pthread_mutex_unlock(&pulse->lock);
 }
 
+/* The listener of base/progress.h, in the job's thread. A step of progress that begins anew has moved, though `done` may be the
+ * same 0. */
 static void listen(void *context, const pb_progress *progress) {
     pb_pulse *pulse = context;
     pthread_mutex_lock(&pulse->lock);
@@ -106,6 +118,7 @@ static void listen(void *context, const pb_progress *progress) {
     pthread_mutex_unlock(&pulse->lock);
 }
 
+/* What never changes. The temporary file lies in the run's folder, too, and goes with it. */
 static pb_status prepare(pb_pulse *pulse, const char *folder, const char *generation) {
     snprintf(pulse->generation, sizeof pulse->generation, "%s", generation);
     pb_usage_host(pulse->host);
@@ -114,6 +127,7 @@ static pb_status prepare(pb_pulse *pulse, const char *folder, const char *genera
     return pb_path_join(folder, PB_PULSE_FILE ".part", pulse->temporary);
 }
 
+/* The thread starts last, and writes at once. */
 pb_status pb_pulse_begin(const char *job, int ranks, const char *folder, const char *generation, pb_pulse **pulse_out) {
     *pulse_out = NULL;
     pb_pulse *pulse;
@@ -136,6 +150,8 @@ pb_status pb_pulse_begin(const char *job, int ranks, const char *folder, const c
     return pb_ok();
 }
 
+/* The listener goes first, so that nobody uses a pulse that is gone; the file goes after the thread has ended, or it would come
+ * back. */
 void pb_pulse_end(pb_pulse **pulse_inout) {
     pb_pulse *pulse = *pulse_inout;
     if (!pulse)

@@ -15,15 +15,18 @@ typedef struct pb_pulse pb_pulse;
 /* The name of the file in the folder of a run. */
 #define PB_PULSE_FILE "status.json"
 
-/* Writes `folder`/status.json from now on. job: its name, borrowed; generation: what fences this run, as the user gave it.
- * Becomes the one listener of progress, too. Owned by the caller. Errors: PB_E_SYSTEM; *pulse_out is NULL then. */
+/* Writes `folder`/status.json from now on. job: its name, borrowed for the life of the pulse; generation: what fences this run,
+ * as the user gave it, copied. Becomes the one listener of progress, too. Owned by the caller. Errors: PB_E_SYSTEM; PB_E_INPUT
+ * when the path is too long; *pulse_out is NULL then. */
 PB_CHECKED pb_status pb_pulse_begin(const char *job, int ranks, const char *folder, const char *generation,
                                     pb_pulse **pulse_out);
 
-/* The job's step is `name`, from now on; nothing is counted in it before progress says so. NULL pulse: nothing happens. */
+/* The job's step is `name`, from now on, cut at 31 bytes; nothing is counted in it before progress says so. Called by the job's
+ * thread. NULL pulse: nothing happens. */
 void pb_pulse_step(pb_pulse *pulse, const char *name);
 
-/* Ends the thread and removes the file: a job that has ended is no running one. Sets *pulse to NULL; NULL is fine. */
+/* Ends the thread, which may be writing, and removes the file: a job that has ended is no running one. Sets *pulse to NULL; NULL
+ * is fine. */
 void pb_pulse_end(pb_pulse **pulse);
 
 #endif

@@ -1,3 +1,5 @@
+/* rejects.c: counting on each rank, agreeing over all, and one list. What is kept is a row of bytes that can be gathered as it
+ * is: index, path, reason, end to end, and not aligned. */
 #include "jobs/rejects.h"
 
 #include "base/log.h"
@@ -10,6 +12,7 @@ pb_rejects pb_rejects_begin(uint64_t most) { return (pb_rejects){.most = most, .
 
 void pb_rejects_free(pb_rejects *rejects) { pb_release(&rejects->kept); }
 
+/* Appends one; room grows to twice of what is needed. */
 static pb_status keep(pb_rejects *rejects, uint64_t index, const char *path, const char *reason) {
     size_t path_size = strlen(path) + 1, reason_size = strlen(reason) + 1;
     size_t size = rejects->kept_size + sizeof index + path_size + reason_size;
@@ -34,6 +37,7 @@ void pb_rejects_add(pb_rejects *rejects, uint64_t index, const char *path, const
         pb_keep_first(&rejects->trouble, keep(rejects, index, path, why->message));
 }
 
+/* Without a budget the first bad image is the error, as it is; with one it is told beside the count. */
 static pb_status over_budget(const pb_rejects *rejects, uint64_t count) {
     if (rejects->most == 0 && pb_failed(&rejects->first))
         return rejects->first;
@@ -46,6 +50,8 @@ pb_status pb_rejects_check(const pb_rejects *rejects) {
     return rejects->count > rejects->most ? over_budget(rejects, rejects->count) : rejects->trouble;
 }
 
+/* All ranks know the sum, but only a rank that saw one has a reason: it fails, and pb_agree makes that everybody's. There is such
+ * a rank when the sum is above the budget. */
 pb_status pb_rejects_agree(pb_comm *comm, const pb_rejects *rejects) {
     uint64_t all = pb_comm_sum_u64(comm, rejects->count, "count of bad images");
     /* Only a rank that saw one can say what was bad. */
@@ -53,7 +59,7 @@ pb_status pb_rejects_agree(pb_comm *comm, const pb_rejects *rejects) {
     return pb_agree(comm, tells ? over_budget(rejects, all) : rejects->trouble);
 }
 
-/* On rank 0: `kept` of all ranks, end to end. */
+/* On rank 0: `kept` of all ranks, end to end, becomes items that point into it. pb_rejected_file_write sorts them. */
 static pb_status write_all(const char *file, const char *kept, size_t size, size_t count) {
     pb_rejected_item *items;
     PB_TRY(pb_allocate(&items, count, sizeof *items, "rejected images"));
@@ -69,6 +75,7 @@ static pb_status write_all(const char *file, const char *kept, size_t size, size
     return status;
 }
 
+/* The budget was kept, so what ranks have kept is everything; sizes in bytes, `count` in items. */
 pb_status pb_rejects_write(pb_comm *comm, const pb_rejects *rejects, const char *file) {
     uint64_t count = pb_comm_sum_u64(comm, rejects->count, "count of bad images");
     size_t *sizes = NULL, size = 0;

@@ -1,6 +1,8 @@
 /* rejects.h: private to jobs/: bad items of a long job. They are counted and, for rejected.csv, kept; only more than --max-bad of
  * them, over all ranks, are an error. Within such a budget each is logged with its reason; without one (--max-bad 0) the first is
- * the error itself, and nothing is logged. */
+ * the error itself, and nothing is logged (docs/ARCHITECTURE.md, invariant 7).
+ *
+ * Memory is bounded by the budget: what is over it is counted but not kept, since the job ends. */
 #ifndef PB_JOBS_REJECTS_H
 #define PB_JOBS_REJECTS_H
 

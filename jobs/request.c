@@ -1,3 +1,8 @@
+/* request.c: named texts -> a request. Each option is read by its name with the default that it had when banks did not know it
+ * (docs/FORMATS.md, "how features are made"), then what only several of them together can have wrong is checked. Errors say which
+ * option it was, on the command line "--crop", in a bank "FILE: option.crop".
+ *
+ * Everything is checked before an archive or weights are opened: a network is tried as an outline, without its weights. */
 #include "jobs/request.h"
 
 #include "jobs/provenance.h"
@@ -29,6 +34,7 @@ static pb_status named(const source *from, const char *name, pb_status status) {
     return from->bank ? pb_prefix(status, from->bank) : status;
 }
 
+/* A whole number from least to most, or `fallback` in a bank that is older than the option. Bounds fit an int. */
 static pb_status number_of(const source *from, const char *name, uint64_t least, uint64_t most, int fallback, int *value) {
     char attribute[64];
     uint64_t number = (uint64_t)fallback;
@@ -48,6 +54,7 @@ static pb_status either_of(const source *from, const char *name, const char *fir
     return named(from, name, pb_fail(PB_E_USAGE, "\"%s\": expected %s or %s", text, first, second));
 }
 
+/* From image to input: resize, crop, tile, filter. "whole": the crop is the one tile. */
 static pb_status read_sizes(const source *from, pb_request *request) {
     const char *tile = text_of(from, "tile", "whole");
     PB_TRY(named(from, "resize", pb_fit_parse_resize(text_of(from, "resize", "224"), &request->fit.resize)));
@@ -62,7 +69,8 @@ static pb_status read_sizes(const source *from, pb_request *request) {
     return number_of(from, "tile-overlap", 0, PB_IMAGE_SIDE_MAX, 0, &request->features.overlap);
 }
 
-/* What no image could meet, or would be without effect. */
+/* What no image could meet, or would be without effect. resize is both sides (exact), the shorter side (scaled), or 0: images as
+ * they are, whose sizes only show when they come. */
 static pb_status check_sizes(const source *from, const pb_request *request) {
     pb_size resize = request->fit.resize, crop = request->fit.crop;
     int shorter = crop.width < crop.height ? crop.width : crop.height;
@@ -79,6 +87,8 @@ static pb_status check_sizes(const source *from, const pb_request *request) {
     return pb_ok();
 }
 
+/* How taps become patches. The options of patchcore must be left alone for mean, so that nobody thinks that they did
+ * something. */
 static pb_status read_features(const source *from, pb_request *request) {
     pb_features *features = &request->features;
     pb_patchcore *how = &features->patchcore;
@@ -121,6 +131,7 @@ static pb_status check_network(const source *from, const pb_request *request) {
     return status;
 }
 
+/* The backbone first: taps have defaults of its own. */
 pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out) {
     const source from = {attributes, bank};
     *request_out = (pb_request){0};

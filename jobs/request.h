@@ -7,6 +7,7 @@
 #include "io/attributes.h"
 #include "io/resize.h"
 
+/* What is asked for: a network, its taps, images and patches. Texts are borrowed: the attributes' or static. */
 typedef struct pb_request {
     const char *archive_sha256;  /* edition of the archive that the images are of; NULL, as it is read: the newest */
     const char *backbone, *taps; /* as used; the texts are the attributes' or static */
@@ -17,9 +18,10 @@ typedef struct pb_request {
 } pb_request;
 
 /* Reads the request from the attributes "option.NAME". bank: the file they are from, NULL for the command line: named in
- * messages. A bank from before an option was there has its default. An option that would be without effect is an error. Not
- * collective. Errors: PB_E_USAGE for a value on the command line that cannot be, PB_E_INPUT for one in a bank; PB_E_UNSUPPORTED
- * as pb_features_check. */
+ * messages. A bank from before an option was there has its default. An option that would be without effect is an error. The
+ * attributes must outlive the request. Not collective, and the same on every rank that has the same attributes. Errors:
+ * PB_E_USAGE for a value on the command line that cannot be, PB_E_INPUT for one in a bank; PB_E_UNSUPPORTED as
+ * pb_features_check. */
 PB_CHECKED pb_status pb_request_read(const pb_attributes *attributes, const char *bank, pb_request *request_out);
 
 #endif

@@ -51,6 +51,7 @@ typedef struct scoring {
     uint64_t *index;     /* [todo_count] in the archive */
 } scoring;
 
+/* Takes a scoring in any state. The run is not ended here: its files are closed first (see score). */
 static void scoring_free(scoring *s) {
     pb_rejects_free(&s->rejects);
     pb_score_state_free(&s->state);
@@ -306,6 +307,7 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
         return status;
     for (size_t i = 0; i < batch.count; i++)
         score_image(s, &batch, i);
+    /* What this rank alone can find wrong is agreed on before anything is sent. */
     status = check_scores(s, count);
     if (!pb_failed(&status))
         status = pb_score_state_keep(&s->state, s->verdicts, s->maps, count);

@@ -79,6 +79,7 @@ static pb_status open_one(void *context, const char *path) {
 
 pb_status pb_score_state_open(pb_score_state *state) { return pb_state_each(&state->run.state, PREFIX, open_one, state); }
 
+/* The run is the caller's, who ends it afterwards. */
 void pb_score_state_free(pb_score_state *state) {
     pb_results_maps_close(&state->maps_open);
     for (size_t i = 0; i < state->saved_count; i++)
@@ -110,6 +111,7 @@ static const pb_saved_scores *find(const pb_score_state *state, uint64_t image, 
     return NULL;
 }
 
+/* `place` is not needed here: what is found is read when its turn comes. */
 void pb_score_state_divide(const pb_score_state *state, size_t *todo, size_t *todo_count, size_t *done, size_t *done_count) {
     uint64_t place;
     *todo_count = *done_count = 0;
@@ -234,6 +236,7 @@ static pb_status write_file(const pb_score_state *state) {
     return status;
 }
 
+/* How long it took is noted also when it failed, so that a slow disk is not asked again at once. */
 pb_status pb_score_state_save(pb_score_state *state) {
     double begun = pb_clock_seconds();
     if (state->count == 0)

@@ -1,3 +1,5 @@
+/* selection.c: positions and indices. The images of a split have positions 0, 1, ... in the order of the archive; ranks get
+ * ranges of positions. How many of them a shard has is in the manifest, so a rank opens only the shards that its range meets. */
 #include "jobs/selection.h"
 
 #include "base/memory.h"
@@ -9,6 +11,7 @@ pb_which pb_which_of(const char *name) {
     return name[0] == 'a' ? PB_WHICH_ALL : name[1] == 'r' ? PB_WHICH_TRAIN : PB_WHICH_TEST;
 }
 
+/* By the manifest alone. */
 static uint64_t selected_in_shard(const pb_shard_summary *shard, pb_which which) {
     switch (which) {
     case PB_WHICH_TRAIN:
@@ -42,6 +45,7 @@ static pb_status add_shard(pb_archive *archive, size_t shard, pb_which which, pb
     return pb_ok();
 }
 
+/* A manifest that counts other numbers than the columns have is damage, found by whoever comes short of images. */
 static pb_status fill(pb_archive *archive, pb_which which, pb_range range, pb_selection *selection) {
     uint64_t image = 0, position = 0;
     for (size_t shard = 0; shard < pb_archive_shards(archive); shard++) {
@@ -58,6 +62,7 @@ static pb_status fill(pb_archive *archive, pb_which which, pb_range range, pb_se
     return pb_ok();
 }
 
+/* A rank's parts follow each other, so its images are a range, whichever way they are divided. */
 static pb_range range_of(uint64_t total, int parts, int ranks, int rank) {
     if (parts == 0)
         return pb_partition(total, ranks, rank);
@@ -67,6 +72,7 @@ static pb_range range_of(uint64_t total, int parts, int ranks, int rank) {
     return (pb_range){pb_partition(total, parts, (int)mine.first).first, pb_partition(total, parts, (int)mine.end - 1).end};
 }
 
+/* Every rank counts all shards by itself: the manifest is in memory. */
 pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank, pb_selection *selection) {
     *selection = (pb_selection){0};
     for (size_t shard = 0; shard < pb_archive_shards(archive); shard++)

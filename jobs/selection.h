@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Training images, all others, or both. */
 typedef enum pb_which { PB_WHICH_TRAIN, PB_WHICH_TEST, PB_WHICH_ALL } pb_which;
 
 /* "train", "test" or "all". */
@@ -23,8 +24,8 @@ typedef struct pb_selection {
 
 /* Not collective. Finds the images of the split and this rank's range of them: an even one (mpi/partition.h), or, with parts > 0,
  * the images of the parts that an even partition of `parts` parts gives it, part i of them being pb_partition(total, parts, i).
- * Reads the manifest and the columns of only those shards in which the range lies. Errors: PB_E_INPUT when the archive has no
- * such image, or a shard is damaged. */
+ * Reads the manifest and the columns of only those shards in which the range lies. A rank may have none. Errors: PB_E_INPUT when
+ * the archive has no such image, or a shard is damaged; the selection is empty then. */
 PB_CHECKED pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank,
                                        pb_selection *selection);
 void pb_selection_free(pb_selection *selection);

@@ -1,3 +1,5 @@
+/* setup.c: opening, step by step, with an agreement after each step that can fail on one rank alone. The one thing that is tried
+ * again is what finds no memory: with half the batch, on all ranks (fit_pipeline, pb_setup_relieve; docs/decisions/0025). */
 #include "jobs/setup.h"
 
 #include "base/log.h"
@@ -24,6 +26,7 @@ typedef struct gpus {
     char names[GPUS_MAX][GPU_NAME_MAX]; /* "cuda:0", ... of the usable ones */
 } gpus;
 
+/* A visitor of pb_device_each: counts usable GPUs and keeps the name of number `wanted`; -1 only counts. */
 static void consider(void *context, const char *name, bool usable, const char *about) {
     (void)about;
     gpus *g = context;
@@ -50,7 +53,7 @@ pb_status pb_setup_device(const pb_job *job, int threads, pb_device **device) {
     return pb_device_open(name, threads, device);
 }
 
-/* What is the same or possible on each rank alone. */
+/* What is the same or possible on each rank alone: its images, its device. */
 static pb_status open_local(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     setup->cosine = request->features.unit;
     setup->taps = request->taps;
@@ -61,7 +64,8 @@ static pb_status open_local(const pb_job *job, const pb_request *request, pb_whi
     return pb_setup_device(job, setup->threads, &setup->device);
 }
 
-/* Collective. */
+/* Collective. Two ranks on one GPU slow each other down and halve its memory: mostly a mistake in how ranks were started. The
+ * second of the two says so, for all. */
 static pb_status check_alone(const pb_job *job, const pb_device *device) {
     int first, second;
     pb_status status = pb_device_comm_find_shared(job->comm, device, &first, &second);
@@ -84,7 +88,7 @@ static pb_status check_arithmetic(const pb_job *job, const pb_device *device) {
     return pb_ok();
 }
 
-/* The pipeline for batches of setup->batch tiles. */
+/* The pipeline for batches of setup->batch tiles; the network is needed only meanwhile. Not collective. */
 static pb_status open_pipeline(const pb_job *job, const pb_network *network, pb_setup *setup) {
     const pb_request *request = &setup->request;
     pb_pipeline_setup pipeline = {.device = setup->device,
@@ -115,7 +119,8 @@ static pb_status fit_pipeline(const pb_job *job, const pb_network *network, pb_s
     return status;
 }
 
-/* Collective. Weights and pipeline, which is made again when there is one. */
+/* Collective. Weights and pipeline, which is made again when there is one. Weights are loaded anew for it: they are not kept
+ * beside what the device has of them, and this is rare. */
 static pb_status load_pipeline(const pb_job *job, pb_setup *setup) {
     const pb_request *request = &setup->request;
     pb_network network = {0};
@@ -128,6 +133,8 @@ static pb_status load_pipeline(const pb_job *job, pb_setup *setup) {
     return status;
 }
 
+/* `status` is agreed and so is what load_pipeline makes, so all ranks take the same way through here. setup->batch has fallen
+ * also when that failed: the setup is of no more use then. */
 pb_status pb_setup_relieve(const pb_job *job, pb_setup *setup, pb_status status, bool *again) {
     *again = false;
     if (status.code != PB_E_SYSTEM || setup->batch == 1)
@@ -149,6 +156,7 @@ static pb_status open_exchange(const pb_job *job, pb_setup *setup) {
     return pb_device_comm_create(job->comm, setup->device, route, job->options->watchdog / 2, &setup->devices);
 }
 
+/* Ranks must agree on the archive's edition before they select images, on the device before they load a network for it. */
 pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup) {
     *setup = (pb_setup){.request = *request, .batch = (int)job->options->batch};
     pb_status status =
@@ -181,6 +189,7 @@ pb_status pb_setup_open_own(const pb_job *job, pb_which which, pb_attributes *at
     return pb_failed(&status) ? status : pb_setup_open(job, request, which, 0, setup);
 }
 
+/* What talks to others first, then what uses the device, then the device. */
 void pb_setup_close(pb_setup *setup) {
     pb_device_comm_destroy(&setup->devices);
     pb_pipeline_free(&setup->pipeline);

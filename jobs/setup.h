@@ -1,5 +1,9 @@
 /* setup.h: private to jobs/: everything a job needs to turn an archive's images into features, opened in one go and agreed on.
- * What train and score begin with. */
+ * What train and score begin with.
+ *
+ * A setup is one rank's; its parts are the rank's own but for what is agreed: edition of the archive, weights, batch. Which
+ * device a rank drives and how many threads it has changes speed; that all ranks have one kind of processor is what equal bits
+ * need, so it is compared and a difference is a warning (docs/ARCHITECTURE.md, invariant 4). */
 #ifndef PB_JOBS_SETUP_H
 #define PB_JOBS_SETUP_H
 
@@ -10,7 +14,7 @@
 #include "jobs/weights.h"
 #include "mpi/device_comm.h"
 
-/* Zeroed it is empty. */
+/* Zeroed it is empty. Everything in it is owned, but for the texts of the request. */
 typedef struct pb_setup {
     pb_archive *archive;
     pb_device *device;
@@ -26,9 +30,12 @@ typedef struct pb_setup {
 } pb_setup;
 
 /* Collective. Opens archive, weights, device and pipeline as the job's options and the request say, for the images of `which`.
- * parts: 0: the images are divided evenly among the ranks; else so many parts of them are (jobs/selection.h). Errors, agreed; the
- * setup is then empty. */
+ * The request's texts are borrowed for the life of the setup. parts: 0: the images are divided evenly among the ranks; else so
+ * many parts of them are (jobs/selection.h). Logs once what was opened. Errors, agreed: those of opening each; PB_E_USAGE when
+ * two ranks drive one GPU without --share-device; PB_E_SYSTEM when memory is out even for batches of one tile. The setup is then
+ * empty. */
 PB_CHECKED pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which which, int parts, pb_setup *setup);
+/* Not collective. Closes in the order of dependence; an empty or zeroed setup is fine. */
 void pb_setup_close(pb_setup *setup);
 
 /* Collective. For what is made on the device after the setup and may find no memory left. `status`, agreed: what came of it.
@@ -43,7 +50,8 @@ PB_CHECKED pb_status pb_setup_relieve(const pb_job *job, pb_setup *setup, pb_sta
 PB_CHECKED pb_status pb_setup_open_own(const pb_job *job, pb_which which, pb_attributes *attributes, pb_request *request,
                                        pb_setup *setup);
 
-/* What a distance between features counts as: itself, or half its square, which between unit rows is 1 - cosine. */
+/* What a distance between features counts as: itself, or half its square, which between unit rows is 1 - cosine: |x - y|^2 = 2 -
+ * 2 cos (docs/decisions/0016). */
 static inline float pb_setup_distance(const pb_setup *setup, float distance) {
     return setup->cosine ? 0.5f * (distance * distance) : distance;
 }
@@ -51,8 +59,8 @@ static inline float pb_setup_distance(const pb_setup *setup, float distance) {
 /* CPU threads of this rank: --threads, or its fair share. Not collective. */
 int pb_setup_threads(const pb_job *job);
 
-/* Opens the device of this rank, --device, for so many CPU threads; owned by the caller. Not collective. Errors:
- * pb_device_open's. */
+/* Opens the device of this rank, --device, for so many CPU threads; owned by the caller. "cuda" without a number takes the usable
+ * GPUs by turns among the ranks of a host. Not collective. Errors: pb_device_open's. */
 PB_CHECKED pb_status pb_setup_device(const pb_job *job, int threads, pb_device **device);
 
 /* Threads of this rank that decode: --decoders, or as many as pb_setup_threads. Not collective. */

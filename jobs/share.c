@@ -1,3 +1,4 @@
+/* share.c: rank 0 reads, agreement, broadcast. That every rank has memory is agreed on before the bytes go out. */
 #include "jobs/share.h"
 
 #include "base/memory.h"
@@ -8,6 +9,8 @@
 
 static const size_t LIST_BYTES_MAX = (size_t)8 << 30;
 
+/* bytes_inout is a pointer to a pointer of any type, hence memcpy. Not rank 0: one byte more is allocated, a 0 behind texts, as
+ * pb_file_read has it. */
 pb_status pb_share_bytes(pb_comm *comm, pb_status read, void *bytes_inout, size_t *size) {
     char *bytes = NULL;
     bool reader = pb_comm_rank(comm) == 0;
@@ -43,6 +46,7 @@ static pb_status list_name(const char *file, const char *mvtec, char name[PB_PAT
     return file ? pb_path_join(".", file, name) : pb_path_join(mvtec, "", name);
 }
 
+/* The text travels, not the list: it is one piece, and every rank parses it alike. */
 pb_status pb_list_for_all(pb_comm *comm, const char *file, const char *mvtec, pb_list *list_out) {
     char *text = NULL, name[PB_PATH_MAX];
     size_t size = 0;
@@ -57,6 +61,8 @@ pb_status pb_list_for_all(pb_comm *comm, const char *file, const char *mvtec, pb
     return status;
 }
 
+/* Rank 0 finds the edition, the others open that by its SHA-256: if each looked for the newest, an append in between would give
+ * them different ones. */
 pb_status pb_archive_open_for_all(pb_comm *comm, const char *folder, const char *sha256, pb_shards shards,
                                   pb_archive **archive_out) {
     char wanted[PB_SHA256_TEXT] = "";

@@ -1,4 +1,5 @@
-/* share.h: private to jobs/: one rank reads, all ranks have it. A thousand ranks do not open one file a thousand times. */
+/* share.h: private to jobs/: one rank reads, all ranks have it. A thousand ranks do not open one file a thousand times, and
+ * cannot see different ones. */
 #ifndef PB_JOBS_SHARE_H
 #define PB_JOBS_SHARE_H
 

@@ -1,7 +1,9 @@
+/* stages.c: sums of stages, and the verdict on them. A pipeline is held up by the stage that is never waiting. */
 #include "jobs/stages.h"
 
 #include "base/log.h"
 
+/* Busy time's part of all; a stage that did nothing has none. */
 static double share(double busy_s, double wait_s) { return busy_s > 0 ? busy_s / (busy_s + wait_s) : 0; }
 
 const char *pb_stages_bottleneck(const pb_stages *stages) {
@@ -30,6 +32,7 @@ static double sum_seconds(pb_comm *comm, double seconds) {
     return (double)pb_comm_sum_u64(comm, (uint64_t)(seconds * 1e6), "times of the pipeline") / 1e6;
 }
 
+/* A collective for each number: nine, once a pass. */
 pb_stages pb_stages_sum(pb_comm *comm, const pb_stages *mine) {
     pb_stages all;
     all.read_busy_s = sum_seconds(comm, mine->read_busy_s);

@@ -1,3 +1,5 @@
+/* store_session.c: what publish and rollback have in common: lock, generation, current version, signature
+ * (docs/decisions/0019). */
 #include "jobs/store_session.h"
 
 #include "base/log.h"
@@ -6,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* For people only: nobody decides by it. */
 void pb_session_describe(const pb_generation *generation, char who[PB_SESSION_WHO]) {
     char host[64] = "?", text[PB_GENERATION_TEXT] = "", now[PB_TIMESTAMP_MAX];
     if (gethostname(host, sizeof host) != 0)
@@ -18,6 +21,8 @@ void pb_session_describe(const pb_generation *generation, char who[PB_SESSION_WH
              text, now);
 }
 
+/* The current version is looked up under the lock, where there is one. Without, the rename that adds a version still decides, by
+ * the number that was seen here. */
 pb_status pb_session_begin(const pb_job_options *options, bool create, pb_session *session) {
     char who[PB_SESSION_WHO];
     *session = (pb_session){.options = options};
@@ -37,6 +42,7 @@ void pb_session_end(pb_session *session) {
     *session = (pb_session){0};
 }
 
+/* A current version of generation 0.0 was published by hand: it fences nobody off. */
 pb_status pb_session_check_generation(const pb_session *session) {
     char mine[PB_GENERATION_TEXT], other[PB_GENERATION_TEXT];
     const pb_bank_version *current = &session->current;

@@ -1,3 +1,9 @@
+/* summary.c: --summary. Noting is two readings of clocks and counters a step, so it is always done; gathering and writing only
+ * where a file is wanted.
+ *
+ * A step's times are differences of this rank's counters between its begin and its end. On rank 0 the ranks' parts of a step are
+ * put together: sums, but for seconds and collectives, which are those of the rank with the most. docs/FORMATS.md says what the
+ * keys mean. */
 #include "jobs/summary.h"
 
 #include "base/fault.h"
@@ -11,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What travels to rank 0. */
+/* What travels to rank 0: plain data. */
 typedef struct rank_summary {
     char host[PB_HOST_MAX];
     int64_t pid;
@@ -28,6 +34,7 @@ void pb_summary_begin(pb_summary *summary, pb_comm *comm) {
     pb_clock_timestamp(summary->began);
 }
 
+/* Adds what passed since the step was begun, also to a step that goes on from earlier. Nothing when none is open. */
 static void end_step(pb_summary *summary) {
     pb_step *step = summary->open;
     if (!step)
@@ -41,6 +48,8 @@ static void end_step(pb_summary *summary) {
     summary->open = NULL;
 }
 
+/* The step of that name, a new one at the end if there is none. Names are our own words, so too many or too long ones are a
+ * defect. */
 static pb_step *find_step(pb_summary *summary, const char *name, const char *unit) {
     size_t i = 0;
     while (i < summary->count && strcmp(summary->steps[i].name, name) != 0)
@@ -84,6 +93,7 @@ void pb_summary_device(const pb_job *job, const char *description, const char *a
 /* Seconds of a step in which a rank did not wait for others. Who works longest is whom the others wait for. */
 static double working_s(const pb_step *step) { return step->seconds - step->waiting_s; }
 
+/* The rank that worked longest in step s; the lowest of several. */
 static int slowest_rank(const rank_summary *all, int ranks, size_t s) {
     int slowest = 0;
     for (int rank = 1; rank < ranks; rank++)
@@ -92,6 +102,7 @@ static int slowest_rank(const rank_summary *all, int ranks, size_t s) {
     return slowest;
 }
 
+/* Puts another rank's part to the sum. */
 static void add_step(pb_step *sum, const pb_step *more) {
     sum->done += more->done;
     sum->seconds = more->seconds > sum->seconds ? more->seconds : sum->seconds;
@@ -123,6 +134,7 @@ static json_t *step_json(const pb_step *step) {
     return row;
 }
 
+/* In the order in which rank 0 began them; `all` has the same steps on every rank. */
 static json_t *steps_json(const rank_summary *all, int ranks) {
     json_t *rows = json_array();
     for (size_t s = 0; s < all[0].count; s++) {
@@ -165,6 +177,7 @@ static json_t *totals_json(const rank_summary *all, int ranks) {
                      (json_int_t)all[largest].usage.peak_bytes, "rank", largest, "host", pb_json_text(all[largest].host));
 }
 
+/* Every option that the job takes, given or default, as text. */
 static json_t *options_json(const pb_job *job) {
     size_t count;
     const pb_option *rows = pb_option_rows(&count);
@@ -179,11 +192,14 @@ static json_t *options_json(const pb_job *job) {
     return options;
 }
 
+/* How the job ended; the rank that failed, -1 for none. */
 static json_t *status_json(const pb_status *status) {
     return json_pack("{s:i,s:s,s:o,s:i}", "exit", (int)status->code, "name", pb_code_name(status->code), "message",
                      pb_json_text(status->message), "rank", pb_failed(status) ? status->rank : -1);
 }
 
+/* On rank 0. `ended` is now: after the work, before the file. All texts that may hold anything (names of files in options and
+ * messages) go by pb_json_text. */
 static pb_status write_file(const pb_job *job, const pb_status *status, const rank_summary *all) {
     const pb_summary *summary = job->summary;
     int ranks = pb_comm_size(job->comm);
@@ -208,6 +224,7 @@ pb_status pb_summary_check(const pb_job *job) {
     return job->options->summary ? pb_output_check(job->options->summary) : pb_ok();
 }
 
+/* Memory for a rank's summary may be lacking, too; then no rank has one, and it is said. */
 void pb_summary_write(const pb_job *job, const pb_status *status) {
     pb_summary *summary = job->summary;
     pb_comm *comm = job->comm;

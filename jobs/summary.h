@@ -20,7 +20,8 @@
 
 enum { PB_STEPS_MAX = 12, PB_STEP_NAME = 16, PB_SUMMARY_TEXT = 160 };
 
-/* One rank's part of a step. Plain data, as it travels to rank 0. */
+/* One rank's part of a step. Plain data, as it travels to rank 0. Times are seconds by the clock, but for processor_s, which is
+ * of all threads. */
 typedef struct pb_step {
     char name[PB_STEP_NAME], unit[PB_STEP_NAME]; /* unit: of what is done; "" where nothing is counted */
     uint64_t done;
@@ -43,20 +44,22 @@ struct pb_summary {
     pb_comm_counters step_counters;
 };
 
-/* Not collective, as all that follow but the last. Begins an empty summary; keep it where it is. */
+/* Not collective, as all that follow but the last. Begins an empty summary; keep it where it is, as `open` points into it. From
+ * now on the job's time counts. comm is borrowed. */
 void pb_summary_begin(pb_summary *summary, pb_comm *comm);
 
-/* Begins a step and ends the one before; one of the same name goes on from what it was. Both texts are shorter than
- * PB_STEP_NAME; at most PB_STEPS_MAX names. */
+/* Begins a step and ends the one before; one of the same name goes on from what it was. Both texts are copied and shorter than
+ * PB_STEP_NAME; at most PB_STEPS_MAX names, or it is an assertion. All ranks begin the same steps in the same order: steps are
+ * compared by their numbers. */
 void pb_summary_step(const pb_job *job, const char *name, const char *unit);
 
-/* `more` items of the present step are done on this rank. */
+/* `more` items of the present step are done on this rank; there must be one. */
 void pb_summary_done(const pb_job *job, uint64_t more);
 
 /* What the pipeline did in the present step; its images are items done. */
 void pb_summary_stages(const pb_job *job, const pb_stages *more);
 
-/* What the ranks drive; texts of gpu/device.h. */
+/* What the ranks drive; texts of gpu/device.h, copied, cut at PB_SUMMARY_TEXT. Rank 0's are shown. */
 void pb_summary_device(const pb_job *job, const char *description, const char *arithmetic);
 
 /* On rank 0, before the work: whether --summary can be written. Errors: those of pb_output_begin. */

@@ -1,4 +1,8 @@
-/* top.c: the jobs that run below a folder, a line each, from the status files that they write (jobs/pulse.h). Rank 0 looks. */
+/* top.c: the jobs that run below a folder, a line each, from the status files that they write (jobs/pulse.h). Rank 0 looks.
+ *
+ * Nothing is asked of the jobs themselves: whoever can read their outputs can see how far they are. Files may go at any moment,
+ * so what cannot be read is passed over. The times in them are compared with this host's clock: where clocks differ by more than
+ * --stale, a job is shown as stale, or one that is gone as running. */
 #include "base/memory.h"
 #include "base/progress.h"
 #include "io/file.h"
@@ -17,6 +21,7 @@ enum { STATUS_BYTES_MAX = 1 << 16, DEPTH_MAX = 16 };
 
 /* --- finding ---------------------------------------------------------------------------------------------------- */
 
+/* JSON_REAL stands for any number. */
 static bool has(const json_t *status, const char *key, json_type type) {
     const json_t *value = json_object_get(status, key);
     return value && (type == JSON_REAL ? json_is_number(value) : json_typeof(value) == type);
@@ -61,7 +66,8 @@ static bool is_folder(const char *path, const struct dirent *entry) {
     return lstat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* A folder that cannot be read, or is gone by now, holds no job that anybody may see. */
+/* A folder that cannot be read, or is gone by now, holds no job that anybody may see. Folders below are looked into to a depth of
+ * DEPTH_MAX. */
 static void add_below(const char *folder, int depth, double stale_s, json_t *found) {
     DIR *names = depth < DEPTH_MAX ? opendir(folder) : NULL;
     for (const struct dirent *entry; names && (entry = readdir(names));) {
@@ -78,6 +84,7 @@ static void add_below(const char *folder, int depth, double stale_s, json_t *fou
         closedir(names);
 }
 
+/* A single status file may be named as well. `found` may hold some jobs after a failure. */
 static pb_status find(const pb_job_options *options, json_t *found) {
     const char *folder = options->folder;
     if (pb_is_folder(folder))
@@ -93,6 +100,7 @@ static const char *text_of(const json_t *status, const char *key) { return json_
 
 static double number_of(const json_t *status, const char *key) { return json_number_value(json_object_get(status, key)); }
 
+/* A step that counts nothing, or has not begun to, has no rate. */
 static void print_done(const json_t *status) {
     char done[64];
     double total = number_of(status, "total");
@@ -138,7 +146,8 @@ static int by_file(const void *left, const void *right) {
     return strcmp(text_of(*a, "file"), text_of(*b, "file"));
 }
 
-/* In the order of names: folders give them in none. */
+/* In the order of names: folders give them in none. Takes `found` and gives a new array; without memory in the order in which
+ * they were found. */
 static json_t *sorted(json_t *found) {
     size_t count = json_array_size(found);
     json_t **rows = NULL, *answer = json_array();
@@ -154,6 +163,7 @@ static json_t *sorted(json_t *found) {
     return answer;
 }
 
+/* On a terminal that is looked at again and again the page is erased first, else one table follows another. */
 static pb_status look_once(const pb_job_options *options, bool again) {
     json_t *found = json_array();
     pb_status status = find(options, found);

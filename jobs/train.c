@@ -133,6 +133,7 @@ static pb_status open_all(pb_training *t) {
         status = pb_train_check_size(t); /* the same on every rank */
     if (pb_failed(&status))
         return status;
+    /* From here on only this rank can fail, until the agreement at the end. */
     status = pb_allocate(&t->images, t->setup.selection.count, sizeof *t->images, "image indices");
     if (!pb_failed(&status))
         status = pb_projection_create(t->setup.device, (uint64_t)options->seed, pb_pipeline_dim(t->setup.pipeline),

@@ -90,6 +90,7 @@ pb_status pb_train_collect(pb_training *t, pb_bank *bank) {
     return status;
 }
 
+/* Only rank 0 has rows and writes; the others wait in the agreement. */
 pb_status pb_train_write_banks(pb_training *t) {
     pb_comm *comm = t->job->comm;
     double begun = pb_clock_seconds();

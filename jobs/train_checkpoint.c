@@ -198,6 +198,7 @@ static size_t picks_of(const pb_training *t, const pb_selection_state *state) {
     size_t wanted = pb_coreset_size(t->ratios[0], state->images * pb_training_patches(t));
     if (two_round && state->picks != wanted)
         return 0;
+    /* Complete: enough picks, or nothing left to cover. */
     bool all = state->picks >= wanted || state->radius[state->picks - 1] == 0;
     return !all ? 0 : state->picks < wanted ? state->picks : wanted;
 }

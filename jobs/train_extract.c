@@ -170,6 +170,8 @@ pb_status pb_train_extract_range(pb_training *t, size_t begin, size_t end, pb_pa
     uint64_t longest = pb_comm_max_u64(comm, end - begin, "images to extract"), left = longest;
     pb_status status = pb_ok();
     t->cover_begin = t->images_saved = t->image_count;
+    /* One round: a batch of every rank that has one, an agreement, and what is left at most. A failure leaves the loop on all
+     * ranks at once. */
     while (left > 0 && !pb_failed(&status)) {
         status = pb_agree(comm, work_on(&p));
         if (!pb_failed(&status))
@@ -287,6 +289,7 @@ pb_status pb_train_count(pb_training *t, double seconds) {
     pb_status status = pb_rejects_agree(comm, &t->rejects);
     if (pb_failed(&status))
         return status;
+    /* Sums and sums before: the same on all ranks but for first_patch. */
     seconds = pb_comm_max_real(comm, seconds, "slowest extraction");
     t->total_images = pb_comm_sum_u64(comm, t->image_count, "number of training images");
     t->total_patches = t->total_images * pb_training_patches(t);

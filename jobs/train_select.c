@@ -122,6 +122,7 @@ static pb_status select_random(pb_training *t) {
         pb_greedy_input input = pb_train_greedy_input(t, prefixes[count - 1]);
         status = pb_greedy_radii(t->setup.devices, &input, &t->coreset, prefixes, count, radii);
     }
+    /* Each radius stands at the last pick of its prefix, where train_banks.c looks for it. */
     for (size_t i = 0; i < count && !pb_failed(&status); i++)
         t->coreset.radius[prefixes[i] - 1] = radii[i];
     return status;

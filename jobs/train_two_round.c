@@ -235,6 +235,7 @@ static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     int parts = (int)t->job->options->parts;
     uint64_t turns = pb_range_size(pb_partition((uint64_t)parts, pb_comm_size(comm), 0));
     size_t longest = (size_t)pb_range_size(pb_partition(selection->total, parts, 0));
+    /* A communicator of this rank alone, so that a selection that is collective elsewhere is its own. */
     pb_status status = pb_comm_create_self(&self);
     if (!pb_failed(&status))
         status = pb_device_comm_create(self, t->setup.device, PB_ROUTE_HOST, 0, &alone);

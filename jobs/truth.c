@@ -1,3 +1,5 @@
+/* truth.c: a mask as the network sees its image. Why whole pixels only, and why bilinear, is in truth.h and
+ * docs/decisions/0028. */
 #include "jobs/truth.h"
 
 #include "base/memory.h"
@@ -16,6 +18,7 @@ static void blacken(pb_image *mask) {
     mask->channels = 1;
 }
 
+/* Resizing makes three channels of one, so one of them is looked at. Not collective; cut is [crop.height][crop.width][3]. */
 static pb_status fit_mask(pb_image *mask, const pb_record *record, const pb_fit *fit, bool *defective) {
     const size_t area = pb_size_area(fit->crop);
     const pb_fit bilinear = {.resize = fit->resize, .crop = fit->crop, .filter = PB_FILTER_BILINEAR};

@@ -42,6 +42,7 @@ typedef struct verification {
     float inside, farthest; /* largest distance that is not above it, and of all */
 } verification;
 
+/* Takes a verification in any state. The search goes before the device that it is on. */
 static void verification_free(verification *v) {
     pb_rejects_free(&v->rejects);
     pb_search_free(&v->search);
@@ -271,6 +272,7 @@ static pb_status judge(const verification *v) {
     return sound ? pb_ok() : pb_fail(PB_E_NO, "%s: is not what it says", file);
 }
 
+/* Agreed at every step, so the early return is everybody's. */
 pb_status pb_verify_bank(const pb_job *given) {
     pb_bank_choice choice;
     PB_TRY(pb_bank_choose(given, &choice)); /* agreed */

@@ -1,3 +1,5 @@
+/* weights.c: the bytes of a weights file go to all ranks by one broadcast and are parsed there; they are released when the
+ * network has its own copy. No code is in them (docs/ARCHITECTURE.md, invariant 10). */
 #include "jobs/weights.h"
 
 #include "base/memory.h"
@@ -12,6 +14,8 @@
 static const char RANDOM_PREFIX[] = "random:";
 static const size_t FILE_BYTES_MAX = (size_t)16 << 30;
 
+/* Weights from the counter-based generator: the same on every rank. Digits alone are a seed: strtoull would also take signs and
+ * blanks. */
 static pb_status random_network(const char *source, const char *backbone, const char *taps, pb_size input, pb_network *network,
                                 char *identity) {
     const char *digits = source + sizeof RANDOM_PREFIX - 1;
@@ -24,6 +28,7 @@ static pb_status random_network(const char *source, const char *backbone, const 
     return pb_network_random(backbone, taps, input, seed, network);
 }
 
+/* The network copies what it takes of `bytes`. */
 static pb_status parse(const char *path, const void *bytes, size_t size, const char *backbone, const char *taps, pb_size input,
                        pb_network *network, char *identity) {
     pb_safetensors *tensors;
