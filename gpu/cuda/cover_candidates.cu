@@ -8,6 +8,7 @@
 
 enum { CANDIDATES_THREADS = 256, CANDIDATES_BLOCKS = 4096, WORDS = 3 };
 
+/* words: [count][WORDS], a pb_candidate each. */
 typedef struct gather_arguments {
     const unsigned *list;
     size_t count;

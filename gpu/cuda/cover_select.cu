@@ -4,10 +4,14 @@
  *
  * H100, 8,192 candidates of 128 values: 4.2 MB, which stay in the second cache: about 1 us of reading at 5 TB/s, less than the
  * launch itself, 3 us: 300,000 picks a second. Occupancy as in step.h; 32 blocks on 132 multiprocessors.
+ *
+ * best[0] is only read and best[1] only written by a launch, so its blocks need not wait for each other; the stream's order does.
+ * Ties go to the smallest place, which is the smallest index (cover_select.c).
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/step.h"
 
+/* As pb_cuda_contest_begin. */
 typedef struct begin_arguments {
     pb_cuda_contest c;
     packed_pair *state, *best; /* the contest's, in the type of atomic operations */
@@ -33,6 +37,7 @@ KERNEL(contest_begin, begin_arguments, STEP_THREADS, 6) {
     block_most(packed, slots, a.best);
 }
 
+/* As pb_cuda_contest_step. */
 typedef struct step_arguments {
     pb_cuda_contest c;
     packed_pair *state, *best;

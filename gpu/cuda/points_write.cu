@@ -2,6 +2,9 @@
  *
  * A thread takes every so many values. H100, 1 M points of 128 values: 512 MB read and as much written, 4 MB of distances: 307 us
  * at 3.35 TB/s. 256 threads, about 24 registers: 8 blocks a multiprocessor, all 64 warps.
+ *
+ * The least row is found by an atomic minimum for each value that is not finite: none in the usual case, and the same result in
+ * any order.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
