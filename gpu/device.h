@@ -6,8 +6,10 @@
  *
  * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may
  * rely on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
- * pb_device_download of them returns. Layout: images [n][height][width][3] bytes; taps [n][height][width][channels] float;
- * features and points [n][dim] float, row-major.
+ * pb_device_download of them returns.
+ *
+ * Layout: images [n][height][width][3] bytes; taps [n][height][width][channels] float; features and points [n][dim] float,
+ * row-major.
  *
  * Canonical arithmetic (docs/ARCHITECTURE.md, invariant 1). Decisions hang on these, so they are the same bits on every device,
  * kernel, thread count and partition:
@@ -29,7 +31,8 @@
  * error.
  *
  * Values: a NaN or infinity in taps or rows goes on through features and projections as IEEE arithmetic has it; points and
- * queries must be finite, of which pb_device_points_write tells for points; the nearest of another query means nothing.
+ * queries must be finite; pb_device_points_write tells of points that are not, and what is nearest to another query means
+ * nothing.
  */
 #ifndef PB_GPU_DEVICE_H
 #define PB_GPU_DEVICE_H
