@@ -161,6 +161,7 @@ static int groups_of(const block_unit *unit, const pb_step *step, int inputs) {
 static pb_status append_layer(pb_network_builder *builder, const block_unit *unit, const pb_step *step, int source) {
     pb_network *network = builder->network;
     PB_ASSERT(network->layer_count < PB_LAYERS_MAX);
+    /* From here on the layer belongs to the network, half filled as it is. */
     int index = network->layer_count++, inputs = pb_network_shape(network, source).channels;
     bool has_kernel = step->extent == PB_EXTENT_KERNEL || step->extent == PB_EXTENT_BOTH;
     bool has_stride = step->extent == PB_EXTENT_STRIDE || step->extent == PB_EXTENT_BOTH;
@@ -193,6 +194,7 @@ static pb_status append_unit(pb_network_builder *builder, const block_unit *unit
         bool last = s == block->step_count - 1, joins = last ? added : step->joins;
         if (step->width == PB_WIDTH_EXPANDED && block->expansion == 1)
             continue;
+        /* Before the last step, so that what is added is there when that runs. */
         if (last && added && !fits) {
             joined = builder->network->layer_count;
             PB_TRY(append_layer(builder, unit, block->shortcut, unit->entry));
@@ -239,6 +241,7 @@ static pb_status check_size(const char *name, int multiple, pb_size size) {
                        PB_INPUT_LEAST, PB_INPUT_LEAST);
     if (multiple == 0 || (size.width % multiple == 0 && size.height % multiple == 0))
         return pb_ok();
+    /* What would do: for each side the multiple below, but not less than the least, and the one above. */
     int least = (PB_INPUT_LEAST + multiple - 1) / multiple * multiple, below[2], above[2];
     const int sides[2] = {size.width, size.height};
     for (int s = 0; s < 2; s++) {

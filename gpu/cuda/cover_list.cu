@@ -31,6 +31,7 @@ DEVICE bool is_wanted(const list_arguments *a, size_t point) {
     return point < a->points.n && a->points.met[point] < a->limit && key_of(a, point) >= a->floor;
 }
 
+/* The largest key is of all points, wanted or not. Threads beyond the points take part in votes and maxima with nothing. */
 KERNEL(cover_count, list_arguments, LIST_THREADS, 8) {
     SHARED(packed_pair, slots);
     const size_t point = (size_t)blockIdx.x * LIST_THREADS + threadIdx.x;
@@ -85,6 +86,7 @@ KERNEL(cover_scan, scan_arguments, SCAN_THREADS, 1) {
         *a.total = sum;
 }
 
+/* Wanted points before this one: those of earlier blocks, of earlier warps of the block, of earlier lanes. */
 KERNEL(cover_list, list_arguments, LIST_THREADS, 8) {
     SHARED(unsigned, totals);
     const size_t point = (size_t)blockIdx.x * LIST_THREADS + threadIdx.x;

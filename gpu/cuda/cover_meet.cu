@@ -36,6 +36,8 @@ DEVICE packed_pair least_of(const float sums[PAIRS_EACH], unsigned begin, unsign
     return least;
 }
 
+/* `first` is the same for all threads of a block, which therefore meet at every barrier of pairs_distances. The state that is
+ * read is the one that this lane writes. */
 KERNEL(cover_meet, meet_arguments, PAIRS_THREADS, 2) {
     SHARED(float, slabs);
     float sums[PAIRS_EACH][PAIRS_EACH];

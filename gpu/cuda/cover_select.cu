@@ -19,6 +19,8 @@ typedef struct begin_arguments {
     const float *centres;
 } begin_arguments;
 
+/* Each candidate has a centre of its own, so there is no slab of one centre to share: a thread reads both rows by itself, once a
+ * selection. */
 KERNEL(contest_begin, begin_arguments, STEP_THREADS, 6) {
     SHARED(packed_pair, slots);
     const size_t i = (size_t)blockIdx.x * STEP_THREADS + threadIdx.x, dim = (size_t)a.c.dim;
@@ -45,6 +47,8 @@ typedef struct step_arguments {
     float *centres;
 } step_arguments;
 
+/* The leader is the same for all threads of all blocks, so all return, or none: no barrier is left waiting. The pick meets itself
+ * too and falls to 0, whence its key is last. Block 0 also copies it to the centres; the others have read it from the rows. */
 KERNEL(contest_step, step_arguments, STEP_THREADS, 6) {
     SHARED(packed_pair, shared);
     const packed_pair leader = a.best[0];

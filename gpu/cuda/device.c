@@ -35,6 +35,7 @@ enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4, LIBRARY_TEXT = 64 };
 void pb_cuda_note(const pb_device *device, const char *name) {
     pb_cuda_queued *queued = &pb_cuda_state_of(device)->queued;
     int at = 0;
+    /* Where it stands; at the end if there is room; else the oldest gives way. */
     while (at < queued->count && strcmp(queued->names[at], name) != 0)
         at++;
     if (at == queued->count && queued->count < PB_CUDA_QUEUED_MAX)

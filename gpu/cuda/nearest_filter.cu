@@ -188,15 +188,21 @@ DEVICE void compare(filter_memory memory, const pb_cuda_about *about, unsigned p
  * so integers order them. Another block may lower `most` at any time: an older value lists more, never less. */
 DEVICE void bound_query(const filter_arguments *a, filter_memory memory, size_t query, const packed_pair *tile) {
     const unsigned q = threadIdx.x;
+    /* The tile's least D, less |x'|^2: that of its two halves' lesser. */
     const float one = memory.least[q], other = memory.least[FILTER_SIDE + q], less = one < other ? one : other;
     const float norm2 = memory.norm2[q], reach = memory.radius[q] + __uint_as_float((unsigned)tile[0]);
+    /* N and r with the largest norm and radius of the tile; near: d of the tile's nearest is at most this. */
     const float margin = a->margin * (norm2 + __uint_as_float((unsigned)tile[1])), near2 = less + norm2 + margin;
     const float near = sqrtf(near2 > 0.0f ? near2 : 0.0f) + reach;
+    /* Its canonical distance^2, rounded up; then the least of that, of what the query has already, and of what other tiles
+     * found. */
     packed_pair bits = __float_as_uint(fmaf(near * near, 1.0f + 2.0f * a->slack, 0x1p-100f));
     const packed_pair before = a->nearest[query] >> 32;
     bits = before < bits ? before : bits;
     const packed_pair others = atomicMin(a->most + query, bits);
     bits = others < bits ? others : bits;
+    /* A point whose canonical distance^2 is within the bound has d <= root - r, so D <= root^2 + e N; in terms of the sums, less
+     * |x'|^2. */
     const float root = sqrtf(fmaf(__uint_as_float((unsigned)bits), 1.0f + 4.0f * a->slack, 0x1p-98f)) + reach;
     memory.bound[q] = root * root * (1.0f + 0x1p-20f) + margin - norm2;
 }

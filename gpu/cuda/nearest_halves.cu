@@ -73,6 +73,8 @@ DEVICE pb_cuda_about clear_row(int pitch, float radius, unsigned short *halves) 
     return about;
 }
 
+/* All lanes of a warp have one row, so they return, or exchange, together. A row's largest magnitude is compared by its bits: a
+ * NaN's are above those of every number. */
 KERNEL(nearest_halves, halves_arguments, HALVES_THREADS, 8) {
     const size_t row = (size_t)blockIdx.x * HALVES_ROWS + threadIdx.x / WARP;
     if (row >= a.count)

@@ -146,6 +146,7 @@ pb_status pb_plan_cache_put(pb_plan_cache *cache, const char *key, const char *p
 static const char *find_fault(const pb_plan_cache *cache, const char *bytes, size_t length) {
     const size_t maker = strlen(cache->maker);
     entry at;
+    /* The least file: head, length of the maker, checksum. */
     if (length < HEAD + 2 * WORD || memcmp(bytes, MAGIC, WORD) != 0)
         return "no plan cache, or of another version";
     if (word_at(bytes + WORD) != length || word_at(bytes + length - WORD) != checksum(bytes, length - WORD))
@@ -202,6 +203,7 @@ static void load(pb_plan_cache *cache) {
         pb_release(&bytes);
         return;
     }
+    /* The checksum is not kept: it is made anew when the cache is saved. */
     pb_release(&cache->bytes);
     cache->bytes = bytes;
     cache->used = length - WORD;

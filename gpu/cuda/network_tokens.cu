@@ -21,6 +21,7 @@ typedef struct tokens_arguments {
     size_t channels, each, values; /* each: values of an image */
 } tokens_arguments;
 
+/* i is the place in the image's output; its input lies one token before. */
 KERNEL(network_tokens, tokens_arguments, TOKENS_THREADS, 8) {
     const size_t at = (size_t)blockIdx.x * TOKENS_THREADS + threadIdx.x;
     if (at >= a.values)
@@ -49,6 +50,7 @@ typedef struct patches_arguments {
     size_t channels, each, values; /* each: values of an image's patches */
 } patches_arguments;
 
+/* Each image has one token less than the input: at / each images and one more were left out before `at`. */
 KERNEL(network_patches, patches_arguments, TOKENS_THREADS, 8) {
     const size_t at = (size_t)blockIdx.x * TOKENS_THREADS + threadIdx.x;
     if (at >= a.values)

@@ -20,7 +20,7 @@ typedef struct blend_arguments {
     size_t stride;
 } blend_arguments;
 
-/* Between low and high, `fraction` of the way: as in gpu/ref.h. */
+/* Between low and high, `fraction` of the way: as in gpu/ref.h. In whole numbers of 64 bits, as pb_cpu_place_of. */
 typedef struct blend_place {
     size_t low, high;
     float fraction;

@@ -20,6 +20,7 @@ typedef struct points_write_arguments {
 
 enum { POINTS_WRITE_THREADS = 256, POINTS_WRITE_BLOCKS = 4096 };
 
+/* There are at least as many values as rows, so value number i also resets the distance of row i. */
 KERNEL(points_write, points_write_arguments, POINTS_WRITE_THREADS, 8) {
     const size_t values = a.count * (size_t)a.dim, stride = (size_t)gridDim.x * POINTS_WRITE_THREADS;
     for (size_t at = (size_t)blockIdx.x * POINTS_WRITE_THREADS + threadIdx.x; at < values; at += stride) {

@@ -19,6 +19,7 @@ typedef struct project_arguments {
     float *out;
 } project_arguments;
 
+/* Block number b has tile b / tiles of rows and tile b % tiles of columns. */
 KERNEL(project, project_arguments, PAIRS_THREADS, 2) {
     SHARED(float, slabs);
     float *left = slabs, *right = slabs + PAIRS_DEPTH * PAIRS_PITCH, sums[PAIRS_EACH][PAIRS_EACH];
