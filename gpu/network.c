@@ -161,7 +161,6 @@ static int groups_of(const block_unit *unit, const pb_step *step, int inputs) {
 static pb_status append_layer(pb_network_builder *builder, const block_unit *unit, const pb_step *step, int source) {
     pb_network *network = builder->network;
     PB_ASSERT(network->layer_count < PB_LAYERS_MAX);
-    /* From here on the layer belongs to the network, half filled as it is. */
     int index = network->layer_count++, inputs = pb_network_shape(network, source).channels;
     bool has_kernel = step->extent == PB_EXTENT_KERNEL || step->extent == PB_EXTENT_BOTH;
     bool has_stride = step->extent == PB_EXTENT_STRIDE || step->extent == PB_EXTENT_BOTH;
@@ -194,7 +193,6 @@ static pb_status append_unit(pb_network_builder *builder, const block_unit *unit
         bool last = s == block->step_count - 1, joins = last ? added : step->joins;
         if (step->width == PB_WIDTH_EXPANDED && block->expansion == 1)
             continue;
-        /* Before the last step, so that what is added is there when that runs. */
         if (last && added && !fits) {
             joined = builder->network->layer_count;
             PB_TRY(append_layer(builder, unit, block->shortcut, unit->entry));
@@ -234,7 +232,6 @@ static pb_status append_tap(pb_network_builder *builder, int at) {
     return pb_ok();
 }
 
-/* The message names the nearest sizes that do, below and above. */
 static pb_status check_size(const char *name, int multiple, pb_size size) {
     if (size.width < PB_INPUT_LEAST || size.height < PB_INPUT_LEAST)
         return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height,

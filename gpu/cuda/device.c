@@ -8,8 +8,8 @@
  * pb_cuda_host_alloc is pinned; copies of other memory go through the driver's own buffers.
  *
  * Errors. A call reports what went wrong in a kernel before it, so messages name what was queued since the device was last waited
- * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; any other error CUDA repeats to the end
- * of the process.
+ * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; any other error CUDA repeats to the end of the
+ * process.
  */
 #include "gpu/cuda/cuda.h"
 
@@ -112,8 +112,8 @@ void pb_cuda_release(void *pointer_inout) {
     store(pointer_inout, NULL);
 }
 
-/* Freed before it is allocated anew, so that the two are not there at once: contents are lost. The address changes, which makes
- * recordings stale (ahead.c). After an error the room is empty. */
+/* Freed before it is allocated anew, so that the two are not there at once: contents are lost. The address may change, which
+ * makes recordings stale (ahead.c). After an error the room is empty. */
 pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t bytes, const char *what) {
     if (bytes <= room->bytes)
         return pb_ok();

@@ -3,9 +3,9 @@
  * Order of reading: bytes (words, checksum, entries), the plans in them (get, put), the file (load, save). The file's form is at
  * the top of gpu/cuda/network_cache.h.
  *
- * What is read is not believed: load takes a file only after find_fault has been through all of it, so that get need not check
- * again. A cache never makes a job fail but by lack of memory: `trouble` says why there is an empty one. Files are replaced by a
- * rename (invariant 6); of two jobs that save at once one loses its new plans, which are made again some time.
+ * What is read is not believed: load takes a file only after find_fault has been through all of it, so that get need only assert.
+ * A cache never makes a job fail but by lack of memory: `trouble` says why there is an empty one. Files are replaced by a rename
+ * (invariant 6); of two jobs that save at once one loses its new plans, which are made again some time.
  */
 #include "gpu/cuda/network_cache.h"
 
