@@ -11,7 +11,6 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-/* The stem, which cannot be tapped. */
 static const pb_step stem_steps[] = {
     PB_STEP_CONVOLUTION("_conv_stem", "_bn0", PB_WIDTH_OUTPUTS, PB_EXTENT_BOTH, PB_ACTIVATION_RELU6),
 };

@@ -12,11 +12,12 @@
  * Life of a cover: create; write all points; add the first centre; then any number of rounds
  *   refresh(floor) -> candidates -> (gathered over the ranks by the caller) -> select -> update.
  * None of these functions is collective. Memory: the points, 20 floats a point beside them, and for each centre its row and 17
- * floats, with room for twice as many; rows of more than 16 floats take up whole multiples of 16. Source of the idea:
- * T. F. Gonzalez, TCS 38 (1985) for greedy; lazy upper bounds as in M. Minoux' accelerated greedy (1978). Errors, where nothing
- * else is said: PB_E_SYSTEM when memory is out or the device failed; PB_E_UNSUPPORTED on a device without covers. After an error
- * of refresh, select or update the cover is to be freed. A cover is used by its device's thread. Numbers of points, candidates
- * and centres stay below 2^32 - 1.
+ * floats, with room for twice as many; rows of more than 16 floats take up whole multiples of 16. Source of the idea: T. F.
+ * Gonzalez, TCS 38 (1985) for greedy; lazy upper bounds as in M. Minoux' accelerated greedy (1978).
+ *
+ * Errors, where nothing else is said: PB_E_SYSTEM when memory is out or the device failed; PB_E_UNSUPPORTED on a device without
+ * covers. After an error of refresh, select or update the cover is to be freed. A cover is used by its device's thread. Numbers
+ * of points, candidates and centres stay below 2^32 - 1.
  */
 #ifndef PB_GPU_COVER_H
 #define PB_GPU_COVER_H

@@ -54,7 +54,8 @@ typedef struct pb_cover_counts {
     uint64_t canonical; /* one by one, to decide */
 } pb_cover_counts;
 
-/* What a thread works with. Threads share nothing that is written but the arrays of points, of which each has its own. */
+/* What a thread works with. Threads share nothing that is written but the arrays of points, of which each writes those of its own
+ * points. */
 typedef struct pb_cover_work {
     pb_cover_tile tile;
     pb_cover_counts counts;

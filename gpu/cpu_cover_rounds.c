@@ -56,8 +56,8 @@ static size_t chunk_of(const pb_cover *cover, uint32_t point) {
 }
 
 /* Orders points by chunk: those of chunk q are order[heads[q - 1]] to order[heads[q] - 1], from 0 for q = 0. A counting sort in
- * two passes; the counts of chunk q begin at heads[q + 1] and are moved up by the second pass to where the chunk ends. Points of
- * one chunk keep their order. */
+ * two passes: the first counts chunk q at heads[q + 1] and adds up, so that heads[q] is where it begins; the second lays the
+ * points down and moves heads[q] to where it ends. Points of one chunk keep their order. */
 static void sort_by_chunk(const pb_cover *cover, pb_cover_work *work, const uint32_t *points, size_t count) {
     const size_t chunks = chunks_of(cover);
     uint32_t *heads = work->heads;

@@ -5,7 +5,7 @@
  *
  * Places and axes are the centres', of a sample. Queries that the margins do not hold for are left to the plain way.
  *
- * Cost: making it is axes of a sample and one pass over the bank; a batch of queries is a place each, and scores of 17
+ * Cost: making it is axes of a sample and one pass over the bank; a batch of queries is a place each, and scores of 16
  * multiply-adds instead of dim for every pair. Its memory is a copy of the bank with 17 floats a row more, and 1,024 queries a
  * thread.
  *

@@ -168,9 +168,9 @@ static dnnl_status_t run_primitive(const pb_cpu_token_layer *compiled, dnnl_engi
 }
 
 /* Queries first .. first + rows - 1 of the head whose channels begin at `channel`. input: [tokens][3 * outputs], of which a row
- * has the queries of all heads, then keys, then values (pb_operation ATTENTION); with row lengths of `inputs` the three products
- * of a head read where they lie. Softmax in place. The division by the square root of a head's channels is in the weights of the
- * queries (gpu/network_weights.c). oneDNN's sgemm is row-major: C = A B with A [rows][..]. */
+ * has the queries of all heads, then keys, then values (pb_operation ATTENTION); with rows `inputs` apart both products of a head
+ * read where these lie. Softmax in place. The division by the square root of a head's channels is in the weights of the queries
+ * (gpu/network_weights.c). oneDNN's sgemm is row-major. */
 static dnnl_status_t attend(const pb_cpu_token_layer *compiled, dnnl_engine_t engine, dnnl_stream_t stream, size_t channel,
                             size_t first, float *input, float *output, float *scores) {
     dnnl_dim_t rows = (dnnl_dim_t)compiled->rows, tokens = (dnnl_dim_t)compiled->places, inputs = (dnnl_dim_t)compiled->inputs;

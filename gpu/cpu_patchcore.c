@@ -166,7 +166,7 @@ static void join_row(const patches *p, int t, const float *tap, int row, scratch
                           out + (size_t)column * stride);
 }
 
-/* One row of features out of joined values. The mean of values of one tap or, where bins cross the border, of two. */
+/* One row of features out of joined values: means of values of one tap or, where a bin crosses their borders, of several. */
 static void pool_joined(const patches *p, const float *joined, float *out) {
     const size_t stride = (size_t)p->tap_count * (size_t)p->how->layer_dim;
     const bin *bins = p->bins + stride;

@@ -1,12 +1,13 @@
 /* device.h: the device a rank drives, behind one small table.
  *
- * A device is opened by name ("cpu", "cuda:0") and gives memory and a handful of operations. Every
- * operation has a plain twin in gpu/ref.h that is its specification. A missing operation answers PB_E_UNSUPPORTED; nothing falls
- * back silently. The callers never look behind the table, so a plugin fits in without a change outside gpu/.
+ * A device is opened by name ("cpu", "cuda:0") and gives memory and a handful of operations. Every operation has a plain twin in
+ * gpu/ref.h that is its specification. A missing operation answers PB_E_UNSUPPORTED; nothing falls back silently. The callers
+ * never look behind the table, so a plugin fits in without a change outside gpu/.
  *
  * Memory: "device memory" below is memory from pb_device_alloc of the same device (on "cpu" it is host memory, but nobody may
  * rely on it). Operations are ordered among each other; results are in place when the call returns or, at the latest, when a
  * pb_device_download of them returns.
+ *
  * Layout: images [n][height][width][3] bytes; taps [n][height][width][channels] float; features and points [n][dim] float,
  * row-major.
  *
@@ -16,17 +17,22 @@
  *   projection y[j]:  s = 0; for k = 0 .. dim-1 in order: s = fmaf(x[k], m[k][j], s)
  *   packed pair:      (float bits of distance^2) << 32 | (0xFFFFFFFF - index): a maximum prefers the larger distance, then the
  *                     smaller index. packed nearest: bits << 32 | index: a minimum prefers the smaller distance, then index.
- * Network outputs are only close between devices (and between instruction sets of a CPU); on one device they do not depend
- * on the number of images in a call, on threads or on the partition.
+ * Network outputs are only close between devices (and between instruction sets of a CPU); on one device they do not depend on the
+ * number of images in a call, on threads or on the partition.
  *
  * None of these functions is collective. A device is used by one thread at a time; it may use threads inside.
  *
  * Errors, where a function says nothing else: PB_E_SYSTEM when memory is out or the device failed, PB_E_UNSUPPORTED for an
  * operation that this kind of device does not have. What an operation should have written then means nothing. A GPU that has
  * failed (other than for lack of memory) answers every later call with an error, perhaps that of an earlier operation; its job
- * ends. Wrong arguments (a pointer that is NULL, a patch that is even) are asserted. No images, rows or points is nothing to do,
- * not an error. Values: a NaN or infinity in images' features or rows goes on through features and projections as IEEE arithmetic
- * has it; points and queries must be finite, which pb_device_points_write finds out.
+ * ends.
+ *
+ * Wrong arguments (a pointer that is NULL, a patch that is even) are asserted. No images, rows or points is nothing to do, not an
+ * error.
+ *
+ * Values: a NaN or infinity in taps or rows goes on through features and projections as IEEE arithmetic has it; points and
+ * queries must be finite; pb_device_points_write tells of points that are not, and what is nearest to another query means
+ * nothing.
  */
 #ifndef PB_GPU_DEVICE_H
 #define PB_GPU_DEVICE_H

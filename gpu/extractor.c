@@ -54,7 +54,6 @@ struct pb_extractor {
 /* Whether an image is more than one tile. */
 static bool is_cut(const pb_extractor *e) { return e->tiles > 1; }
 
-/* RGB, 8 bits. */
 static size_t tile_bytes(const pb_extractor *e) { return pb_size_area(e->tile) * 3; }
 
 /* Values of the patches of a tile. */

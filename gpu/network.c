@@ -232,13 +232,13 @@ static pb_status append_tap(pb_network_builder *builder, int at) {
     return pb_ok();
 }
 
-/* The message names the nearest sizes that do, below and above. */
 static pb_status check_size(const char *name, int multiple, pb_size size) {
     if (size.width < PB_INPUT_LEAST || size.height < PB_INPUT_LEAST)
         return pb_fail(PB_E_USAGE, "an input of %d x %d pixels: expected at least %d x %d", size.width, size.height,
                        PB_INPUT_LEAST, PB_INPUT_LEAST);
     if (multiple == 0 || (size.width % multiple == 0 && size.height % multiple == 0))
         return pb_ok();
+    /* What would do: for each side the multiple below, but not less than the least, and the one above. */
     int least = (PB_INPUT_LEAST + multiple - 1) / multiple * multiple, below[2], above[2];
     const int sides[2] = {size.width, size.height};
     for (int s = 0; s < 2; s++) {

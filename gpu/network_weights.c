@@ -203,7 +203,6 @@ static pb_status fill_tokens(const pb_network_builder *builder, int index) {
     return pb_ok();
 }
 
-/* Contract: gpu/network_builder.h. */
 pb_status pb_network_fill_loaded(const pb_network_builder *builder, int index) {
     switch (builder->network->layers[index].operation) {
     case PB_OPERATION_CONVOLUTION:

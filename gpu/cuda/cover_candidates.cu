@@ -8,6 +8,7 @@
 
 enum { CANDIDATES_THREADS = 256, CANDIDATES_BLOCKS = 4096, WORDS = 3 };
 
+/* words: [count][WORDS], a pb_candidate each. */
 typedef struct gather_arguments {
     const unsigned *list;
     size_t count;
@@ -19,6 +20,7 @@ typedef struct gather_arguments {
     float *gathered;
 } gather_arguments;
 
+/* A thread moves every so many values, neighbours along a row; whoever has a row's first value also writes the three words. */
 KERNEL(cover_gather, gather_arguments, CANDIDATES_THREADS, 8) {
     const size_t dim = (size_t)a.dim, values = a.count * dim, stride = (size_t)gridDim.x * CANDIDATES_THREADS;
     for (size_t at = (size_t)blockIdx.x * CANDIDATES_THREADS + threadIdx.x; at < values; at += stride) {
@@ -41,6 +43,7 @@ typedef struct keys_arguments {
     packed_pair least, *above;
 } keys_arguments;
 
+/* Votes of a warp are one atomic addition; threads beyond the list vote no, so that warps are whole. */
 KERNEL(cover_keys, keys_arguments, CANDIDATES_THREADS, 8) {
     const size_t i = (size_t)blockIdx.x * CANDIDATES_THREADS + threadIdx.x;
     bool above = false;
@@ -62,6 +65,7 @@ typedef struct restore_arguments {
     unsigned *met;
 } restore_arguments;
 
+/* A thread takes a point; no point is on the list twice. */
 KERNEL(cover_restore, restore_arguments, CANDIDATES_THREADS, 8) {
     const size_t i = (size_t)blockIdx.x * CANDIDATES_THREADS + threadIdx.x;
     if (i >= a.count)

@@ -3,6 +3,10 @@
  *
  * H100, 10 M points: 120 MB of states and counts of met centres read twice, 4 bytes written for each point listed: 72 us at
  * 3.35 TB/s; the scan of 39,063 counts by one block about 10 us more. 256 threads, about 24 registers: 8 blocks, all 64 warps.
+ *
+ * Count: how many of each block's points are wanted. Scan: where each block's part of the list begins. List: each point goes to
+ * its block's beginning plus how many wanted ones are before it in the block, counted by votes of warps. So the list is in order
+ * whatever the order of blocks. Both outer launches ask the same question (is_wanted), whose answer nothing changes between them.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
@@ -18,6 +22,7 @@ typedef struct list_arguments {
     packed_pair *most, *not_met;
 } list_arguments;
 
+/* The key of a point's bound, canonical here. */
 DEVICE packed_pair key_of(const list_arguments *a, size_t point) {
     return pack_farthest(distance2_of(a->points.state[point]), a->points.first_index + (unsigned)point);
 }
@@ -26,6 +31,7 @@ DEVICE bool is_wanted(const list_arguments *a, size_t point) {
     return point < a->points.n && a->points.met[point] < a->limit && key_of(a, point) >= a->floor;
 }
 
+/* The largest key is of all points, wanted or not. Threads beyond the points take part in votes and maxima with nothing. */
 KERNEL(cover_count, list_arguments, LIST_THREADS, 8) {
     SHARED(packed_pair, slots);
     const size_t point = (size_t)blockIdx.x * LIST_THREADS + threadIdx.x;
@@ -52,7 +58,8 @@ typedef struct scan_arguments {
     packed_pair *total;
 } scan_arguments;
 
-/* Each thread adds up a stretch of counts; then the sums of the stretches before it are added up in eight steps. */
+/* Each thread adds up a stretch of counts; then the sums of the stretches before it are added up in eight steps. (W. D. Hillis,
+ * G. L. Steele, "Data parallel algorithms", CACM 29, 1986.) Two barriers a step: all have read before anybody writes. */
 KERNEL(cover_scan, scan_arguments, SCAN_THREADS, 1) {
     SHARED(unsigned, sums);
     const size_t stretch = (a.blocks + SCAN_THREADS - 1) / SCAN_THREADS, first = threadIdx.x * stretch;
@@ -79,6 +86,7 @@ KERNEL(cover_scan, scan_arguments, SCAN_THREADS, 1) {
         *a.total = sum;
 }
 
+/* Wanted points before this one: those of earlier blocks, of earlier warps of the block, of earlier lanes. */
 KERNEL(cover_list, list_arguments, LIST_THREADS, 8) {
     SHARED(unsigned, totals);
     const size_t point = (size_t)blockIdx.x * LIST_THREADS + threadIdx.x;

@@ -4,10 +4,13 @@
  * H100, 1 M points of 128 values, a whole chunk: 1 M x 128 x 128 x 2 operations / 29.7 T/s = 1.1 ms; 512 MB of rows, read once:
  * 0.15 ms. With few centres in the chunk the sums of the missing ones are made for nothing; it is then bound by neither.
  * Occupancy as in pairs.h. A block takes every so many tiles, since how many there are is only known on the device.
+ *
+ * A point is on the list once, so only one block writes its state, by one lane of the 16 that share it.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/pairs.h"
 
+/* count: how many points are listed, on the device. */
 typedef struct meet_arguments {
     const float *rows;
     int dim;
@@ -33,6 +36,8 @@ DEVICE packed_pair least_of(const float sums[PAIRS_EACH], unsigned begin, unsign
     return least;
 }
 
+/* `first` is the same for all threads of a block, which therefore meet at every barrier of pairs_distances. The state that is
+ * read is the one that this lane writes. */
 KERNEL(cover_meet, meet_arguments, PAIRS_THREADS, 2) {
     SHARED(float, slabs);
     float sums[PAIRS_EACH][PAIRS_EACH];

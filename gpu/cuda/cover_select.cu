@@ -4,10 +4,14 @@
  *
  * H100, 8,192 candidates of 128 values: 4.2 MB, which stay in the second cache: about 1 us of reading at 5 TB/s, less than the
  * launch itself, 3 us: 300,000 picks a second. Occupancy as in step.h; 32 blocks on 132 multiprocessors.
+ *
+ * best[0] is only read and best[1] only written by a launch, so its blocks need not wait for each other; the stream's order does.
+ * Ties go to the smallest place, which is the smallest index (cover_select.c).
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/step.h"
 
+/* As pb_cuda_contest_begin. */
 typedef struct begin_arguments {
     pb_cuda_contest c;
     packed_pair *state, *best; /* the contest's, in the type of atomic operations */
@@ -15,6 +19,8 @@ typedef struct begin_arguments {
     const float *centres;
 } begin_arguments;
 
+/* Each candidate has a centre of its own, so there is no slab of one centre to share: a thread reads both rows by itself, once a
+ * selection. */
 KERNEL(contest_begin, begin_arguments, STEP_THREADS, 6) {
     SHARED(packed_pair, slots);
     const size_t i = (size_t)blockIdx.x * STEP_THREADS + threadIdx.x, dim = (size_t)a.c.dim;
@@ -33,6 +39,7 @@ KERNEL(contest_begin, begin_arguments, STEP_THREADS, 6) {
     block_most(packed, slots, a.best);
 }
 
+/* As pb_cuda_contest_step. */
 typedef struct step_arguments {
     pb_cuda_contest c;
     packed_pair *state, *best;
@@ -40,6 +47,8 @@ typedef struct step_arguments {
     float *centres;
 } step_arguments;
 
+/* The leader is the same for all threads of all blocks, so all return, or none: no barrier is left waiting. The pick meets itself
+ * too and falls to 0, whence its key is last. Block 0 also copies it to the centres; the others have read it from the rows. */
 KERNEL(contest_step, step_arguments, STEP_THREADS, 6) {
     SHARED(packed_pair, shared);
     const packed_pair leader = a.best[0];

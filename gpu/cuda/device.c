@@ -8,8 +8,8 @@
  * pb_cuda_host_alloc is pinned; copies of other memory go through the driver's own buffers.
  *
  * Errors. A call reports what went wrong in a kernel before it, so messages name what was queued since the device was last waited
- * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; any other error CUDA repeats to the end
- * of the process.
+ * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; any other error CUDA repeats to the end of the
+ * process.
  */
 #include "gpu/cuda/cuda.h"
 
@@ -35,6 +35,7 @@ enum { CAPABILITY_LEAST = 8, BLOCKS_A_MULTIPROCESSOR = 4, LIBRARY_TEXT = 64 };
 void pb_cuda_note(const pb_device *device, const char *name) {
     pb_cuda_queued *queued = &pb_cuda_state_of(device)->queued;
     int at = 0;
+    /* Where it stands; at the end if there is room; else the oldest gives way. */
     while (at < queued->count && strcmp(queued->names[at], name) != 0)
         at++;
     if (at == queued->count && queued->count < PB_CUDA_QUEUED_MAX)
@@ -111,8 +112,8 @@ void pb_cuda_release(void *pointer_inout) {
     store(pointer_inout, NULL);
 }
 
-/* Freed before it is allocated anew, so that the two are not there at once: contents are lost. The address changes, which makes
- * recordings stale (ahead.c). After an error the room is empty. */
+/* Freed before it is allocated anew, so that the two are not there at once: contents are lost. The address may change, which
+ * makes recordings stale (ahead.c). After an error the room is empty. */
 pb_status pb_cuda_room_for(const pb_device *device, pb_cuda_room *room, size_t bytes, const char *what) {
     if (bytes <= room->bytes)
         return pb_ok();

@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-/* Device memory of one type that is read, and that is written: one of the two pointers, the other is NULL. */
+/* Device memory of one type that is read, and that is written: one of the two pointers, the other is NULL. A kernel asks per
+ * value which pointer is set; all threads of a launch take the same way. */
 typedef struct elements_in {
     const float *floats;
     const uint16_t *halves;

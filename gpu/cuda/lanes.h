@@ -10,6 +10,10 @@
  * Kernels and launches stand in one file; the launch functions of kernels.h are what the host knows.
  *
  * Bits (docs/ARCHITECTURE.md, invariant 1): compiled without contraction; a fused multiply-add is spelled fmaf.
+ *
+ * The first half is two versions of the same words, for nvcc and for the emulator; the second half, from WARP on, is code that
+ * both compile. Lanes, warps and blocks are CUDA's: the 32 lanes of a warp exchange values without memory (__shfl_xor_sync);
+ * threads of a block share memory and meet at __syncthreads; blocks meet only by atomic operations, and in the next launch.
  */
 #ifndef PB_GPU_CUDA_LANES_H
 #define PB_GPU_CUDA_LANES_H
@@ -72,12 +76,15 @@ DEVICE float half_value(unsigned short bits) {
 }
 #endif
 
+/* Lanes of a warp, and the mask of all of them: every exchange below takes whole warps. */
 enum { WARP = 32 };
 #define ALL_LANES 0xFFFFFFFFu
 
-/* A packed pair of gpu/device.h, in the type that atomic operations take. */
+/* A packed pair of gpu/device.h, in the type that atomic operations take. Maxima and minima by atomics in any order give the same
+ * pair (invariant 2). */
 typedef unsigned long long packed_pair;
 
+/* As pb_pack_farthest, pb_pack_nearest and pb_packed_distance2. */
 DEVICE packed_pair pack_farthest(float distance2, unsigned index) {
     return (packed_pair)__float_as_uint(distance2) << 32 | (0xFFFFFFFFu - index);
 }
@@ -94,11 +101,14 @@ DEVICE unsigned short bfloat_bits(float value) {
     return (unsigned short)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
 }
 
+/* The other way, exactly. */
 DEVICE float bfloat_value(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
 
+/* An exponent of all ones is an infinity or a NaN. */
 DEVICE bool is_finite(float value) { return (__float_as_uint(value) & 0x7F800000u) != 0x7F800000u; }
 
-/* The largest value of a warp's lanes, in each of them. All lanes take part. */
+/* The largest value of a warp's lanes, in each of them. All lanes take part. Five exchanges: each lane with the one whose number
+ * differs in one bit. */
 DEVICE packed_pair warp_most(packed_pair value) {
     for (int lanes = WARP / 2; lanes > 0; lanes /= 2) {
         const packed_pair other = __shfl_xor_sync(ALL_LANES, value, lanes);
@@ -120,7 +130,8 @@ DEVICE float warp_sum(float value) {
 }
 
 /* The largest value of a block's threads goes into *most, by one atomic operation a block, none for 0. All threads take part,
- * whole warps. slots: WARP places of shared memory. */
+ * whole warps. slots: WARP places of shared memory. One barrier: slots are written before it and read after it. Whoever uses
+ * `slots` again needs a barrier between. */
 DEVICE void block_most(packed_pair value, packed_pair *slots, packed_pair *most) {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     value = warp_most(value);

@@ -11,6 +11,7 @@
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/pairs.h"
 
+/* list and listed: queries to search for, by number; only the device knows how many. */
 typedef struct nearest_arguments {
     const float *points;
     size_t n;

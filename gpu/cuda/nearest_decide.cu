@@ -10,6 +10,7 @@
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
 
+/* All as in kernels.h; counts may be above what lists hold. */
 typedef struct decide_arguments {
     const float *points;
     int dim;

@@ -43,6 +43,7 @@ enum {
     FILTER_SLAB = FILTER_SIDE * FILTER_PITCH /* words of one side */
 };
 
+/* One launch. With lists NULL only `most` is lowered. */
 typedef struct filter_arguments {
     pb_cuda_halves points, queries;
     size_t n, count;
@@ -54,6 +55,7 @@ typedef struct filter_arguments {
     unsigned *lists; /* NULL: bounds only */
 } filter_arguments;
 
+/* Shared memory, divided; bound is what a pair's sum must not be above. */
 typedef struct filter_memory {
     unsigned *slabs;                              /* [2 buffers][2 sides][FILTER_SLAB] */
     float *least, *bound, *scale, *norm2, *radius; /* least: [2][FILTER_SIDE], the others [FILTER_SIDE], of queries */
@@ -80,7 +82,8 @@ DEVICE unsigned filter_right(int j, int part) {
     return threadIdx.x / WARP % 2 * FILTER_WARP_SIDE + (unsigned)j * 8 + threadIdx.x % 4 * 2 + (unsigned)part % 2;
 }
 
-/* Brings this thread's pieces of slab number `slab` of `count` rows to registers; rows beyond are 0. */
+/* Brings this thread's pieces of slab number `slab` of `count` rows to registers; rows beyond are 0. Into registers, so that the
+ * reads are on their way while the slab before is multiplied. */
 DEVICE void fetch(uint4 pieces[FILTER_EACH], const unsigned short *rows, unsigned count, unsigned row_pieces, unsigned slab) {
     UNROLL for (int i = 0; i < FILTER_EACH; i++) {
         const unsigned at = threadIdx.x + (unsigned)i * FILTER_THREADS, row = at / FILTER_PIECES;
@@ -91,6 +94,7 @@ DEVICE void fetch(uint4 pieces[FILTER_EACH], const unsigned short *rows, unsigne
     }
 }
 
+/* From registers to a slab. */
 DEVICE void lay(unsigned *slab, const uint4 pieces[FILTER_EACH]) {
     UNROLL for (int i = 0; i < FILTER_EACH; i++) {
         const unsigned at = threadIdx.x + (unsigned)i * FILTER_THREADS;
@@ -98,7 +102,7 @@ DEVICE void lay(unsigned *slab, const uint4 pieces[FILTER_EACH]) {
     }
 }
 
-/* Adds the products of a slab. */
+/* Adds the products of a slab. Fragments in the order that warp_multiply wants: word w of a row has columns 2 w and 2 w + 1. */
 DEVICE void multiply(const unsigned *left, const unsigned *right, float sums[FILTER_LEFT][FILTER_RIGHT][4]) {
     const unsigned in_row = threadIdx.x % 4, in_column = threadIdx.x % WARP / 4;
     UNROLL for (unsigned word = in_row; word < FILTER_DEPTH / 2; word += 8) {
@@ -119,7 +123,9 @@ DEVICE void multiply(const unsigned *left, const unsigned *right, float sums[FIL
     }
 }
 
-/* Products of `points` points and `queries` queries over all dimensions. */
+/* Products of `points` points and `queries` queries over all dimensions. Two buffers and one barrier a slab: a thread that lays
+ * slab s + 2 into the buffer of slab s has passed the barrier of slab s + 1, which all reach only after they have multiplied slab
+ * s. Between two tiles the barriers of the caller do the same. */
 DEVICE void products(unsigned *slabs, const unsigned short *left, unsigned points, const unsigned short *right, unsigned queries,
                      unsigned row_pieces, float sums[FILTER_LEFT][FILTER_RIGHT][4]) {
     uint4 left_pieces[FILTER_EACH], right_pieces[FILTER_EACH];
@@ -144,7 +150,8 @@ DEVICE void products(unsigned *slabs, const unsigned short *left, unsigned point
 }
 
 /* Makes of the sums distances^2 less the query's norm, and of those of each query the least in the half of the tile that the
- * warp has. */
+ * warp has. |c'|^2 - 2 x'c' of the point c and the query x, scales multiplied in. Lanes that differ by 4, 8 and 16 have the same
+ * queries and other points. */
 DEVICE void compare(filter_memory memory, const pb_cuda_about *about, unsigned points,
                     float sums[FILTER_LEFT][FILTER_RIGHT][4]) {
     float least[FILTER_RIGHT][2];
@@ -176,23 +183,32 @@ DEVICE void compare(filter_memory memory, const pb_cuda_about *about, unsigned p
 }
 
 /* What the tile says about query threadIdx.x of the block: its bound on all that it has met, and which `less` of this tile is
- * still to be decided by that. */
+ * still to be decided by that. First the upper bound of the tile's least, which joins the query's bound so far (nearest, most);
+ * then the most that a sum of this tile may be for its canonical distance^2 to be within that bound. All bits are of floats >= 0,
+ * so integers order them. Another block may lower `most` at any time: an older value lists more, never less. */
 DEVICE void bound_query(const filter_arguments *a, filter_memory memory, size_t query, const packed_pair *tile) {
     const unsigned q = threadIdx.x;
+    /* The tile's least D, less |x'|^2: that of its two halves' lesser. */
     const float one = memory.least[q], other = memory.least[FILTER_SIDE + q], less = one < other ? one : other;
     const float norm2 = memory.norm2[q], reach = memory.radius[q] + __uint_as_float((unsigned)tile[0]);
+    /* N and r with the largest norm and radius of the tile; near: d of the tile's nearest is at most this. */
     const float margin = a->margin * (norm2 + __uint_as_float((unsigned)tile[1])), near2 = less + norm2 + margin;
     const float near = sqrtf(near2 > 0.0f ? near2 : 0.0f) + reach;
+    /* Its canonical distance^2, rounded up; then the least of that, of what the query has already, and of what other tiles
+     * found. */
     packed_pair bits = __float_as_uint(fmaf(near * near, 1.0f + 2.0f * a->slack, 0x1p-100f));
     const packed_pair before = a->nearest[query] >> 32;
     bits = before < bits ? before : bits;
     const packed_pair others = atomicMin(a->most + query, bits);
     bits = others < bits ? others : bits;
+    /* A point whose canonical distance^2 is within the bound has d <= root - r, so D <= root^2 + e N; in terms of the sums, less
+     * |x'|^2. */
     const float root = sqrtf(fmaf(__uint_as_float((unsigned)bits), 1.0f + 4.0f * a->slack, 0x1p-98f)) + reach;
     memory.bound[q] = root * root * (1.0f + 0x1p-20f) + margin - norm2;
 }
 
-/* Lists what the bounds leave. */
+/* Lists what the bounds leave. A sum that is a NaN is not above, and is listed. Places in a list are given by an atomic counter,
+ * so their order is of chance; what comes of the list is a minimum. */
 DEVICE void list(const filter_arguments *a, filter_memory memory, size_t query, unsigned queries, unsigned first, unsigned points,
                  float sums[FILTER_LEFT][FILTER_RIGHT][4]) {
     UNROLL for (int i = 0; i < FILTER_LEFT; i++)

@@ -16,6 +16,7 @@
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
 
+/* tiles: NULL for queries. */
 typedef struct halves_arguments {
     const float *rows;
     size_t count;
@@ -61,7 +62,7 @@ DEVICE pb_cuda_about round_row(const float *row, int dim, int pitch, unsigned mo
     return about;
 }
 
-/* Makes a row zeros of which `radius` is known. */
+/* Makes a row zeros of which `radius` is known. Whatever it is measured against, its distance is known to within the radius. */
 DEVICE pb_cuda_about clear_row(int pitch, float radius, unsigned short *halves) {
     for (int k = (int)(threadIdx.x % WARP); k < pitch; k += WARP)
         halves[k] = 0;
@@ -72,6 +73,8 @@ DEVICE pb_cuda_about clear_row(int pitch, float radius, unsigned short *halves) 
     return about;
 }
 
+/* All lanes of a warp have one row, so they return, or exchange, together. A row's largest magnitude is compared by its bits: a
+ * NaN's are above those of every number. */
 KERNEL(nearest_halves, halves_arguments, HALVES_THREADS, 8) {
     const size_t row = (size_t)blockIdx.x * HALVES_ROWS + threadIdx.x / WARP;
     if (row >= a.count)

@@ -354,7 +354,6 @@ static cudaError_t launch(const pb_compiled *compiled, const cuda_layer *layer) 
     return cudaErrorNotSupported;
 }
 
-/* Errors name the layer. */
 static pb_status queue_layer(pb_compiled *compiled, const cuda_layer *layer) {
     char where[400];
     if (layer->plan == NO_PLAN) {

@@ -34,6 +34,7 @@ enum {
 #define ATTENTION_SHARED ((ATTENTION_SIDE + 2 * ATTENTION_DEPTH) * ATTENTION_PITCH * sizeof(float))
 #define MINUS_INFINITY __uint_as_float(0xFF800000u)
 
+/* in: queries, keys and values of a token one behind the other; out: the heads' sums side by side. */
 typedef struct attention_arguments {
     elements_in in;
     elements_out out;
@@ -47,6 +48,7 @@ typedef struct attention_state {
     float sums[ATTENTION_EACH][ATTENTION_EACH];
 } attention_state;
 
+/* A thread's query number i and key or channel number j, of the tile. */
 DEVICE unsigned attention_row(int i) { return threadIdx.x / ATTENTION_STEP + (unsigned)i * ATTENTION_STEP; }
 DEVICE unsigned attention_column(int j) { return threadIdx.x % ATTENTION_STEP + (unsigned)j * ATTENTION_STEP; }
 
@@ -98,7 +100,9 @@ DEVICE void attention_scores(attention_arguments a, size_t head, const float *qu
             scores[i][j] = attention_column(j) < count ? scores[i][j] : MINUS_INFINITY;
 }
 
-/* Scores become exponentials of what they have less than the largest so far; what was added up before is scaled to that. */
+/* Scores become exponentials of what they have less than the largest so far; what was added up before is scaled to that. Before
+ * the first tile `most` is -infinity, so the scale is exp(-infinity) = 0, of sums of 0. Every tile has a key, so `most` is then
+ * finite where scores are; a NaN among them makes the query's sums NaN. */
 DEVICE void attention_soften(attention_state *state, float scores[ATTENTION_EACH][ATTENTION_EACH]) {
     UNROLL for (int i = 0; i < ATTENTION_EACH; i++) {
         float most = state->most[i];

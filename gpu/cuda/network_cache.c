@@ -3,9 +3,9 @@
  * Order of reading: bytes (words, checksum, entries), the plans in them (get, put), the file (load, save). The file's form is at
  * the top of gpu/cuda/network_cache.h.
  *
- * What is read is not believed: load takes a file only after find_fault has been through all of it, so that get need not check
- * again. A cache never makes a job fail but by lack of memory: `trouble` says why there is an empty one. Files are replaced by a
- * rename (invariant 6); of two jobs that save at once one loses its new plans, which are made again some time.
+ * What is read is not believed: load takes a file only after find_fault has been through all of it, so that get need only assert.
+ * A cache never makes a job fail but by lack of memory: `trouble` says why there is an empty one. Files are replaced by a rename
+ * (invariant 6); of two jobs that save at once one loses its new plans, which are made again some time.
  */
 #include "gpu/cuda/network_cache.h"
 
@@ -146,6 +146,7 @@ pb_status pb_plan_cache_put(pb_plan_cache *cache, const char *key, const char *p
 static const char *find_fault(const pb_plan_cache *cache, const char *bytes, size_t length) {
     const size_t maker = strlen(cache->maker);
     entry at;
+    /* The least file: head, length of the maker, checksum. */
     if (length < HEAD + 2 * WORD || memcmp(bytes, MAGIC, WORD) != 0)
         return "no plan cache, or of another version";
     if (word_at(bytes + WORD) != length || word_at(bytes + length - WORD) != checksum(bytes, length - WORD))
@@ -202,6 +203,7 @@ static void load(pb_plan_cache *cache) {
         pb_release(&bytes);
         return;
     }
+    /* The checksum is not kept: it is made anew when the cache is saved. */
     pb_release(&cache->bytes);
     cache->bytes = bytes;
     cache->used = length - WORD;

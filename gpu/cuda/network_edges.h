@@ -20,7 +20,7 @@ extern "C" {
 cudaError_t pb_cuda_network_input(cudaStream_t stream, const uint8_t *images, size_t pixels, const float mean[3],
                                   const float scale[3], int channels, pb_element element, void *out);
 
-/* Values of a type as floats, exactly. */
+/* Values of a type as floats, exactly. out: [count]. */
 cudaError_t pb_cuda_network_tap(cudaStream_t stream, const void *values, size_t count, pb_element element, float *out);
 
 #ifdef __cplusplus

@@ -173,7 +173,6 @@ pb_status pb_graph_of_layer(const pb_network *network, int layer, pb_precision p
 
 /* ---- text ---- */
 
-/* Where a text stands and how far it is. */
 typedef struct writer {
     char *text;
     size_t used;

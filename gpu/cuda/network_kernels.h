@@ -20,7 +20,8 @@
 extern "C" {
 #endif
 
-/* Memory [images][tokens][channels]: the class token and the places, as PB_OPERATION_TOKENS orders them. */
+/* Memory [images][tokens][channels]: the class token and the places, as PB_OPERATION_TOKENS orders them. The type of `element`
+ * for input and output alike; weights and biases are floats. */
 typedef struct pb_cuda_tokens {
     size_t images;
     int tokens, channels;
@@ -31,7 +32,7 @@ typedef struct pb_cuda_tokens {
 cudaError_t pb_cuda_network_tokens(cudaStream_t stream, pb_cuda_tokens shape, const void *places, const float *weights,
                                    void *out);
 
-/* The other way: in is of `shape`, out without the class tokens. */
+/* The other way: in is of `shape`, out without the class tokens. out: [images][tokens - 1][channels]. */
 cudaError_t pb_cuda_network_patches(cudaStream_t stream, pb_cuda_tokens shape, const void *in, void *out);
 
 /* weights, bias: floats [channels]; in, out: of `shape`. They may be the same. */

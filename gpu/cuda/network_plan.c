@@ -148,7 +148,6 @@ void pb_plan_device_close(pb_plan_device *device) {
 
 /* ---- graphs ---- */
 
-/* Our types in cuDNN's words. */
 static cudnnDataType_t type_of(pb_element element) {
     static const cudnnDataType_t TYPES[] = {[PB_ELEMENT_FLOAT] = CUDNN_DATA_FLOAT, [PB_ELEMENT_HALF] = CUDNN_DATA_HALF,
                                             [PB_ELEMENT_BFLOAT] = CUDNN_DATA_BFLOAT16};

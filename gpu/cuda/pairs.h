@@ -28,24 +28,27 @@ enum {
 
 #define PAIRS_SHARED (2 * PAIRS_DEPTH * PAIRS_PITCH * sizeof(float))
 
-/* Place of this thread's vector number i of the left or right tile. */
+/* Place of this thread's vector number i of the left or right tile. 0 to PAIRS_SIDE - 1; over all i and threads of a side each
+ * place comes once. */
 DEVICE unsigned pairs_left(int i) { return threadIdx.x / PAIRS_STEP + (unsigned)i * PAIRS_STEP; }
 DEVICE unsigned pairs_right(int j) { return threadIdx.x % PAIRS_STEP + (unsigned)j * PAIRS_STEP; }
 
+/* Sums begin at +0, as gpu/device.h has it. */
 DEVICE void pairs_clear(float sums[PAIRS_EACH][PAIRS_EACH]) {
     UNROLL for (int i = 0; i < PAIRS_EACH; i++)
         UNROLL for (int j = 0; j < PAIRS_EACH; j++)
             sums[i][j] = 0.0f;
 }
 
-/* Rows of a tile: rows + i * dim, or with `which` rows + which[i] * dim, of `count` i. */
+/* Rows of a tile: rows + i * dim, or with `which` rows + which[i] * dim, of `count` i. count is at most PAIRS_SIDE. */
 typedef struct pairs_rows {
     const float *rows;
     const unsigned *which;
     unsigned count;
 } pairs_rows;
 
-/* Lays dimensions begin .. begin + depth - 1 of rows into a slab; rows beyond are 0. */
+/* Lays dimensions begin .. begin + depth - 1 of rows into a slab; rows beyond are 0. All threads take part. Neighbouring threads
+ * read neighbouring dimensions of a row: half a warp 64 bytes. */
 DEVICE void pairs_lay_rows(float *slab, const pairs_rows from, int dim, int begin, int depth) {
     for (unsigned at = threadIdx.x; at < PAIRS_SIDE * PAIRS_DEPTH; at += PAIRS_THREADS) {
         const unsigned row = at / PAIRS_DEPTH, k = at % PAIRS_DEPTH;
@@ -56,7 +59,8 @@ DEVICE void pairs_lay_rows(float *slab, const pairs_rows from, int dim, int begi
     }
 }
 
-/* Lays dimensions begin .. begin + depth - 1 of `count` columns of a matrix, whose rows are `stride` long, into a slab. */
+/* Lays dimensions begin .. begin + depth - 1 of `count` columns of a matrix, whose rows are `stride` long, into a slab.
+ * Neighbouring threads read neighbouring columns. */
 DEVICE void pairs_lay_columns(float *slab, const float *columns, unsigned count, int stride, int begin, int depth) {
     for (unsigned at = threadIdx.x; at < PAIRS_SIDE * PAIRS_DEPTH; at += PAIRS_THREADS) {
         const unsigned k = at / PAIRS_SIDE, column = at % PAIRS_SIDE;
@@ -81,7 +85,8 @@ DEVICE void pairs_add_one(const float *left, const float *right, float sums[PAIR
         }
 }
 
-/* Adds `depth` dimensions of the slabs to the sums. Not more: adding 0 * 0 is not always nothing (-0 becomes +0). */
+/* Adds `depth` dimensions of the slabs to the sums. Not more: adding 0 * 0 is not always nothing (-0 becomes +0). The full slab
+ * has a constant number of steps, which can be written out. */
 DEVICE void pairs_add(const float *left, const float *right, int depth, float sums[PAIRS_EACH][PAIRS_EACH], const bool distance) {
     if (depth == PAIRS_DEPTH)
         UNROLL for (int k = 0; k < PAIRS_DEPTH; k++)
@@ -91,7 +96,8 @@ DEVICE void pairs_add(const float *left, const float *right, int depth, float su
             pairs_add_one(left + k * PAIRS_PITCH, right + k * PAIRS_PITCH, sums, distance);
 }
 
-/* Canonical distances^2 between rows of dim values. slabs: PAIRS_SHARED bytes. */
+/* Canonical distances^2 between rows of dim values. slabs: PAIRS_SHARED bytes. All threads take part. On return slabs may still
+ * be read by others: the next call begins with a barrier. */
 DEVICE void pairs_distances(float *slabs, const pairs_rows left, const pairs_rows right, int dim,
                             float sums[PAIRS_EACH][PAIRS_EACH]) {
     float *left_slab = slabs, *right_slab = slabs + PAIRS_DEPTH * PAIRS_PITCH;

@@ -4,6 +4,8 @@
  * H100, 32 images, 14 x 14 places of 1,024 channels to 28 x 28: 25.7 MB read once, the rest from caches, 102.8 MB written: 38 us
  * at 3.35 TB/s. About 120 operations a value, most for the two places: 25.7 M x 120 / 29.7 T/s = 104 us: bound by them. 256
  * threads, 32 registers: 8 blocks a multiprocessor, all 64 warps.
+ *
+ * Along columns first, in both rows, then along rows (gpu/ref.h).
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
@@ -18,7 +20,7 @@ typedef struct blend_arguments {
     size_t stride;
 } blend_arguments;
 
-/* Between low and high, `fraction` of the way: as in gpu/ref.h. */
+/* Between low and high, `fraction` of the way: as in gpu/ref.h. In whole numbers of 64 bits, as pb_cpu_place_of. */
 typedef struct blend_place {
     size_t low, high;
     float fraction;

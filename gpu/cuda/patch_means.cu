@@ -3,6 +3,8 @@
  * H100, 32 images of 28 x 28 places and 512 channels, 3 x 3: 51.4 MB read from memory once, the other eight times from the first
  * cache, and as much written: 31 us at 3.35 TB/s. From the first cache 12.8 M x 9 reads at 132 x 32 a cycle: 16 us; about 60
  * operations a value: 26 us. 256 threads, about 32 registers: 8 blocks a multiprocessor, all 64 warps.
+ *
+ * The order is row by row, each from left to right; places outside are left out, which from +0 on is adding zeros (gpu/ref.h).
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"

@@ -4,6 +4,9 @@
  * H100, 32 images of 28 x 28 places and 512 channels, 3 x 3, to 1,024 values: 51.4 MB read once, 102.8 MB written: 46 us at 3.35
  * TB/s; 25.7 M values x 5.5 terms x about 15 operations and 100 more a value: 158 us: bound by them. Rows of 2,048 values to
  * 1,024: 205 MB read, 103 MB written: 92 us. 256 threads, 38 registers: 6 blocks a multiprocessor, 48 of 64 warps.
+ *
+ * The order of a sum is that of a flattened neighbourhood: channel, row, column; places outside are left out, which from +0 on is
+ * adding zeros (gpu/ref.h).
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"

@@ -2,6 +2,9 @@
  *
  * A thread takes every so many values. H100, 1 M points of 128 values: 512 MB read and as much written, 4 MB of distances: 307 us
  * at 3.35 TB/s. 256 threads, about 24 registers: 8 blocks a multiprocessor, all 64 warps.
+ *
+ * The least row is found by an atomic minimum for each value that is not finite: none in the usual case, and the same result in
+ * any order.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"
@@ -17,6 +20,7 @@ typedef struct points_write_arguments {
 
 enum { POINTS_WRITE_THREADS = 256, POINTS_WRITE_BLOCKS = 4096 };
 
+/* There are at least as many values as rows, so value number i also resets the distance of row i. */
 KERNEL(points_write, points_write_arguments, POINTS_WRITE_THREADS, 8) {
     const size_t values = a.count * (size_t)a.dim, stride = (size_t)gridDim.x * POINTS_WRITE_THREADS;
     for (size_t at = (size_t)blockIdx.x * POINTS_WRITE_THREADS + threadIdx.x; at < values; at += stride) {

@@ -4,6 +4,8 @@
  * MB once (one tile of columns), matrix 0.5 MB for each of 196 blocks from the second cache, result 12.8 MB: 35 us at 3.35 TB/s.
  * Arithmetic: 3.29 G / 29.7 T/s = 111 us, and as long for shared memory; 196 blocks on 264 places leave a quarter idle: about 150
  * us. Occupancy as in pairs.h.
+ *
+ * A sum goes through the dimensions slab by slab, in order; a block's rows and columns beyond the edges are zeros and not stored.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/pairs.h"
@@ -17,6 +19,7 @@ typedef struct project_arguments {
     float *out;
 } project_arguments;
 
+/* Block number b has tile b / tiles of rows and tile b % tiles of columns. */
 KERNEL(project, project_arguments, PAIRS_THREADS, 2) {
     SHARED(float, slabs);
     float *left = slabs, *right = slabs + PAIRS_DEPTH * PAIRS_PITCH, sums[PAIRS_EACH][PAIRS_EACH];

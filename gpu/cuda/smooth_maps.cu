@@ -5,6 +5,8 @@
  * much: 4 us at 3.35 TB/s. 1.6 M x 33 reads of a float at 132 x 32 a cycle: 7 us; about 16 operations for each of 16 steps:
  * 1.6 M x 256 / 29.7 T/s = 14 us: bound by them, two passes 28 us. 256 threads, 32 registers: 8 blocks a multiprocessor, all 64
  * warps; the weights are arguments, which a warp reads at one address.
+ *
+ * The weights are the host's, so that no exponential of a device decides (decision 0028).
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/lanes.h"

@@ -12,9 +12,10 @@
 
 enum { STEP_THREADS = 256, STEP_DEPTH = WARP, STEP_PITCH = STEP_DEPTH + 1 };
 
-/* The slab, a slab of the centre, and the slots of block_most. */
+/* The slab, a slab of the centre, and the slots of block_most. 33 KiB and some; within the 48 KiB of LAUNCH. */
 #define STEP_SHARED (STEP_THREADS * STEP_PITCH * sizeof(float) + WARP * sizeof(packed_pair) + STEP_DEPTH * sizeof(float))
 
+/* Shared memory, divided. */
 typedef struct step_memory {
     packed_pair *slots; /* [WARP], first: they are aligned to 8 bytes */
     float *centre;      /* [STEP_DEPTH] */
@@ -30,7 +31,8 @@ DEVICE step_memory step_memory_of(packed_pair *shared) {
 }
 
 /* Distance^2 of row number threadIdx.x of `count` rows [count][dim] to the centre, its square with centre NULL; of no meaning
- * beyond count. All threads take part. */
+ * beyond count. All threads take part. Two barriers a slab: before it is laid, when all have read the one before; after it,
+ * before it is read. Each sum is one chain in the order of the dimensions; a row's dimensions are never divided among threads. */
 DEVICE float step_distance2(step_memory memory, const float *rows, unsigned count, int dim, const float *centre) {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     float sum = 0.0f;

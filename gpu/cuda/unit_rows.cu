@@ -5,6 +5,9 @@
  * rows do not fill 132 multiprocessors: about 130 us. Occupancy as in step.h.
  *
  * A NaN is a NaN on every device, but not the same bits.
+ *
+ * A warp divides one row after the other, so that it reads and writes 128 bytes at a time; the lengths come through shared
+ * memory.
  */
 #include "gpu/cuda/kernels.h"
 #include "gpu/cuda/step.h"
