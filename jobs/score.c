@@ -222,7 +222,8 @@ static void mark_unscored(scoring *s, size_t begin, size_t count) {
 
 /* Turns the search's distances of image `i` of the batch into what is kept: the map at the image's place, and the verdict by its
  * largest distance; the first patch wins a tie (io/results_file.h). The map is changed in place in s->distance. An image's place
- * was marked unscored before. */
+ * was marked unscored before. Features of a network that overflowed have distances that are NaN. Such a patch is the worst there
+ * is: the others must not hide it. */
 static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     float *map = s->distance + i * patches(s);
     const uint32_t *nearest = s->nearest + i * patches(s);
@@ -230,7 +231,7 @@ static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     for (size_t patch = 0; patch < patches(s); patch++)
         map[patch] = pb_setup_distance(&s->setup, map[patch]);
     for (size_t patch = 1; patch < patches(s); patch++)
-        if (map[patch] > map[worst])
+        if (map[patch] > map[worst] || isnan(map[patch]))
             worst = patch;
     size_t slot = batch->slot[i];
     memcpy(s->maps + slot * patches(s), map, patches(s) * sizeof *map);
@@ -241,15 +242,14 @@ static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     memcpy(verdict->brightness, batch->brightness[i], sizeof batch->brightness[i]);
 }
 
-/* A distance that overflows has no place in any order. Unscored images are NaN and pass. count: images of the batch, this
- * rank's. */
-static pb_status check_scores(const scoring *s, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (isinf(s->verdicts[i].score)) {
+/* A distance that is not finite has no place in any order. */
+static pb_status check_scores(const scoring *s, const pb_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++)
+        if (!isfinite(s->verdicts[batch->slot[i]].score)) {
             pb_record record;
-            PB_TRY(pb_archive_record(s->setup.archive, s->verdicts[i].index, &record));
-            return pb_fail(PB_E_INPUT, "%s: its distance to the bank overflows; are bank and weights the right ones?",
-                           record.path);
+            PB_TRY(pb_archive_record(s->setup.archive, batch->index[i], &record));
+            return pb_fail(PB_E_INPUT, "%s: its features, or their distance to the bank, overflow: are bank and weights the right"
+                           " ones? (fp16 ends at 65504)", record.path);
         }
     return pb_ok();
 }
@@ -308,7 +308,7 @@ static pb_status score_round(scoring *s, size_t begin, size_t count) {
     for (size_t i = 0; i < batch.count; i++)
         score_image(s, &batch, i);
     /* What this rank alone can find wrong is agreed on before anything is sent. */
-    status = check_scores(s, count);
+    status = check_scores(s, &batch);
     if (!pb_failed(&status))
         status = pb_score_state_keep(&s->state, s->verdicts, s->maps, count);
     status = pb_agree(comm, status);

@@ -48,7 +48,7 @@ pb_status pb_cuda_host_alloc(pb_device *device, size_t bytes, void **pointer, co
     cudaError_t error = cudaHostAlloc(pointer, bytes > 0 ? bytes : 1, cudaHostAllocDefault);
     if (error != cudaErrorMemoryAllocation)
         return pb_cuda_call(device, error, what);
-    (void)cudaGetLastError(); /* told here, and not again by the next launch */
+    (void)cudaGetLastError(); /* as in pb_cuda_call */
     return pb_fail(PB_E_SYSTEM, "device %s: %s: out of host memory that can be pinned: %zu bytes are needed",
                    pb_cuda_state_of(device)->name, what, bytes);
 }
@@ -118,10 +118,8 @@ pb_status pb_cuda_record_end(pb_device *device, pb_recording **recording_out) {
         status = instantiate(device, graph, recording);
     if (graph)
         (void)cudaGraphDestroy(graph);
-    if (pb_failed(&status)) {
-        (void)cudaGetLastError(); /* told here, and not again by the next launch */
+    if (pb_failed(&status))
         pb_release(&recording);
-    }
     *recording_out = recording;
     return status;
 }

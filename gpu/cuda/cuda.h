@@ -49,8 +49,8 @@ typedef struct pb_cuda_state {
     int blocks; /* twice as many blocks as the multiprocessors hold of the heavy kernels at once: enough to share evenly */
     cudaStream_t stream;
     pb_cuda_room scratch; /* of patch features, maps and searches */
-    size_t scratch_most;  /* bytes of it, unless one image needs more; a test may lower it, and the next */
-    size_t filter_least;  /* multiply-adds of a search from which on it is filtered */
+    size_t scratch_most;  /* bytes of it, unless one image needs more; searches lower it where memory is short */
+    size_t filter_least;  /* multiply-adds of a search from which on it is filtered (a test may change both) */
     pb_cuda_ahead ahead;
     pb_cuda_queued queued;
     char name[400]; /* for messages: "cuda:0 (NVIDIA H100, GPU-3f2a91bc, node n17)" */

@@ -54,11 +54,13 @@ static void list_queued(const pb_cuda_queued *queued, char *text, size_t size) {
         used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : ", after ", queued->names[i]);
 }
 
-/* CUDA tells later what goes wrong in a kernel, so the ones before are named. */
+/* CUDA tells later what goes wrong in a kernel, so the ones before are named. What is told here must not be told again by the
+ * next launch, which asks for the last error: whoever tells may go on without what failed. A sticky error comes back by itself. */
 pb_status pb_cuda_call(const pb_device *device, cudaError_t error, const char *operation) {
     if (error == cudaSuccess)
         return pb_ok();
     char queued[240];
+    (void)cudaGetLastError();
     list_queued(&pb_cuda_state_of(device)->queued, queued, sizeof queued);
     return pb_fail(PB_E_SYSTEM, "device %s: %s%s: %s (%s)", pb_cuda_state_of(device)->name, operation, queued,
                    cudaGetErrorString(error), cudaGetErrorName(error));
@@ -80,7 +82,7 @@ static void store(void *pointer, void *value) { memcpy(pointer, &value, sizeof v
 /* With what is free, which another process on the GPU may have taken. */
 static pb_status out_of_memory(const pb_device *device, size_t count, size_t size, const char *what) {
     size_t free_bytes = 0, total_bytes = 0;
-    (void)cudaGetLastError(); /* it is told here, and not again by the next launch */
+    (void)cudaGetLastError(); /* as in pb_cuda_call */
     cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes);
     return pb_fail(PB_E_SYSTEM, "device %s: out of memory: %s needs %zu times %zu bytes, %zu MiB of %zu MiB are free%s",
                    pb_cuda_state_of(device)->name, what, count, size, free_bytes >> 20, total_bytes >> 20,
@@ -226,19 +228,22 @@ static pb_code count_devices(int *count, char *trouble, size_t size) {
     return *count == 0 ? PB_E_UNSUPPORTED : PB_OK;
 }
 
-/* Name, compute capability, memory and driver; *usable: whether the plugin has kernels for it. */
+/* Name, compute capability, memory and driver; *usable: whether the plugin has kernels for it. A GPU that is broken is no reason
+ * for another one's launches to fail. */
 static cudaError_t describe(int ordinal, struct cudaDeviceProp *properties, char *text, size_t size, bool *usable) {
     int driver = 0;
     cudaError_t error = cudaDriverGetVersion(&driver);
     if (error == cudaSuccess)
         error = cudaGetDeviceProperties(properties, ordinal);
     *usable = error == cudaSuccess && properties->major >= CAPABILITY_LEAST;
-    if (error != cudaSuccess)
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
         snprintf(text, size, "%s", cudaGetErrorString(error));
-    else
-        snprintf(text, size, "%s, compute capability %d.%d%s, %zu MiB, driver for CUDA %d.%d", properties->name,
-                 properties->major, properties->minor, *usable ? "" : " (8.0 is the least)", properties->totalGlobalMem >> 20,
-                 driver / 1000, driver % 1000 / 10);
+        return error;
+    }
+    snprintf(text, size, "%s, compute capability %d.%d%s, %zu MiB, driver for CUDA %d.%d", properties->name,
+             properties->major, properties->minor, *usable ? "" : " (8.0 is the least)", properties->totalGlobalMem >> 20,
+             driver / 1000, driver % 1000 / 10);
     return error;
 }
 

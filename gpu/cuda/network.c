@@ -68,10 +68,11 @@ struct pb_compiled {
     cuda_plan plans[PB_LAYERS_MAX];
 };
 
-/* As pb_cuda_call, which needs a pb_device that is not known here. */
+/* As pb_cuda_call, which needs a pb_device that is not known here. Told here, the error is not told again by the next launch. */
 static pb_status check(const pb_compiled *compiled, cudaError_t error, const char *what) {
     if (error == cudaSuccess)
         return pb_ok();
+    (void)cudaGetLastError();
     return pb_fail(PB_E_SYSTEM, "device %s: %s: %s (%s)", compiled->place.device, what, cudaGetErrorString(error),
                    cudaGetErrorName(error));
 }
@@ -84,7 +85,7 @@ static pb_status allocate(pb_compiled *compiled, size_t bytes, const char *what,
     *pointer = NULL;
     cudaError_t error = cudaMalloc(pointer, bytes > 0 ? bytes : 1);
     if (error == cudaErrorMemoryAllocation) {
-        (void)cudaGetLastError(); /* told here, and not again by the next launch */
+        (void)cudaGetLastError(); /* as in check */
         return pb_fail(PB_E_SYSTEM,
                        "device %s: out of memory: a network for batches of %d images has %zu MiB and needs %zu MiB"
                        " more for %s; ask for a smaller batch",

@@ -53,7 +53,8 @@ pb_status pb_cudnn_open(const pb_cudnn **cudnn_out) {
     return pb_ok();
 }
 
-/* cuDNN's codes go by thousands: 2 a wrong argument, 3 not supported, 4 inside or memory, 5 execution. 1 is general. */
+/* cuDNN's codes go by thousands: 2 a wrong argument, 3 not supported, 4 inside or memory, 5 execution. 1 is general; of these, an
+ * installation of parts that are missing or of different versions is nobody's call. */
 static pb_code code_of(cudnnStatus_t status) {
     switch ((int)status / 1000) {
     case 3:
@@ -62,8 +63,11 @@ static pb_code code_of(cudnnStatus_t status) {
     case 5:
         return PB_E_SYSTEM;
     default:
-        return status == CUDNN_STATUS_NOT_INITIALIZED ? PB_E_SYSTEM : PB_E_INTERNAL;
+        break;
     }
+    if (status == CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED || status == CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH)
+        return PB_E_UNSUPPORTED;
+    return status == CUDNN_STATUS_NOT_INITIALIZED ? PB_E_SYSTEM : PB_E_INTERNAL;
 }
 
 /* The last error's text says more than the code, if there is one. */

@@ -42,8 +42,8 @@ PB_CHECKED pb_status pb_cudnn_open(const pb_cudnn **cudnn_out);
 /* As pb_cudnn_open for a library of another name, opened anew with every call. */
 PB_CHECKED pb_status pb_cudnn_open_as(const char *library, pb_cudnn *cudnn_out);
 
-/* PB_OK, or what cuDNN says about `what`: PB_E_UNSUPPORTED when it does not have it, PB_E_SYSTEM when memory or the device is at
- * fault, else PB_E_INTERNAL: our call was wrong. */
+/* PB_OK, or what cuDNN says about `what`: PB_E_UNSUPPORTED when it does not have it or is not installed whole, PB_E_SYSTEM when
+ * memory or the device is at fault, else PB_E_INTERNAL: our call was wrong. */
 PB_CHECKED pb_status pb_cudnn_check(const pb_cudnn *cudnn, cudnnStatus_t status, const char *what);
 
 enum { PB_CUDNN_VERSION_TEXT = 40 };

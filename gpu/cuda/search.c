@@ -55,14 +55,23 @@ static size_t piece_of(const search *s, size_t count, size_t each) {
     return lesser(count, fit < tile ? tile : fit);
 }
 
+/* Divides the search into pieces, and makes room for one of them. Batches were fitted to the device before, and a search comes in
+ * the midst of a pass, so a lack of memory must not end the job: pieces become smaller, for good, down to a tile, and the bits are
+ * the same. What else may be wrong is so with the smallest too. */
 static pb_status make_room(search *s) {
     const size_t row = (size_t)pb_cuda_halves_pitch(s->of.dim) * sizeof(uint16_t) + sizeof(pb_cuda_about);
-    pb_cuda_room *scratch = &pb_cuda_state_of(s->device)->scratch;
-    s->points_most = piece_of(s, s->of.n, row);
-    s->queries_most = piece_of(s, s->of.count, row + PB_CUDA_FILTER_ROOM * sizeof(uint32_t) + 3 * sizeof(uint64_t));
-    static char nowhere[1]; /* only its size is asked for */
-    PB_TRY(pb_cuda_room_for(s->device, scratch, lay_out(s, nowhere), "a search"));
-    (void)lay_out(s, scratch->memory);
+    pb_cuda_state *state = pb_cuda_state_of(s->device);
+    static char nowhere[1]; /* only the size is asked for */
+    for (;; state->scratch_most /= 2) {
+        s->points_most = piece_of(s, s->of.n, row);
+        s->queries_most = piece_of(s, s->of.count, row + PB_CUDA_FILTER_ROOM * sizeof(uint32_t) + 3 * sizeof(uint64_t));
+        pb_status status = pb_cuda_room_for(s->device, &state->scratch, lay_out(s, nowhere), "a search");
+        if (!pb_failed(&status))
+            break;
+        if (s->points_most <= PB_CUDA_FILTER_SIDE && s->queries_most <= PB_CUDA_FILTER_SIDE)
+            return status;
+    }
+    (void)lay_out(s, state->scratch.memory);
     return pb_ok();
 }
 

@@ -139,7 +139,8 @@ part_check() {
 
 # ---- jobs
 
-# on RANKS COMMAND...: each rank sees a GPU of its own, as cuda:0.
+# on RANKS COMMAND...: each rank sees a GPU of its own, as cuda:0: of those that this shell may see, which need not be the host's
+# first ones.
 on() {
     local ranks=$1
     shift
@@ -149,7 +150,9 @@ on() {
         mpiexec -n "$ranks" "$@"
     else
         # shellcheck disable=SC2016 # the rank's shell expands it
-        mpiexec -n "$ranks" bash -c 'CUDA_VISIBLE_DEVICES=$OMPI_COMM_WORLD_LOCAL_RANK exec "$0" "$@"' "$@"
+        mpiexec -n "$ranks" bash -c 'rank=$OMPI_COMM_WORLD_LOCAL_RANK
+            IFS=, read -ra seen <<<"${CUDA_VISIBLE_DEVICES:-}"
+            CUDA_VISIBLE_DEVICES=${seen[rank]:-$rank} exec "$0" "$@"' "$@"
     fi
 }
 

@@ -87,6 +87,29 @@ Test(score, a_damaged_image_is_in_the_results_without_a_score) {
     cr_assert(!exists("r1/rejected.csv"), "of the results that were there before");
 }
 
+/* Weights that are finite, but make features that are not: infinite, or, where infinite ones are blended, no numbers at all. No
+ * image may pass for scored then. */
+Test(score, features_that_overflow) {
+    static const char *const BLOCKS[] = {"_blocks.3._bn2.bias _blocks.4._bn2.bias", "_blocks.9._bn2.bias _blocks.10._bn2.bias"};
+    const char *weights = getenv("PATCHBANK_TEST_WEIGHTS");
+    if (!weights)
+        cr_skip_test("PATCHBANK_TEST_WEIGHTS does not name the weights of efficientnet_lite0");
+    must(patchbank(2, "train --archive archive --bank w.h5 --weights %s --resize 96 --crop 96 --ratios 5%%", weights), 0);
+    for (size_t i = 0; i < sizeof BLOCKS / sizeof BLOCKS[0]; i++) {
+        must(in_folder("%s %s/tests/jobs/break_weights.py %s sum.safetensors 3e38 %s", PB_PYTHON, PB_SOURCE_DIR, weights,
+                       BLOCKS[i]),
+             0);
+        must(in_folder("%s -c \"import h5py, hashlib, numpy; h5py.File('w.h5', 'r+').attrs['weights'] = numpy.bytes_('sha256:' + "
+                       "hashlib.sha256(open('sum.safetensors', 'rb').read()).hexdigest())\"",
+                       PB_PYTHON),
+             0);
+        must(patchbank(3, "score --archive archive --bank w.h5 --weights sum.safetensors --results r"), 65);
+        says_once("its features, or their distance to the bank, overflow");
+        says("images/");
+        cr_assert(!exists("r/results.h5") && !exists("r/scores.csv"));
+    }
+}
+
 Test(score, a_failing_write_publishes_neither_file) {
     static const char *const FAULTS[] = {"io.write", "io.close", "io.fsync", "io.rename", "io.create"};
     for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {

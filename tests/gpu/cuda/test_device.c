@@ -75,6 +75,23 @@ Test(cuda_device, is_listed) {
     assert_sound();
 }
 
+/* "cuda" looks at every GPU: what one says must not be taken for what the next launch on another one says. */
+Test(cuda_device, a_broken_gpu_is_no_trouble_of_another) {
+    char text[2000] = "";
+    float *row;
+    emulator_devices(2, cudaSuccess);
+    emulator_fail(5, cudaErrorInvalidDevice); /* count, then version and properties of each */
+    pb_device_each(note_device, text);
+    cr_assert_not_null(strstr(text, "[cuda:0 yes Emulator,"), "%s", text);
+    cr_assert_not_null(strstr(text, "[cuda:1 no an emulated error]"), "%s", text);
+    pb_device *device = opened();
+    assert_done(pb_device_alloc(device, sizeof *row, &row, "a row"));
+    assert_done(pb_device_unit_rows(device, row, 1, 1));
+    pb_device_release(device, &row);
+    pb_device_close(&device);
+    assert_sound();
+}
+
 Test(cuda_device, copies_copy) {
     pb_device *device = opened();
     static const size_t SIZES[] = {0, 1, 64, 100003};

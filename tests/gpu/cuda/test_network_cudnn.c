@@ -47,7 +47,9 @@ Test(network_cudnn, what_it_says_becomes_a_status) {
         pb_code code;
     } CASES[] = {{CUDNN_STATUS_NOT_SUPPORTED_SHAPE, PB_E_UNSUPPORTED}, {CUDNN_STATUS_BAD_PARAM, PB_E_INTERNAL},
                  {CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, PB_E_SYSTEM}, {CUDNN_STATUS_EXECUTION_FAILED, PB_E_SYSTEM},
-                 {CUDNN_STATUS_NOT_INITIALIZED, PB_E_SYSTEM}, {CUDNN_STATUS_LICENSE_ERROR, PB_E_INTERNAL}};
+                 {CUDNN_STATUS_NOT_INITIALIZED, PB_E_SYSTEM}, {CUDNN_STATUS_LICENSE_ERROR, PB_E_INTERNAL},
+                 {CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED, PB_E_UNSUPPORTED},
+                 {CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH, PB_E_UNSUPPORTED}};
     const pb_cudnn *cudnn;
     test_must(pb_cudnn_open(&cudnn));
     test_must(pb_cudnn_check(cudnn, CUDNN_STATUS_SUCCESS, "anything"));

@@ -117,27 +117,42 @@ Test(cuda_search, single_rows_may_be_anything) {
     }
 }
 
-/* One call of CUDA's after the other fails. */
-Test(cuda_search, any_call_of_cuda_may_fail) {
-    enum { N = 130, DIM = 2, COUNT = 3 };
+/* One call of CUDA's after the other fails. Only the scratch memory may be asked for twice: where it is short, pieces become
+ * smaller. */
+static void fail_each_call(int error) {
+    enum { N = 300, DIM = 2, COUNT = 3 };
     asked a = {numbers(TIES, 0, N * DIM), numbers(TIES, 1, COUNT * DIM), N, COUNT, DIM};
-    uint64_t *nearest = unseen(COUNT);
+    uint64_t *nearest = unseen(COUNT), *expected = unseen(COUNT);
+    pb_ref_nearest(a.rows, N, DIM, 0, a.queries, COUNT, expected);
     emulator_fail(0, 0);
-    size_t calls = 1;
+    size_t calls = 1, failed = 0;
     for (size_t call = 0; call <= calls; call++) {
         pb_device *device = filtering(false);
-        const size_t living = emulator_living();
-        emulator_fail(call, cudaErrorLaunchFailure);
+        const size_t living = emulator_living(), most = pb_cuda_state_of(device)->scratch_most;
+        memset(nearest, 0xFF, COUNT * sizeof *nearest);
+        emulator_fail(call, error);
         pb_status status = load_and_search(device, &a, 0, nearest);
         calls = call == 0 ? emulator_fail(0, 0) : calls;
         emulator_fail(0, 0);
-        cr_assert_eq(status.code, call == 0 ? PB_OK : PB_E_SYSTEM, "call %zu of %zu: %s", call, calls, status.message);
+        failed += pb_failed(&status);
+        if (pb_failed(&status))
+            cr_assert_eq(status.code, PB_E_SYSTEM, "call %zu of %zu: %s", call, calls, status.message);
+        else
+            cr_assert_arr_eq(nearest, expected, COUNT * sizeof *nearest);
+        cr_assert_eq(pb_failed(&status), call > 0 && pb_cuda_state_of(device)->scratch_most == most, "call %zu", call);
         cr_assert_leq(emulator_living(), living + 1, "call %zu", call); /* the scratch memory stays */
         pb_device_close(&device);
         assert_sound();
     }
     cr_assert_gt(calls, 20);
+    cr_assert_eq(failed, calls - 1);
     pb_release(&a.rows);
     pb_release(&a.queries);
     pb_release(&nearest);
+    pb_release(&expected);
+}
+
+Test(cuda_search, any_call_of_cuda_may_fail) {
+    fail_each_call(cudaErrorLaunchFailure);
+    fail_each_call(cudaErrorMemoryAllocation);
 }
