@@ -124,7 +124,7 @@ pb_status pb_update_forget(pb_update *u) {
         status = measure(u, gone, &farthest);
     pb_release(&gone);
     if (!pb_failed(&status) && u->rows_forgotten > 0) {
-        u->held = sum_rounded_up(u->enough, farthest, seen);
+        u->held = sum_rounded_up(u->held, farthest, seen);
         u->held_exactly = false;
     }
     if (!pb_failed(&status))

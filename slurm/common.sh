@@ -76,6 +76,9 @@ begin() { # NAME...: what a batch script starts with; the settings that it needs
   read -ra update_options <<<"--device $DEVICE $UPDATE_OPTIONS"
   read -ra score_options <<<"--device $DEVICE $SCORE_OPTIONS"
   restart=${SLURM_RESTART_COUNT:-0}
+  # To scontrol the number of an array's last task, 7 of 7_3, means all its tasks: it would requeue those that run or are done.
+  self=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}}
+  self=${self:-$SLURM_JOB_ID}
   generation=(--generation "$SLURM_JOB_ID.$restart")
   child='' stopping=''
   trap stop USR1 TERM
@@ -99,13 +102,15 @@ stop() {
 # Whether Slurm says so: this node lost its slurmd, and the job runs elsewhere by now. srun then gives 0 for an unfinished step.
 is_replaced() {
   local job
-  job=$(scontrol -o show job "$SLURM_JOB_ID" 2>/dev/null) && [[ " $job " != *" Restarts=$restart "* ]]
+  job=$(scontrol -o show job "$self" 2>/dev/null) && [[ " $job " != *" Restarts=$restart "* ]]
 }
 
 run() { # COMMAND...: its exit code. In the background, because a shell's traps wait for what runs in the foreground.
   [ -z "$stopping" ] || return 75
   "$@" &
+  sleep 0.2 # so long a signal is kept: it would be lost in a copy of this shell that is not srun yet
   child=$!
+  [ -z "$stopping" ] || stop
   while kill -0 "$child" 2>/dev/null; do
     wait "$child" # ends early when a signal comes
   done
@@ -119,7 +124,7 @@ run() { # COMMAND...: its exit code. In the background, because a shell's traps 
 # This very run of the job, and not one that was cancelled or replaced. SIGNALING: running, and a signal is on its way.
 is_current() {
   local job
-  job=" $(scontrol -o show job "$SLURM_JOB_ID" 2>/dev/null) "
+  job=" $(scontrol -o show job "$self" 2>/dev/null) "
   [[ $job =~ \ JobState=(RUNNING|SIGNALING)\  && $job == *" Restarts=$restart "* ]]
 }
 
@@ -128,7 +133,7 @@ requeue() { # CODE
     say "exit code $1 after $restart restarts, as many as RESTARTS allows: submit it again when the cause is gone"
   elif ! is_current; then
     say "exit code $1; not requeued: Slurm ends this job (cancelled, preempted, at its limit)"
-  elif scontrol requeue "$SLURM_JOB_ID"; then
+  elif scontrol requeue "$self"; then
     say "exit code $1: requeued, it goes on from where it was"
   else
     say "exit code $1, and Slurm does not requeue it: submit it again, it goes on from where it was"

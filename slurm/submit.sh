@@ -23,7 +23,7 @@ PATCHBANK_CONF=$(realpath "${PATCHBANK_CONF:-patchbank.conf}")
 if [ "$job" = pack ]; then
   needs SOURCES
   [ -s "$SOURCES" ] || leave 64 "SOURCES: $SOURCES cannot be read or is empty"
-  own_options=(--array="1-$(wc -l <"$SOURCES")%$ARRAY_LIMIT")
+  own_options=(--array="1-$(grep -c '' "$SOURCES")%$ARRAY_LIMIT")
 fi
 # shellcheck disable=SC2153
 read -ra sbatch_options <<<"$SBATCH_OPTIONS"

@@ -26,6 +26,21 @@ Test(update, goes_on_as_numpy_does) {
     must(in_folder("%s %s/tests/jobs/check_update.py full.h5 every.h5 new.h5 list", PB_PYTHON, PB_SOURCE_DIR), 0);
 }
 
+/* The second list leaves a bank whose radius the first has made larger than what updates aim at. */
+Test(update, forgets_again_as_numpy_does) {
+    must(in_folder("sed -n '1p;8,9p' list.csv > c.csv; sed -n '1p;10,11p' list.csv > d.csv; "
+                   "echo images/02.png > list; echo images/03.jpg > list2"),
+         0);
+    must(patchbank(1, "pack --list c.csv --archive c"), 0);
+    must(patchbank(1, "pack --list d.csv --archive d"), 0);
+    must(patchbank(2, "train --archive a --bank full.h5 --ratios 10%% " IN_FULL), 0);
+    must(patchbank(2, "train --archive d --bank every.h5 --ratios 100%% " IN_FULL), 0);
+    must(patchbank(2, UPDATE "--bank full.h5 --archive c --bank-out one.h5 --forget list"), 0);
+    must(patchbank(2, UPDATE "--bank one.h5 --archive d --bank-out two.h5 --forget list2"), 0);
+    must(in_folder("%s %s/tests/jobs/check_update.py one.h5 every.h5 two.h5 list2", PB_PYTHON, PB_SOURCE_DIR), 0);
+    must(patchbank(2, VERIFY "--archive a --bank two.h5"), 0);
+}
+
 /* Rows that selection looked at through a projection are seen through it again; each archive finds its rows in the bank. */
 Test(update, same_bank_for_any_ranks_and_it_verifies) {
     for (int ranks = 1; ranks <= 4; ranks++)

@@ -14,14 +14,15 @@ import unittest
 SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "slurm"))
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "patchbank"
 
-# srun ends with $CODE, or waits for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept.
+# srun ends with $CODE, or waits (10 s at most) for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept.
 SRUN = """#!/bin/bash
 printf '%s\\n' "$@" >"$STATE/srun"
-[ "$CODE" != wait ] || { trap 'exit 75' USR1; touch "$STATE/listens"; while :; do sleep 0.02; done; }
+[ "$CODE" != wait ] || { trap 'exit 75' USR1; touch "$STATE/listens"; for ((i = 0; i < 500; i++)); do sleep 0.02; done; }
 exit "$CODE"
 """
 SCONTROL = """#!/bin/bash
-[ "$1" = requeue ] || { echo "JobId=7 JobName=x JobState=$JOB_STATE Restarts=$RESTARTED Requeue=1"; exit 0; }
+[ "$1" = requeue ] || { echo "$4" >>"$STATE/shown"
+  echo "JobId=7 JobName=x JobState=$JOB_STATE Restarts=$RESTARTED Requeue=1"; exit 0; }
 echo "$2" >"$STATE/requeued"
 exit "${SCONTROL_CODE:-0}"
 """
@@ -112,6 +113,16 @@ class Job(ScriptTest):
                 self.assertIn("the job runs elsewhere by now", said)
                 self.assertNotIn("done", said)
 
+    def test_a_task_of_an_array_requeues_itself_alone(self):
+        """Job 7 is the array's last task, and all of them."""
+        self.write("sources", "a a.csv\nb a.csv\n")
+        self.write("a.csv", "")
+        self.settings("SOURCES=sources", "ARCHIVES=archives", "RESTARTS=3")
+        done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), CODE="75", SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="2")
+        self.assertEqual((done.returncode, self.read("requeued")), (75, ["7_2"]), done.stderr)
+        self.assertEqual(set(self.read("shown")), {"7_2"})
+        self.assertIn("7.0", self.read("srun"))
+
     def test_requeueing_that_fails_is_said(self):
         self.assertIn("Slurm does not requeue it: submit it again", self.train(75, SCONTROL_CODE="1")[2])
 
@@ -137,6 +148,15 @@ class Job(ScriptTest):
         self.write("job", '. "$PATCHBANK_SLURM/common.sh"\nbegin\nkill -USR1 $$\nrun touch began\nfinish $?\n')
         done = self.bash("job")
         self.assertEqual((done.returncode, os.path.exists(self.path("began"))), (75, False), done.stderr)
+
+    def test_warning_while_a_step_begins_is_handed_on(self):
+        """The signal comes when the step has begun and the script does not know its number: right before it takes it."""
+        self.write("job", '. "$PATCHBANK_SLURM/common.sh"\nbegin\nset -T\n'
+                   'trap \'[[ $BASH_COMMAND != "child=\\$!"* || -n $sent ]] || { sent=1; kill -USR1 $$; }\' DEBUG\n'
+                   'run srun\nfinish $?\n')
+        done = self.bash("job", CODE="wait")
+        self.assertIn(done.returncode, (75, 138), done.stderr)  # as srun listens already or not
+        self.assertEqual(self.read("requeued"), ["7"], done.stderr)
 
     def test_prepare_comes_first(self):
         self.settings("ARCHIVE=parts", "WEIGHTS=random:7", "BANK=b", "PREPARE='false here'")
@@ -196,7 +216,7 @@ class Settings(ScriptTest):
         self.assertTrue(os.path.isdir(self.path("l")))
 
     def test_a_task_for_each_source(self):
-        self.write("sources", "a a.csv\nb folder\nc missing\n../d a.csv\n")
+        self.write("sources", "a a.csv\nb folder\nc missing\n../d a.csv")  # the last line counts, ended or not
         self.write("a.csv", "")
         os.makedirs(self.path("archives/done"))
         os.mkdir(self.path("folder"))
