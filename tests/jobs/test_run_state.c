@@ -119,6 +119,19 @@ Test(run_state, every_way_of_selecting_goes_on) {
     }
 }
 
+/* Asked to stop before --checkpoint seconds are over, a run keeps the parts that it has done, and what it has of the next. */
+Test(run_state, parts_of_a_short_run_are_kept) {
+    static const char JOB[] = "train --archive archive --bank b.h5 --weights random:7 --resize 96 --crop 96 --ratios 20% "
+                              "--projection 64 --batch 1 --coreset two-round --parts 4 --checkpoint 1e6";
+    must(patchbank(2, "train --archive archive --bank whole.h5 --coreset two-round --parts 4 " STATE_OPTIONS), 0);
+    must(disturbed("train.batch@0:8!usr1", 1, "%s", JOB), 75);
+    must(in_folder("{ ls b.h5.state | tr '\\n' ' '; }"), 0);
+    cr_assert_eq(strstr(said, "part-0.h5 part-1.h5 patches-"), said, "%s", said);
+    must(patchbank(3, "%s", JOB), 0);
+    cr_assert(times("event=resumed part=0") == 1 && times("event=resumed part=1") == 1 && times("resumed part") == 2, "%s", said);
+    must(in_folder("cmp b.h5 whole.h5 && test ! -e b.h5.state && rm b.h5"), 0);
+}
+
 /* A bad image stays one, its reason is listed as if nothing had happened, and a smaller ratio takes its share of the picks. */
 Test(run_state, bad_images_and_smaller_ratios) {
     flip();
