@@ -217,6 +217,12 @@ pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visi
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
+/* Whether `name` in a state folder is something saved, a file or a folder, and not the folder of a run. */
+static bool is_saved(const char *name) {
+    run r;
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !run_of(name, &r);
+}
+
 /* By way of the run's folder, which goes at last: a run that lost it removes nothing of its successor's. Folders of other runs
  * are left alone. Goes on after a failure, so that as much as can be goes. */
 pb_status pb_state_remove(pb_state *state) {
@@ -227,12 +233,12 @@ pb_status pb_state_remove(pb_state *state) {
         return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, state->folder, "cannot list");
     pb_status status = pb_ok();
     for (const struct dirent *entry; (entry = readdir(names));) {
-        struct stat facts;
         char away[PB_PATH_MAX];
+        if (!is_saved(entry->d_name))
+            continue;
         pb_keep_first(&status, pb_path_join(state->run, entry->d_name, away));
-        bool is_file = fstatat(dirfd(names), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(facts.st_mode);
-        if (is_file && !pb_failed(&status) && renameat(dirfd(names), entry->d_name, AT_FDCWD, away) != 0 && errno != ENOENT)
-            pb_keep_first(&status, pb_fail_errno(errno, state->folder, "cannot remove a file in it"));
+        if (!pb_failed(&status) && renameat(dirfd(names), entry->d_name, AT_FDCWD, away) != 0 && errno != ENOENT)
+            pb_keep_first(&status, pb_fail_errno(errno, state->folder, "cannot remove what is in it"));
     }
     closedir(names);
     pb_state_leave(state);

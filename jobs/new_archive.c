@@ -83,6 +83,24 @@ pb_status pb_new_archive_clear(const char *folder, const pb_state *state) {
     return status;
 }
 
+static pb_status note_foreign(void *context, const char *path) {
+    const char *name = strrchr(path, '/') + 1;
+    bool ours = name[0] == '.' || strcmp(name, WORK_FILE) == 0 || strncmp(name, "run-", 4) == 0;
+    *(bool *)context |= !ours;
+    return pb_ok();
+}
+
+/* What else there is was saved by a job that was given the archive's folder for its results. */
+bool pb_new_archive_has_state(const char *folder) {
+    pb_state state = {0};
+    bool foreign = false;
+    pb_status status = pb_path_join(folder, "state", state.folder);
+    if (pb_failed(&status) || !pb_is_folder(state.folder))
+        return false;
+    status = pb_state_each(&state, "", note_foreign, &foreign);
+    return !pb_failed(&status) && !foreign;
+}
+
 /* The list may have taken long, so an archive is looked for once more. */
 pb_status pb_new_archive_create(const char *folder, bool *created) {
     bool there = access(folder, F_OK) == 0;

@@ -12,6 +12,10 @@
  * touched. A folder that is not there is fine. */
 PB_CHECKED pb_status pb_new_archive_check(const char *folder);
 
+/* Whether an archive's own folder has the state of a pack, and nothing else in it: where the archive is there, the state is of
+ * nothing any more, whatever it was packed from. */
+bool pb_new_archive_has_state(const char *folder);
+
 /* Checks once more and makes the folder when it is not there (*created). Errors: PB_E_INPUT; those of pb_folder_create. */
 PB_CHECKED pb_status pb_new_archive_create(const char *folder, bool *created);
 

@@ -46,12 +46,21 @@ static pb_status check_options(const pb_job_options *options) {
     return pb_ok();
 }
 
+/* On rank 0. Where there is an archive, a pack may have been killed when all was done but to remove its state. */
+static pb_status check_new(const pb_job *job) {
+    const char *folder = job->options->archive;
+    pb_status status = pb_new_archive_check(folder);
+    if (pb_failed(&status) && pb_new_archive_has_state(folder))
+        pb_run_tidy(job, folder);
+    return status;
+}
+
 /* Collective. That the folder is no archive yet is looked up before the list is read, which may take long. */
 static pb_status load_list(const pb_job *job, pb_list *list) {
     const pb_job_options *options = job->options;
     pb_status status = check_options(options);
     if (!pb_failed(&status) && pb_comm_rank(job->comm) == 0 && !options->append)
-        status = pb_new_archive_check(options->archive);
+        status = check_new(job);
     status = pb_agree(job->comm, status);
     return pb_failed(&status) ? status : pb_list_for_all(job->comm, options->list, options->mvtec, list);
 }
@@ -228,6 +237,18 @@ static void settle(const pb_run *run, const char *folder, const pb_status *statu
         pb_new_archive_settle(folder, &run->state);
 }
 
+/* Collective. An earlier run may have ended its archive just before it was fenced off; after that none can. Then there is nothing
+ * to go on from, and the shards must stay. */
+static pb_status begin_new(const pb_job *job, const char *folder, pb_run *run) {
+    pb_status status = pb_run_begin(job, folder, run), done = pb_ok();
+    if (pb_failed(&status))
+        return status;
+    status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? pb_new_archive_check(folder) : pb_ok());
+    if (pb_failed(&status))
+        pb_run_end(run, &done);
+    return status;
+}
+
 /* Collective. The folder comes last, so that a mistake in the list leaves nothing behind; if this run has made it and it is empty
  * after a failure, it goes again. */
 static pb_status pack_new(const pb_job *job, const pb_list *list) {
@@ -236,7 +257,7 @@ static pb_status pack_new(const pb_job *job, const pb_list *list) {
     bool created = false; /* known on rank 0 */
     pb_status status = pb_agree(job->comm, pb_comm_rank(job->comm) == 0 ? pb_new_archive_create(folder, &created) : pb_ok());
     if (!pb_failed(&status))
-        status = pb_run_begin(job, folder, &run);
+        status = begin_new(job, folder, &run);
     if (!pb_failed(&status))
         status = write_archive(job, list, NULL, &run);
     settle(&run, folder, &status);

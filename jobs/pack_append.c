@@ -129,18 +129,15 @@ static pb_status state_owner(const pb_job *job, const pb_list *list, char output
 }
 
 /* A list that the archive has already may be one whose append was killed when all was done but to remove its state. On rank 0,
- * and only where the lock says that nobody is at it. */
-static void forget_state(const pb_job *job, const pb_list *list, const pb_growth *growth) {
-    char output[PB_PATH_MAX], folder[PB_PATH_MAX];
+ * and only where the lock says that nobody is at it: an append of the same list that still goes on is to end as if this one had
+ * not been tried. */
+static void tidy(const pb_job *job, const pb_list *list, const pb_growth *growth) {
+    char output[PB_PATH_MAX];
     if (!growth->lock.held)
         return;
     pb_status status = state_owner(job, list, output);
-    if (!pb_failed(&status))
-        status = pb_state_name(output, folder);
-    if (!pb_failed(&status))
-        status = pb_folder_remove(folder);
-    if (pb_failed(&status))
-        pb_log(PB_LOG_WARN, "state-left", "reason=\"%s\"", status.message);
+    if (!pb_failed(&status)) /* else it has no state: the name is too long */
+        pb_run_tidy(job, output);
 }
 
 /* All ranks open the edition that rank 0 has found under the lock. forget_state asks for the lock, which only rank 0 can hold. */
@@ -152,10 +149,11 @@ pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
         status = pb_archive_open_for_all(comm, job->options->archive, NULL, PB_SHARDS_THERE, &growth->base);
     if (!pb_failed(&status))
         status = find_known(job, growth->base, list, &known);
-    if (!pb_failed(&status))
+    bool looked_up = !pb_failed(&status);
+    if (looked_up)
         status = judge(job, known, list);
-    if (known && (pb_failed(&status) || list->count == 0))
-        forget_state(job, list, growth);
+    if (looked_up && first && (pb_failed(&status) || list->count == 0))
+        tidy(job, list, growth);
     pb_release(&known);
     return status;
 }

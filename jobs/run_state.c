@@ -105,6 +105,22 @@ void pb_run_end(pb_run *run, const pb_status *status) {
     *run = (pb_run){0};
 }
 
+void pb_run_tidy(const pb_job *job, const char *output) {
+    char folder[PB_PATH_MAX];
+    pb_state state;
+    pb_status status = pb_state_name(output, folder);
+    if (!pb_failed(&status) && !pb_is_folder(folder))
+        return;
+    if (!pb_failed(&status))
+        status = claim(job, output, &state);
+    if (!pb_failed(&status))
+        status = pb_state_remove(&state);
+    if (pb_failed(&status))
+        pb_log(PB_LOG_WARN, "state-left", "reason=\"%s\"", status.message);
+    else
+        pb_log(PB_LOG_INFO, "state-removed", "state=\"%s\" reason=\"nothing goes on from it any more\"", folder);
+}
+
 /* A missing attribute is a difference: a file of an older version that did not know it may have been made in another way. */
 const char *pb_run_misfit(const pb_attributes *saved, const pb_attributes *expected) {
     for (size_t i = 0; i < expected->count; i++) {

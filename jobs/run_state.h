@@ -2,7 +2,9 @@
  *
  * A job that keeps state begins a run when its input is known to be good, looks between two pieces of work whether it was asked
  * to stop (base/stop.h) and whether what it has done is due to be saved, and ends the run with its status: done, and the state is
- * removed; stopped or failed, and it stays. The next run finds it by the output's name alone.
+ * removed; stopped or failed, and it stays. The next run finds it by the output's name alone. So does one that comes after a run
+ * which was killed between its output and the removal of its state: a job that replaces its output makes the same one again from
+ * the state, and one that does not (pack) tidies up.
  */
 #ifndef PB_JOBS_RUN_STATE_H
 #define PB_JOBS_RUN_STATE_H
@@ -45,6 +47,11 @@ PB_CHECKED pb_status pb_run_tolerate(pb_status status);
 /* Collective. Ends the run; `status` is agreed, and all files in the run's folder are closed. PB_OK: the outputs have their
  * names, and the state is removed. Else it stays; a run that was fenced off or stopped says so. A zeroed run is fine. */
 void pb_run_end(pb_run *run, const pb_status *status);
+
+/* On one rank. The job of `output` ends without work, because that is there, whole, or can never be made from this state: removes
+ * the state, which a run that was killed has left, by claiming it, and says so. Nothing happens where there is none; that it
+ * cannot be removed, because a run of a newer generation has it, say, is a warning. */
+void pb_run_tidy(const pb_job *job, const char *output);
 
 /* What differs between the attributes of a saved file and those expected of it: the name of the first, which is borrowed; "" when
  * nothing does. What the file says beyond is not looked at. Not collective. */

@@ -29,6 +29,7 @@ void pb_train_free(pb_training *t) {
     pb_release(&t->images);
     pb_rejects_free(&t->rejects);
     pb_coreset_free(&t->coreset);
+    pb_selection_state_free(&t->earlier);
     pb_attributes_free(&t->attributes);
 }
 

@@ -20,6 +20,7 @@
 #include "io/attributes.h"
 #include "io/bank_file.h"
 #include "io/rows_file.h"
+#include "io/selection_file.h"
 #include "jobs/run_state.h"
 #include "jobs/setup.h"
 
@@ -48,6 +49,7 @@ typedef struct pb_training {
     pb_rows **saved;     /* [saved_count] files of an earlier run that hold patches of this rank's images */
     size_t saved_count;
     bool finished_saved; /* the state has the finished selection */
+    pb_selection_state earlier; /* on rank 0: an earlier run's selection in the state, until it is taken; picks 0: none */
     uint64_t start;           /* global patch that is picked first, where no centres are given */
     uint64_t left_out;        /* patches left out as noise, over all ranks */
     uint64_t defective;       /* of them, labelled so: somebody's mistake */
@@ -176,16 +178,18 @@ PB_CHECKED pb_status pb_train_patches_save(pb_training *t);
 
 /* --- train_checkpoint.c --- */
 
-/* Collective. If the state has a selection of the same patches that is not finished, its picks are put into t->coreset, on every
- * rank, as many as it has room for; one that does not fit is left alone and logged. Errors, agreed: PB_E_SYSTEM. */
-PB_CHECKED pb_status pb_train_resume(pb_training *t);
+/* Collective, after extraction. If t->earlier is of the same patches, its picks are put into t->coreset, on every rank, as far as
+ * there is room. One that does not fit is left alone and logged. It is empty afterwards. */
+void pb_train_resume(pb_training *t);
 
 /* Rank 0, not collective. Saves the picks made so far. Errors: pb_run_tolerate's. */
 PB_CHECKED pb_status pb_train_checkpoint(pb_training *t, const pb_coreset *so_far);
 
-/* Collective. If the state has a finished selection of the same images: t->coreset and t->images, counts and rejects are as
- * extraction and selection would leave them, *done, and neither is needed. Errors, agreed: PB_E_INPUT when an image that was bad
- * then is good now, which changes what was selected from: the state must go. */
+/* Collective, before extraction. Reads the selection that the state has, for once: if it is finished, and of the same images,
+ * t->coreset and t->images, counts and rejects are as extraction and selection would leave them, *done, and neither is needed.
+ * Else it waits in t->earlier. One that does not fit is left alone and logged; so is one of which an image was bad then and is
+ * good now (a shard was repaired, say), since a run without a state would select from that. Errors, agreed: those of reading
+ * images, and too many bad ones. */
 PB_CHECKED pb_status pb_train_resume_finished(pb_training *t, bool *done);
 
 /* Collective. Saves the finished selection, so that a run that is stopped while it collects rows need not select again. Errors,

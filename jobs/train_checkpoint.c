@@ -13,6 +13,7 @@
 #include "io/selection_file.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,24 +71,35 @@ pb_status pb_train_finished(pb_training *t) {
 
 /* --- taking up -------------------------------------------------------------------------------------------------- */
 
-/* Rank 0: reads the state's selection if there is one that fits; state->picks stays 0 otherwise. Picks must be numbers of patches
- * that this archive can have, so that no array is overrun by a file. */
-static pb_status read_state(const pb_training *t, pb_selection_state *state) {
+/* On rank 0. Says why the earlier selection is not used, and forgets it. */
+static void ignore(pb_training *t, const char *how, const char *why) {
+    pb_log(PB_LOG_WARN, "checkpoint-ignored", "file=\"%s/%s\" reason=\"%s%s\"", t->run.state.folder, SELECTION, how, why);
+    pb_selection_state_free(&t->earlier);
+}
+
+/* On rank 0. What is known of this training by now must be what the selection says. Picks must be numbers of patches that this
+ * archive can have, so that no array is overrun by a file. */
+static void ignore_misfit(pb_training *t) {
+    const pb_selection_state *earlier = &t->earlier;
+    const char *why = earlier->picks > 0 ? pb_run_misfit(&earlier->attributes, &t->attributes) : "";
+    for (size_t i = 0; !*why && i < earlier->picks; i++)
+        if (earlier->picked[i] >= t->setup.selection.total * pb_training_patches(t))
+            why = "archive";
+    if (*why)
+        ignore(t, "made with another ", why);
+}
+
+/* On rank 0. */
+static pb_status read_state(pb_training *t) {
     char path[PB_PATH_MAX];
-    *state = (pb_selection_state){0};
     PB_TRY(pb_state_path(&t->run.state, SELECTION, path));
     if (access(path, F_OK) != 0)
         return pb_ok();
-    pb_status status = pb_selection_read(path, state);
-    const char *why = pb_failed(&status) ? status.message : pb_run_misfit(&state->attributes, &t->attributes);
-    for (size_t i = 0; !*why && i < state->picks; i++)
-        if (state->picked[i] >= t->setup.selection.total * pb_training_patches(t))
-            why = "archive";
-    if (!*why)
-        return pb_ok();
-    pb_log(PB_LOG_WARN, "checkpoint-ignored", "file=\"%s\" reason=\"%s%s\"", path, pb_failed(&status) ? "" : "made with another ",
-           why);
-    pb_selection_state_free(state);
+    pb_status status = pb_selection_read(path, &t->earlier);
+    if (pb_failed(&status))
+        ignore(t, "", status.message);
+    else
+        ignore_misfit(t);
     return pb_ok();
 }
 
@@ -98,10 +110,10 @@ static void take_picks(const pb_selection_state *state, size_t picks, pb_coreset
 }
 
 /* Collective. Rank 0 has the picks, all get them; t->coreset has room. */
-static void share_picks(pb_training *t, const pb_selection_state *state, size_t picks) {
+static void share_picks(pb_training *t, size_t picks) {
     pb_comm *comm = t->job->comm;
     if (pb_comm_rank(comm) == 0)
-        take_picks(state, picks, &t->coreset);
+        take_picks(&t->earlier, picks, &t->coreset);
     t->coreset.count = picks;
     pb_comm_broadcast(comm, t->coreset.picked, picks * sizeof *t->coreset.picked, 0, "picks of the checkpoint");
     pb_comm_broadcast(comm, t->coreset.radius, picks * sizeof *t->coreset.radius, 0, "radii of the checkpoint");
@@ -110,17 +122,14 @@ static void share_picks(pb_training *t, const pb_selection_state *state, size_t 
 
 /* More picks than there is room for are of a larger ratio; the first ones are those of this one, since greedy picks do not depend
  * on how many will be made. */
-pb_status pb_train_resume(pb_training *t) {
-    pb_comm *comm = t->job->comm;
-    pb_selection_state state = {0};
-    pb_status status = pb_agree(comm, pb_comm_rank(comm) == 0 ? read_state(t, &state) : pb_ok());
-    uint64_t picks = state.picks < t->coreset.room ? state.picks : t->coreset.room;
-    if (!pb_failed(&status))
-        pb_comm_broadcast(comm, &picks, sizeof picks, 0, "picks of the checkpoint");
-    if (!pb_failed(&status) && picks > 0)
-        share_picks(t, &state, (size_t)picks);
-    pb_selection_state_free(&state);
-    return status;
+void pb_train_resume(pb_training *t) {
+    if (pb_comm_rank(t->job->comm) == 0)
+        ignore_misfit(t); /* how many images were good is known only now */
+    uint64_t picks = t->earlier.picks < t->coreset.room ? t->earlier.picks : t->coreset.room;
+    pb_comm_broadcast(t->job->comm, &picks, sizeof picks, 0, "picks of the checkpoint");
+    if (picks > 0)
+        share_picks(t, (size_t)picks);
+    pb_selection_state_free(&t->earlier);
 }
 
 /* Divides this rank's images into those of the finished selection, which become t->images, and the others, which were bad. Both
@@ -142,50 +151,76 @@ static pb_status part_images(pb_training *t, const uint64_t *image, size_t image
 }
 
 /* Goes through the images that were bad once more, so that their reasons are known and rejected.csv is that of a run without a
- * stop. One that is good now (somebody repaired the archive in place) cannot be added: its patches were never selected from. */
-static pb_status reject_again(pb_training *t, const uint64_t *index, size_t count) {
+ * stop, up to the first that is good now (somebody repaired the archive in place): *good is its index plus 1, 0: none is. */
+static pb_status reject_again(pb_training *t, const uint64_t *index, size_t count, uint64_t *good) {
     pb_pipeline *pipeline = t->setup.pipeline;
     size_t most = pb_pipeline_batch_max(pipeline);
     pb_status status = pb_pipeline_begin(pipeline, index, count);
-    for (size_t at = 0; at < count && !pb_failed(&status); at += most) {
+    *good = 0;
+    for (size_t at = 0; at < count && *good == 0 && !pb_failed(&status); at += most) {
         pb_batch batch;
         status = pb_pipeline_next(pipeline, &t->rejects, &batch);
         if (!pb_failed(&status) && batch.count > 0)
-            status = pb_fail(PB_E_INPUT, "%s: image %llu was bad when training began and is not now; remove this folder",
-                             t->run.state.folder, (unsigned long long)batch.index[0]);
+            *good = batch.index[0] + 1;
     }
     pb_pipeline_end(pipeline);
     return status;
 }
 
 /* This rank's share of the finished selection's images. `others` has room for the whole selection: it cannot be overrun. */
-static pb_status take_images(pb_training *t, const uint64_t *image, size_t images) {
+static pb_status take_images(pb_training *t, const uint64_t *image, size_t images, uint64_t *good) {
     uint64_t *others = NULL;
     size_t count = 0;
+    *good = 0;
     PB_TRY(pb_allocate(&others, t->setup.selection.count, sizeof *others, "image indices"));
     pb_status status = part_images(t, image, images, others, &count);
     if (!pb_failed(&status))
-        status = reject_again(t, others, count);
+        status = reject_again(t, others, count, good);
     pb_release(&others);
     return status;
+}
+
+/* Collective. The selection was of fewer images than there are now: nothing was taken of it. */
+static void give_back(pb_training *t, uint64_t image) {
+    char why[96];
+    snprintf(why, sizeof why, "image %llu of the archive was bad then and is good now", (unsigned long long)image);
+    if (pb_comm_rank(t->job->comm) == 0)
+        ignore(t, "", why);
+    t->image_count = 0;
+    t->defective = 0;
+    pb_rejects_free(&t->rejects);
+    t->rejects = pb_rejects_begin((uint64_t)t->job->options->max_bad);
 }
 
 /* Collective. What rank 0 has of a finished selection becomes what all ranks would have made: picks and radii, the images and
  * counts, the rejects. Images were gathered in the order of ranks and each rank's rise, so the list rises as a whole and is of
  * use to any number of ranks. */
-static pb_status take_finished(pb_training *t, pb_selection_state *state, size_t picks, size_t images) {
+static pb_status take_finished(pb_training *t, size_t picks, size_t images, bool *done) {
     pb_comm *comm = t->job->comm;
+    pb_selection_state *state = &t->earlier;
     double begun = pb_clock_seconds();
-    pb_status status = pb_coreset_allocate(&t->coreset, picks);
+    uint64_t good;
+    pb_status status = pb_ok();
     if (pb_comm_rank(comm) != 0)
-        pb_keep_first(&status, pb_allocate(&state->image, images, sizeof *state->image, "image indices"));
+        status = pb_allocate(&state->image, images, sizeof *state->image, "image indices");
     status = pb_agree(comm, status);
     if (pb_failed(&status))
         return status;
-    share_picks(t, state, picks);
     pb_comm_broadcast(comm, state->image, images * sizeof *state->image, 0, "images of the checkpoint");
-    status = pb_agree(comm, take_images(t, state->image, images));
-    return pb_failed(&status) ? status : pb_train_count(t, pb_clock_seconds() - begun);
+    status = pb_agree(comm, take_images(t, state->image, images, &good));
+    if (pb_failed(&status))
+        return status;
+    good = pb_comm_max_u64(comm, good, "an image that is good now");
+    *done = good == 0;
+    if (!*done) {
+        give_back(t, good - 1);
+        return status;
+    }
+    status = pb_agree(comm, pb_coreset_allocate(&t->coreset, picks));
+    if (pb_failed(&status))
+        return status;
+    share_picks(t, picks);
+    return pb_train_count(t, pb_clock_seconds() - begun);
 }
 
 /* On rank 0: how many picks of a finished selection are this training's; 0 when it needs more, or others. Exact greedy picks
@@ -212,17 +247,19 @@ static uint64_t left_out_of(const pb_selection_state *state) {
 /* Ranks but 0 have an empty state, so that picks_of is 0 there until rank 0's word arrives. */
 pb_status pb_train_resume_finished(pb_training *t, bool *done) {
     pb_comm *comm = t->job->comm;
-    pb_selection_state state = {0};
-    pb_status status = pb_agree(comm, pb_comm_rank(comm) == 0 ? read_state(t, &state) : pb_ok());
-    uint64_t sizes[3] = {picks_of(t, &state), state.images, left_out_of(&state)};
+    pb_status status = pb_agree(comm, pb_comm_rank(comm) == 0 ? read_state(t) : pb_ok());
+    uint64_t sizes[3] = {picks_of(t, &t->earlier), t->earlier.images, left_out_of(&t->earlier)};
     *done = false;
-    if (!pb_failed(&status))
-        pb_comm_broadcast(comm, sizes, sizeof sizes, 0, "a finished selection");
-    if (!pb_failed(&status) && sizes[0] > 0) {
-        status = take_finished(t, &state, (size_t)sizes[0], (size_t)sizes[1]);
+    if (pb_failed(&status))
+        return status;
+    pb_comm_broadcast(comm, sizes, sizeof sizes, 0, "a finished selection");
+    if (sizes[0] == 0)
+        return status;
+    status = take_finished(t, (size_t)sizes[0], (size_t)sizes[1], done);
+    if (!pb_failed(&status) && *done) {
         t->left_out = sizes[2];
-        *done = t->finished_saved = !pb_failed(&status);
+        t->finished_saved = true;
     }
-    pb_selection_state_free(&state);
+    pb_selection_state_free(&t->earlier);
     return status;
 }

@@ -78,9 +78,8 @@ static pb_status select_greedy(pb_training *t, watch *w) {
     pb_greedy_cost cost = {0};
     input.report = report_round;
     input.context = w;
-    pb_status status = pb_train_resume(t);
-    if (!pb_failed(&status))
-        status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL, &cost);
+    pb_train_resume(t);
+    pb_status status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL, &cost);
     if (status.code == PB_E_REQUEUE)
         pb_keep_first(&status, save_all(t)); /* the reason to stop stays */
     if (!pb_failed(&status))

@@ -27,17 +27,34 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A part of this rank: images first .. first + size - 1 of its selection. */
+typedef struct part {
+    int number;
+    size_t first, size;
+    size_t images_before; /* good images of this rank's parts before it */
+} part;
+
+/* The picks of a part among those kept. */
+typedef struct part_picks {
+    part of;
+    size_t first, count;
+    float radius;
+} part_picks;
+
 /* What is kept of the parts of one rank: the union of their picks. */
 typedef struct kept {
     size_t count, room;
     float *rows;     /* [count][dim] host memory */
     uint64_t *patch; /* [count] local patch index among all of this rank's good images */
     double radius;   /* largest covering radius of a part by its own picks */
+    part_picks *unsaved; /* [unsaved_count] parts that the state folder shall have and has not yet */
+    size_t unsaved_count, unsaved_room;
 } kept;
 
 static void kept_free(kept *all) {
     pb_release(&all->rows);
     pb_release(&all->patch);
+    pb_release(&all->unsaved);
 }
 
 /* Input of a selection among `count` patches of t->cover, which are numbers first .. of `total`, by `ranks` ranks. `start` stays
@@ -80,14 +97,6 @@ static pb_status keep_picks(pb_training *t, const pb_coreset *picks, uint64_t fi
 
 /* --- a part, and what the state folder has of it ----------------------------------------------------------------------- */
 
-/* A part of this rank: images first .. first + size - 1 of its selection. */
-typedef struct part {
-    int number;
-    size_t first, size;
-    size_t images_before; /* good images of this rank's parts before it */
-    char file[PB_PATH_MAX];
-} part;
-
 /* Picks that a part may contribute: as many as the largest ratio stands for. By the images that were selected, of which some may
  * turn out bad: how many is not known before all parts are done, and a part must not depend on others. */
 static size_t most_picks(const pb_training *t) {
@@ -102,32 +111,65 @@ static pb_status describe_part(const pb_training *t, const part *p, pb_attribute
     return pb_attributes_set_u64(attributes, "part_picks_most", most_picks(t));
 }
 
-/* Saves the part's picks; their rows are the last ones of `all`. Only of a part without bad images: of another, the reasons would
- * be missing. */
-static pb_status save_part(pb_training *t, const part *p, const pb_coreset *picks, const kept *all) {
-    int dim = pb_projection_dim(t->projection);
-    const float *rows = all->rows + (all->count - picks->count) * (size_t)dim;
+/* The file of its picks. */
+static pb_status part_path(const pb_training *t, const part *p, char path[PB_PATH_MAX]) {
+    char name[64];
+    snprintf(name, sizeof name, "part-%d.h5", p->number);
+    return pb_state_path(&t->run.state, name, path);
+}
+
+static pb_status write_part(const pb_training *t, const kept *all, const part_picks *picks) {
+    const size_t dim = (size_t)pb_projection_dim(t->projection), patches = pb_training_patches(t);
+    char path[PB_PATH_MAX];
+    uint64_t *inside = NULL; /* the picked patches, counted from the part's first */
     pb_attributes attributes = {0};
     pb_rows_writer *writer = NULL;
-    if (!pb_run_is_long(&t->run) || t->image_count - p->images_before != p->size)
-        return pb_ok();
-    pb_status status = describe_part(t, p, &attributes);
+    PB_TRY(part_path(t, &picks->of, path));
+    PB_TRY(pb_allocate(&inside, picks->count, sizeof *inside, "picks of a part"));
+    for (size_t i = 0; i < picks->count; i++)
+        inside[i] = all->patch[picks->first + i] - picks->of.images_before * patches;
+    pb_status status = describe_part(t, &picks->of, &attributes);
     if (!pb_failed(&status))
-        status = pb_attributes_set_real(&attributes, "part_radius", (double)picks->radius[picks->count - 1]);
+        status = pb_attributes_set_real(&attributes, "part_radius", (double)picks->radius);
     if (!pb_failed(&status))
-        status = pb_rows_create(p->file, &attributes, 1, dim, &writer);
+        status = pb_rows_create(path, &attributes, 1, (int)dim, &writer);
     if (!pb_failed(&status))
-        status = pb_rows_append(writer, picks->picked, picks->count, rows);
+        status = pb_rows_append(writer, inside, picks->count, all->rows + picks->first * dim);
     if (!pb_failed(&status))
         status = pb_rows_commit(&writer);
     pb_rows_abandon(&writer);
     pb_attributes_free(&attributes);
-    return pb_run_tolerate(status);
+    pb_release(&inside);
+    return status;
+}
+
+/* Saves the parts that are not saved yet. A run that ends within --checkpoint seconds saves none. */
+static pb_status save_parts(pb_training *t, kept *all) {
+    pb_status status = pb_ok();
+    for (size_t i = 0; i < all->unsaved_count && !pb_failed(&status); i++)
+        status = pb_run_tolerate(write_part(t, all, &all->unsaved[i]));
+    all->unsaved_count = 0;
+    return status;
+}
+
+/* Has the part, whose picks are the last ones of `all`, saved when the run is long enough. Only one without bad images: of
+ * another, the reasons would be missing. */
+static pb_status note_part(pb_training *t, const part *p, const pb_coreset *picks, kept *all) {
+    if (t->image_count - p->images_before == p->size) {
+        if (all->unsaved_count == all->unsaved_room) {
+            size_t room = 2 * all->unsaved_room + 8;
+            PB_TRY(pb_resize(&all->unsaved, all->unsaved_room, room, sizeof *all->unsaved, "parts to be saved"));
+            all->unsaved_room = room;
+        }
+        all->unsaved[all->unsaved_count++] = (part_picks){
+            .of = *p, .first = all->count - picks->count, .count = picks->count, .radius = picks->radius[picks->count - 1]};
+    }
+    return pb_run_is_long(&t->run) ? save_parts(t, all) : pb_ok();
 }
 
 /* A file's picks join `all` only when everything about it was right: all->count moves last. Keys are patches within the part;
  * images before it (images_before) may have been bad, so that the local numbers are made here. */
-static pb_status read_part(pb_training *t, const part *p, const pb_rows *rows, kept *all) {
+static pb_status read_part(pb_training *t, const part *p, const char *path, const pb_rows *rows, kept *all) {
     size_t count, dim = (size_t)pb_projection_dim(t->projection);
     const uint64_t *picked = pb_rows_keys(rows, &count);
     const char *radius;
@@ -135,11 +177,11 @@ static pb_status read_part(pb_training *t, const part *p, const pb_rows *rows, k
     pb_status status = describe_part(t, p, &expected);
     const char *why = pb_failed(&status) ? "" : pb_run_misfit(pb_rows_attributes(rows), &expected);
     if (*why || pb_rows_a_key(rows) != 1 || pb_rows_dim(rows) != (int)dim)
-        pb_keep_first(&status, pb_fail(PB_E_INPUT, "%s: made with another %s", p->file, *why ? why : "shape"));
+        pb_keep_first(&status, pb_fail(PB_E_INPUT, "%s: made with another %s", path, *why ? why : "shape"));
     pb_attributes_free(&expected);
     if (pb_failed(&status))
         return status;
-    PB_TRY(pb_attributes_need(pb_rows_attributes(rows), p->file, "part_radius", &radius));
+    PB_TRY(pb_attributes_need(pb_rows_attributes(rows), path, "part_radius", &radius));
     PB_TRY(grow(all, count, (int)dim));
     PB_TRY(pb_rows_read(rows, 0, count, all->rows + all->count * dim));
     for (size_t i = 0; i < count; i++)
@@ -152,12 +194,14 @@ static pb_status read_part(pb_training *t, const part *p, const pb_rows *rows, k
 
 /* Whether the state folder had the part's picks, which are then kept. One that cannot be used is made again. */
 static bool take_part(pb_training *t, const part *p, kept *all) {
+    char path[PB_PATH_MAX];
     pb_rows *rows = NULL;
-    if (p->size == 0 || access(p->file, F_OK) != 0)
+    pb_status status = part_path(t, p, path);
+    if (pb_failed(&status) || p->size == 0 || access(path, F_OK) != 0)
         return false;
-    pb_status status = pb_rows_open(p->file, &rows);
+    status = pb_rows_open(path, &rows);
     if (!pb_failed(&status))
-        status = read_part(t, p, rows, all);
+        status = read_part(t, p, path, rows, all);
     pb_rows_close(&rows);
     if (pb_failed(&status))
         pb_log(PB_LOG_WARN, "checkpoint-ignored", "reason=\"%s\"", status.message);
@@ -188,7 +232,7 @@ static pb_status select_part(pb_training *t, pb_device_comm *self, const part *p
     if (!pb_failed(&status))
         status = keep_picks(t, &coreset, p->images_before * pb_training_patches(t), all);
     if (!pb_failed(&status))
-        status = save_part(t, p, &coreset, all);
+        status = note_part(t, p, &coreset, all);
     pb_coreset_free(&coreset);
     return status;
 }
@@ -211,19 +255,17 @@ static pb_status do_part(pb_training *t, pb_device_comm *self, const part *p, ke
 
 /* Turn `turn` of this rank: a part, or one of no images. pb_partition gives the first ranks a part more, so that rank 0's turns
  * are the most there are; a rank that is through gets the number of somebody else's part and size 0, and touches no file. */
-static pb_status part_of(const pb_training *t, uint64_t turn, part *p) {
+static part part_of(const pb_training *t, uint64_t turn) {
     const pb_selection *selection = &t->setup.selection;
     int parts = (int)t->job->options->parts;
     pb_range mine = pb_partition((uint64_t)parts, pb_comm_size(t->job->comm), pb_comm_rank(t->job->comm));
-    *p = (part){.number = (int)(mine.first + turn), .images_before = t->image_count};
-    char name[64];
+    part p = {.number = (int)(mine.first + turn), .images_before = t->image_count};
     if (mine.first + turn < mine.end) {
-        pb_range images = pb_partition(selection->total, parts, p->number);
-        p->first = (size_t)(images.first - selection->first);
-        p->size = (size_t)pb_range_size(images);
+        pb_range images = pb_partition(selection->total, parts, p.number);
+        p.first = (size_t)(images.first - selection->first);
+        p.size = (size_t)pb_range_size(images);
     }
-    snprintf(name, sizeof name, "part-%d.h5", p->number);
-    return pb_state_path(&t->run.state, name, p->file);
+    return p;
 }
 
 /* Collective. All parts, one of every rank at a time; every part may contribute as many picks as the largest ratio stands for.
@@ -242,11 +284,9 @@ static pb_status do_parts(pb_training *t, kept *all, pb_progress *progress) {
     status = pb_agree(comm, status);
     for (uint64_t turn = 0; turn < turns && !pb_failed(&status); turn++) {
         pb_summary_step(t->job, "extract", "images");
-        part p;
-        status = pb_agree(comm, part_of(t, turn, &p));
+        part p = part_of(t, turn);
         pb_progress_begin(progress, "extract part", longest, "images", pb_comm_rank(comm) == 0);
-        if (!pb_failed(&status))
-            status = do_part(t, alone, &p, all, progress);
+        status = do_part(t, alone, &p, all, progress);
         pb_progress_end(progress);
     }
     pb_device_comm_destroy(&alone);
@@ -292,9 +332,23 @@ static pb_status name_picks(pb_training *t, const kept *all, size_t *sizes, uint
     return status;
 }
 
+/* What a report during the second round needs. */
+typedef struct watch {
+    pb_training *t;
+    kept *all;
+} watch;
+
+/* It may be long where the first was not. */
+static pb_status report_second(void *context, const pb_coreset *so_far) {
+    watch *w = context;
+    pb_status status = pb_run_is_long(&w->t->run) ? save_parts(w->t, w->all) : pb_ok();
+    pb_keep_first(&status, report_stop(NULL, so_far));
+    return status;
+}
+
 /* Collective. Selects among all parts' picks. The radius of each prefix grows by r1: a patch may be that far from the pick that
  * stands for it. */
-static pb_status second_round(pb_training *t, const kept *all) {
+static pb_status second_round(pb_training *t, kept *all) {
     pb_comm *comm = t->job->comm;
     size_t ranks = (size_t)pb_comm_size(comm), *sizes = NULL;
     uint64_t total = pb_comm_sum_u64(comm, all->count, "picks of the parts");
@@ -312,7 +366,9 @@ static pb_status second_round(pb_training *t, const kept *all) {
     status = pb_agree(comm, status);
     if (!pb_failed(&status)) {
         pb_greedy_input input = input_of(t, all->count, first, total, picks, ranks);
-        input.report = report_stop;
+        watch w = {.t = t, .all = all};
+        input.report = report_second;
+        input.context = &w;
         status = pb_greedy_select(t->setup.devices, &input, &t->coreset, NULL, NULL);
     }
     if (!pb_failed(&status))
@@ -340,6 +396,8 @@ pb_status pb_train_two_round(pb_training *t) {
     pb_summary_step(t->job, "select", "picks");
     if (!pb_failed(&status))
         status = second_round(t, &all);
+    if (status.code == PB_E_REQUEUE)
+        pb_keep_first(&status, save_parts(t, &all)); /* the reason to stop stays */
     if (pb_comm_rank(t->job->comm) == 0) /* all ranks make the same picks */
         pb_summary_done(t->job, t->coreset.count);
     kept_free(&all);

@@ -88,9 +88,10 @@ begin() { # NAME...: what a batch script starts with; the settings that it needs
   say "starts, restart $restart of at most $RESTARTS, on ${SLURM_JOB_NODELIST:-?}"
 }
 
-# ARCHIVE: whether it is there, whole. A pack that was killed behind its manifest has left its state, which nobody needs then.
-is_packed() {
-  [ -e "$1/manifest.json" ] && rm -rf "$1/state"
+# OUTPUT STATE: whether it is there and its job has ended. One that was killed between the two has left its state, and the same
+# job again takes that away: pack at once, others when they have made the same output from it.
+is_made() {
+  [ -e "$1" ] && [ ! -e "$2" ]
 }
 
 # Slurm's warning before the time limit comes to this shell alone (--signal=B:USR1@...), and scancel's TERM to shell and ranks.
@@ -118,6 +119,17 @@ run() { # COMMAND...: its exit code. In the background, because a shell's traps 
   local code=$?
   child=''
   ! is_replaced || leave 75 "exit code $code is of no account: the job runs elsewhere by now"
+  return $code
+}
+
+pack() { # ARCHIVE OPTIONS...: its exit code, or 0 where pack says that the archive is there
+  local code=0
+  if is_made "$1/manifest.json" "$1/state"; then
+    say "$1 is there"
+    return 0
+  fi
+  run srun "${srun_options[@]}" "${patchbank[@]}" pack --archive "$1" "${@:2}" "${generation[@]}" "${pack_options[@]}" || code=$?
+  [ $code != 65 ] || [ ! -e "$1/manifest.json" ] || code=0
   return $code
 }
 

@@ -90,6 +90,18 @@ Test(state, what_is_saved_outlives_the_run_and_goes_with_the_job) {
     assert_names(folder, "bank.h5 ");
 }
 
+/* Folders are saved too (of an append its edition), but what a later run has is its own. */
+Test(state, folders_go_with_the_job) {
+    pb_state state = claimed(7, 0);
+    sample_assert_ok(pb_folder_create(oracle_join(state.folder, "edition/deep")));
+    save(&state, "edition/deep/shard.h5");
+    pb_state later = claimed(7, 1), lost = state;
+    sample_assert_ok(pb_state_remove(&lost));
+    assert_names(later.folder, "edition run-7.1-# ");
+    sample_assert_ok(pb_state_remove(&later));
+    assert_names(folder, "");
+}
+
 Test(state, a_run_that_saved_nothing_leaves_nothing) {
     pb_state state = claimed(0, 0);
     pb_state_leave(&state);

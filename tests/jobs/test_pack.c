@@ -254,6 +254,46 @@ Test(pack, an_earlier_run_is_fenced_off) {
     must(in_folder("diff -r whole a"), 0);
 }
 
+/* An archive that is there, and a state beside it: packing it again says what it would without. */
+static void packs_again(const char *options) {
+    must(patchbank(3, PACK_FIVES " %s", options), 65);
+    says_once("already holds an archive");
+}
+
+/* Killed behind its manifest, at any moment of removing its state: the next one takes that away. A newer generation's run keeps
+ * its state, and another job what it has saved there. */
+Test(pack, the_state_of_an_archive_that_is_there) {
+    new_bad_images();
+    pack_whole();
+    must(in_folder("sh -c \"PATCHBANK_FAULT='io.fsync@0:16!kill' %s " PACK_FIVES "\"", PB_PROGRAM), 137);
+    must(in_folder("{ test -e a/manifest.json && test -e a/state/work && cp -a a left; }"), 0);
+    packs_again("--generation 7");
+    says("event=state-removed state=\"a/state\"");
+    must(in_folder("diff -r whole a"), 0);
+    must(in_folder("{ cp -a left/state a && mv a/state/work a/state/run-*; }"), 0);
+    packs_again("");
+    must(in_folder("diff -r whole a"), 0);
+    must(in_folder("{ cp -a left/state a && mv a/state/run-* a/state/run-8.0-1; }"), 0);
+    packs_again("--generation 7.9");
+    says("event=state-left reason=\"a/state: refused: this run of generation 7.9 meets run-8.0-1, ");
+    must(in_folder("{ test -e a/state/run-8.0-1/status.json && test -e a/state/work && touch a/state/scores-0-3.h5; }"), 0);
+    packs_again("--generation 8");
+    cr_assert_null(strstr(said, "event=state"), "%s", said);
+    must(in_folder("{ test -e a/state/run-8.0-1 && test -e a/state/work && rm -r a/state && diff -r whole a; }"), 0);
+}
+
+/* It slept between looking for an archive and owning the folder, and another has made the archive meanwhile. */
+Test(pack, an_archive_that_came_meanwhile_is_not_touched) {
+    new_bad_images();
+    pack_whole();
+    hang("io.mkdir@0:2", "");
+    must(patchbank(2, PACK_FIVES), 0);
+    must(in_folder("ls -i a > inodes"), 0);
+    wake("CONT", "65");
+    says("a: already holds an archive");
+    must(in_folder("{ ls -i a | cmp - inodes && diff -r whole a; }"), 0);
+}
+
 /* A write that fails leaves what is done, and the next run ends it. */
 Test(pack, a_failing_write_is_gone_on_from) {
     static const char *const FAULTS[] = {"io.write@1", "io.close@2", "io.fsync@0", "io.rename@1", "io.create@2"};

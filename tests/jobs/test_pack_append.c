@@ -93,6 +93,7 @@ Test(pack_append, killed_anywhere, .timeout = 120) {
         must(in_folder("%s verify --archive a", PB_PROGRAM), 0);
         int again = in_folder("%s " APPEND "a --shard-images 5", PB_PROGRAM);
         cr_assert(again == 0 || again == 65, "hit %d: %d %s", hit, again, said);
+        cr_assert_eq(strstr(said, "event=state-removed") != NULL, code != 0 && again == 65, "hit %d: %s", hit, said);
         must(in_folder("%s pack --append --skip-known --list two.csv --archive a --shard-images 5", PB_PROGRAM), 0);
         must(in_folder("diff -r -x lock a new"), 0);
     }

@@ -13,6 +13,22 @@ TestSuite(run_state, .init = new_archive, .fini = remove_folder, .timeout = 600)
     in_folder("PATCHBANK_FAULT='%s' %s -n %d --map-by :OVERSUBSCRIBE %s " format, (fault), PB_MPIEXEC, (ranks), PB_PROGRAM, \
               ##__VA_ARGS__)
 
+/* How often a word is in what was said. */
+static int times(const char *word) {
+    int count = 0;
+    for (const char *at = said; (at = strstr(at, word)); at++)
+        count++;
+    return count;
+}
+
+/* Changes a bit of the third image of the archive: it is bad, or good again. */
+static void flip(void) {
+    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
+                   "i = int(f['image/offset'][2]) + 100; d[i] = d[i] ^ 1\"",
+                   PB_PYTHON),
+         0);
+}
+
 /* Runs `job` disturbed, then again on other ranks; both outputs must be there only after the second, which finds nothing to say
  * against what the first left. `left`: whether the first is to have saved something. */
 static void goes_on(const char *fault, int ranks, const char *job, const char *state, bool left) {
@@ -103,12 +119,22 @@ Test(run_state, every_way_of_selecting_goes_on) {
     }
 }
 
+/* Asked to stop before --checkpoint seconds are over, a run keeps the parts that it has done, and what it has of the next. */
+Test(run_state, parts_of_a_short_run_are_kept) {
+    static const char JOB[] = "train --archive archive --bank b.h5 --weights random:7 --resize 96 --crop 96 --ratios 20% "
+                              "--projection 64 --batch 1 --coreset two-round --parts 4 --checkpoint 1e6";
+    must(patchbank(2, "train --archive archive --bank whole.h5 --coreset two-round --parts 4 " STATE_OPTIONS), 0);
+    must(disturbed("train.batch@0:8!usr1", 1, "%s", JOB), 75);
+    must(in_folder("{ ls b.h5.state | tr '\\n' ' '; }"), 0);
+    cr_assert_eq(strstr(said, "part-0.h5 part-1.h5 patches-"), said, "%s", said);
+    must(patchbank(3, "%s", JOB), 0);
+    cr_assert(times("event=resumed part=0") == 1 && times("event=resumed part=1") == 1 && times("resumed part") == 2, "%s", said);
+    must(in_folder("cmp b.h5 whole.h5 && test ! -e b.h5.state && rm b.h5"), 0);
+}
+
 /* A bad image stays one, its reason is listed as if nothing had happened, and a smaller ratio takes its share of the picks. */
 Test(run_state, bad_images_and_smaller_ratios) {
-    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
-                   "i = int(f['image/offset'][2]) + 100; d[i] = d[i] ^ 1\"",
-                   PB_PYTHON),
-         0);
+    flip();
     must(patchbank(2, "train --archive archive --bank whole.h5 --max-bad 1 " STATE_OPTIONS), 0);
     must(patchbank(2, "train --archive archive --bank less.h5 --max-bad 1 " STATE_OPTIONS " --ratios 5%%"), 0);
     static const char *const FAULTS[] = {"train.batch@0:3!kill", "train.collect@0:2!usr1"};
@@ -122,6 +148,24 @@ Test(run_state, bad_images_and_smaller_ratios) {
     must(in_folder("cmp b.h5 less.h5"), 0);
 }
 
+/* An image bad when the selection was finished, and good now: the bank is the one that a run without a state makes. */
+Test(run_state, a_finished_selection_and_a_bad_image_that_was_mended) {
+    static const char *const WAYS[] = {"greedy", "two-round --parts 3"};
+    for (int way = 0; way < 2; way++) {
+        must(patchbank(2, "train --archive archive --bank whole.h5 --coreset %s " STATE_OPTIONS, WAYS[way]), 0);
+        flip();
+        must(disturbed("train.collect@0:2!usr1", 2,
+                       "train --archive archive --bank b.h5 --max-bad 1 --coreset %s " STATE_OPTIONS, WAYS[way]),
+             75);
+        flip();
+        must(patchbank(3, "train --archive archive --bank b.h5 --max-bad 1 --coreset %s " STATE_OPTIONS, WAYS[way]), 0);
+        cr_assert_eq(times("selection.h5\" reason"), 1, "%s", said);
+        says("selection.h5\" reason=\"image 2 of the archive was bad then and is good now\"");
+        cr_assert_eq(times("event=resumed picks"), 0, "%s", said);
+        must(in_folder("cmp b.h5 whole.h5 && test ! -e b.h5.rejected.csv && test ! -e b.h5.state && rm b.h5"), 0);
+    }
+}
+
 /* Made with another seed, or damaged: said, not used, and gone when the bank is there. */
 Test(run_state, what_does_not_fit_is_not_used) {
     must(patchbank(2, "train --archive archive --bank other.h5 --seed 1 " STATE_OPTIONS), 0);
@@ -130,15 +174,21 @@ Test(run_state, what_does_not_fit_is_not_used) {
     must(in_folder("cp -r b.h5.state saved"), 0);
     must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " STATE_OPTIONS), 0);
     says("made with another option.seed");
+    cr_assert_eq(times("selection.h5\" reason"), 1, "%s", said);
     must(in_folder("cmp b.h5 other.h5 && rm b.h5 && test ! -e b.h5.state"), 0);
     for (int way = 0; way < 2; way++) {
         must(in_folder("cp -r saved b.h5.state && for f in b.h5.state/*.h5; do %s; done",
                        way == 0 ? "cp list.csv $f" : "truncate -s -2000 $f"),
              0);
         must(patchbank(2, "train --archive archive --bank b.h5 " STATE_OPTIONS), 0);
-        says("checkpoint-ignored");
+        cr_assert_eq(times("event=checkpoint-ignored file=\"b.h5.state/selection.h5\" reason"), 1, "%s", said);
         must(in_folder("cmp b.h5 whole.h5 && rm b.h5 && test ! -e b.h5.state"), 0);
     }
+    must(in_folder("rm -r saved"), 0);
+    must(disturbed("train.round@0:4!usr1", 2, "train --archive archive --bank b.h5 " STATE_OPTIONS), 75);
+    must(patchbank(2, "train --archive archive --bank b.h5 --seed 1 " STATE_OPTIONS), 0);
+    cr_assert_eq(times("selection.h5\" reason"), 1, "%s", said); /* which is not finished */
+    must(in_folder("cmp b.h5 other.h5"), 0);
 }
 
 /* A full disk under the state is a warning: the job ends well without it. */
@@ -168,10 +218,7 @@ Test(run_state, scoring_goes_on_from_every_batch) {
 
 /* Saved scores of another bank, and damaged ones, are not used; a bad image is tried again and listed as ever. */
 Test(run_state, saved_scores_are_of_this_bank_or_not_used) {
-    must(in_folder("%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
-                   "i = int(f['image/offset'][2]) + 100; d[i] = d[i] ^ 1\"",
-                   PB_PYTHON),
-         0);
+    flip();
     must(patchbank(2, "train --archive archive --bank b.h5 --max-bad 1 " TRAIN_OPTIONS), 0);
     must(patchbank(2, UNDISTURBED " --max-bad 1"), 0);
     must(disturbed("score.batch@0:5!usr1", 2, SCORE_JOB " --max-bad 1"), 75);
@@ -231,20 +278,16 @@ Test(run_state, a_scoring_that_is_overtaken_removes_nothing) {
 
 /* Rows are saved by image: that another image, bad in the first run, is good in the second, moves none. */
 Test(run_state, an_update_goes_on_though_a_bad_image_was_mended) {
-    static const char FLIP[] = "%s -c \"import h5py; f = h5py.File('archive/shard-00000.h5', 'r+'); d = f['image/bytes']; "
-                               "i = int(f['image/offset'][2]) + 100; d[i] = d[i] ^ 1\"";
-    char flip[512];
-    snprintf(flip, sizeof flip, FLIP, PB_PYTHON);
     must(in_folder("head -n 5 list.csv > few.csv"), 0);
     must(patchbank(1, "pack --list few.csv --archive few"), 0);
     must(patchbank(1, "train --archive few --bank b.h5 --weights random:7 --resize 96 --crop 96 --ratios 30%% --projection 64"),
          0);
     must(patchbank(2, "update --archive archive --bank b.h5 --bank-out whole.h5 --weights random:7"), 0);
-    must(in_folder("%s", flip), 0);
+    flip();
     must(disturbed("train.collect@0:1!usr1", 2, "update --archive archive --bank b.h5 --bank-out u.h5 --weights random:7 "
                    "--batch 1 --checkpoint 0 --max-bad 1"),
          75);
-    must(in_folder("%s", flip), 0);
+    flip();
     must(patchbank(2, "update --archive archive --bank b.h5 --bank-out u.h5 --weights random:7 --batch 1 --checkpoint 0 "
                    "--max-bad 1"),
          0);

@@ -6,6 +6,7 @@ Usage:  test_scripts.py PATCHBANK
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,11 @@ import unittest
 SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "slurm"))
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "patchbank"
 
-# srun ends with $CODE, or waits (10 s at most) for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept.
+# srun ends with $CODE, or waits (10 s at most) for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept,
+# the last time in a line a word, and of each time in one line.
 SRUN = """#!/bin/bash
 printf '%s\\n' "$@" >"$STATE/srun"
+echo "$*" >>"$STATE/sruns"
 [ "$CODE" != wait ] || { trap 'exit 75' USR1; touch "$STATE/listens"; for ((i = 0; i < 500; i++)); do sleep 0.02; done; }
 exit "$CODE"
 """
@@ -224,8 +227,8 @@ class Settings(ScriptTest):
         self.settings("SOURCES=sources", "ARCHIVES=archives", "ARRAY_LIMIT=5")
         self.bash(os.path.join(SCRIPTS, "submit.sh"), "pack")
         self.assertIn("--array=1-4%5", self.read("sbatch"))
-        for task, words in ((1, ["--list", "a.csv", "--archive", "archives/a"]),
-                            (2, ["--mvtec", "folder", "--archive", "archives/b"])):
+        for task, words in ((1, ["--archive", "archives/a", "--list", "a.csv"]),
+                            (2, ["--archive", "archives/b", "--mvtec", "folder"])):
             done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), SLURM_ARRAY_TASK_ID=str(task))
             self.assertEqual((done.returncode, self.read("srun")[4:8]), (0, words), done.stderr)
         os.remove(self.path("srun"))
@@ -236,6 +239,40 @@ class Settings(ScriptTest):
         self.write("sources", "done a.csv\n")
         done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), SLURM_ARRAY_TASK_ID="1")
         self.assertEqual((done.returncode, self.read("srun")), (0, None), done.stderr)
+        self.assertIn("archives/done is there", done.stderr)
+
+    def test_a_pack_that_left_its_state(self):
+        """It is called again; that the archive is there is what it then says by 65, and nothing else is good."""
+        self.write("sources", "a a.csv\n")
+        self.write("a.csv", "")
+        os.makedirs(self.path("archives/a/state"))
+        self.settings("SOURCES=sources", "ARCHIVES=archives")
+        for there in (False, True):
+            for code in (0, 65, 69, 70):
+                done = self.bash(os.path.join(SCRIPTS, "pack.sbatch"), SLURM_ARRAY_TASK_ID="1", CODE=str(code))
+                self.assertEqual(done.returncode, 0 if there and code == 65 else code, done.stderr)
+                self.assertEqual(self.read("srun")[3:6], ["pack", "--archive", "archives/a"])
+                os.remove(self.path("srun"))
+            self.write("archives/a/manifest.json", "")
+
+    def test_a_night_makes_what_is_not_made(self):
+        """Nor what was killed before it had removed its state."""
+        self.settings("WEIGHTS=w", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n")
+        outputs = {"pack": ("archive/manifest.json", "archive/state"), "train": ("trained.h5", "trained.h5.state"),
+                   "score": ("trained-results/results.h5", "trained-results/state")}
+        for left in (None, *outputs):
+            with self.subTest(left=left):
+                for folder in ("archive", "trained-results"):
+                    os.makedirs(self.path("nights/n/" + folder))
+                for output, _ in outputs.values():
+                    self.write("nights/n/" + output, "")
+                if left:
+                    os.mkdir(self.path("nights/n/" + outputs[left][1]))
+                done = self.bash(os.path.join(SCRIPTS, "nightly.sbatch"))
+                jobs = [line.split()[3] for line in self.read("sruns")]
+                self.assertEqual((done.returncode, jobs), (0, [left, "bank"] if left else ["bank"]), done.stderr)
+                os.remove(self.path("sruns"))
+                shutil.rmtree(self.path("nights"))
 
     def test_all_scripts_are_sound_shell(self):
         for name in os.listdir(SCRIPTS):
