@@ -62,7 +62,8 @@ Test(run_state, a_training_goes_on_from_every_step) {
  * 9 of SigCgt). Ended there, it would be a lost rank to the other. */
 Test(run_state, a_rank_is_asked_while_mpi_starts) {
     must(in_folder("(job='%s train --archive archive --bank b.h5 " STATE_OPTIONS "'; "
-                   "%s -n 1 sh -c \"echo \\$\\$ > pid; exec $job\" : -n 1 sh -c \"until [ -e go ]; do sleep 0.1; done; exec $job\" & "
+                   "%s -n 1 sh -c \"echo \\$\\$ > pid; exec $job\" : "
+                   "-n 1 sh -c \"until [ -e go ]; do sleep 0.1; done; exec $job\" & "
                    "for i in $(seq 300); do sleep 0.1; "
                    "caught=$(sed -n 's/^SigCgt:[[:space:]]*/0x/p' /proc/$(cat pid)/status 2>/dev/null); "
                    "[ $((${caught:-0} & 0x200)) -eq 0 ] || break; done; "
