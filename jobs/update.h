@@ -19,9 +19,9 @@
 
 /* One rank's state, but for `training` the same on every rank. Zeroed it is empty. */
 typedef struct pb_update {
-    const pb_bank_choice *choice;
+    const pb_bank_choice *choice; /* borrowed */
     pb_training training; /* of the new images; its job is the choice's */
-    pb_forget forget;
+    pb_forget forget;     /* what --forget lists */
     pb_bank bank;            /* the old bank, on every rank; after pb_update_forget its rows that stay */
     float *centres;          /* [bank.rows][selection dims] they, as selection sees them */
     float enough;            /* what new images are to be covered within: the radius that the bank was trained to have */
