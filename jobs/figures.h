@@ -16,7 +16,7 @@
  * images of the results. Zeroed it is empty; arrays are owned. */
 typedef struct pb_sample {
     size_t count;
-    double *score; /* of the results, as double */
+    double *score;                           /* of the results, as double */
     double *brightness[PB_BRIGHTNESS_STATS]; /* a column for each statistic */
     bool *defective;
     int64_t *group; /* only when the groups are needed */

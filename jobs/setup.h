@@ -16,8 +16,8 @@
 
 /* Zeroed it is empty. Everything in it is owned, but for the texts of the request. */
 typedef struct pb_setup {
-    pb_archive *archive; /* as it was when it was opened, the same edition on every rank */
-    pb_device *device;   /* that this rank drives */
+    pb_archive *archive;     /* as it was when it was opened, the same edition on every rank */
+    pb_device *device;       /* that this rank drives */
     pb_device_comm *devices; /* of the job's ranks and this device */
     pb_pipeline *pipeline;   /* for batches of `batch` */
     pb_selection selection;  /* this rank's images */
