@@ -140,7 +140,8 @@ static void tidy(const pb_job *job, const pb_list *list, const pb_growth *growth
         pb_run_tidy(job, output);
 }
 
-/* All ranks open the edition that rank 0 has found under the lock. forget_state asks for the lock, which only rank 0 can hold. */
+/* All ranks open the edition that rank 0 has found under the lock. What is looked up and judged is the same on every rank; only
+ * rank 0 tidies up, which has the lock. */
 pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
     pb_comm *comm = job->comm;
     bool *known = NULL, first = pb_comm_rank(comm) == 0;

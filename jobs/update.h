@@ -36,8 +36,8 @@ typedef struct pb_update {
 
 /* --- update_forget.c --- */
 
-/* Collective. Takes the rows of listed images out of u->bank and u->centres and sets u->held: the old radius, and where rows
- * left, that and the largest distance of such a row to one that stays (triangle inequality), rounded up. Errors, agreed: those of
+/* Collective. Takes the rows of listed images out of u->bank and u->centres. Where rows left, u->held grows by the largest
+ * distance of such a row to one that stays (triangle inequality), rounded up, and is a bound. Errors, agreed: those of
  * pb_search_create; PB_E_INPUT when no row would be left. */
 PB_CHECKED pb_status pb_update_forget(pb_update *u);
 
