@@ -16,7 +16,6 @@
 
 /* --- list ------------------------------------------------------------------------------------------------------- */
 
-/* A version's line. current: it has a star. */
 static void print_version(const pb_bank_version *v, bool current) {
     char generation[PB_GENERATION_TEXT], gate[64] = "-";
     pb_generation_text(v->generation, generation);
@@ -94,6 +93,8 @@ static pb_status roll_back(const pb_session *session) {
     bool anonymous = pb_generation_is_none(session->generation);
     char bank[PB_PATH_MAX];
     pb_bank_version target;
+    /* Only an older job is refused here: going back is also for the job that published, and for people, who have no
+     * generation. */
     if (!anonymous && pb_generation_compare(session->generation, current->generation) < 0)
         PB_TRY(pb_session_check_generation(session));
     PB_TRY(choose_target(session, &target));

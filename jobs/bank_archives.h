@@ -8,10 +8,10 @@
 #include "mpi/comm.h"
 
 /* How many of the bank's archives are editions of this one, up to the opened edition. *newest: the last of these, from 0; -1:
- * there are none. Not collective. */
+ * there are none. attributes: the bank's; its archives are those that archive_sha256 lists (docs/FORMATS.md). Not collective. */
 size_t pb_bank_editions(const pb_attributes *attributes, const pb_archive *archive, int64_t *newest);
 
-/* Whether rows from the bank's archive `number` are from an edition of this one. Not collective. */
+/* Whether rows from the bank's archive `number`, from 0, are from an edition of this one. Not collective. */
 bool pb_bank_is_of(const pb_attributes *attributes, const pb_archive *archive, uint32_t number);
 
 /* Collective. The SHA-256 of the newest edition of the archive `folder` that the bank was made from. file: the bank's, for

@@ -9,8 +9,8 @@
 /* A choice. It is large, and points into itself: keep it where it was made. */
 typedef struct pb_bank_choice {
     pb_job job; /* as the user gave it, but that options->bank is the file that was chosen */
-    pb_job_options options;
-    char path[PB_PATH_MAX];
+    pb_job_options options;  /* a copy of the job's, but for the bank */
+    char path[PB_PATH_MAX];  /* of the chosen file, when --bank was a store */
     pb_bank_version version; /* name "" when --bank was a file (or is not given) */
 } pb_bank_choice;
 

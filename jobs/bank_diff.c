@@ -141,6 +141,7 @@ static pb_status choose(const pb_job_options *options, side *from, char *from_pa
     if (options->bank && options->to)
         return pb_fail(PB_E_USAGE, "give --bank FILE or --to VERSION, not both: either is the newer one");
     PB_TRY(pb_bank_store_current(options->store, &current));
+    /* A bank file is the newer one, compared with the current version or with --from. */
     if (options->bank) {
         PB_TRY(pb_path_join("", options->bank, to->name));
         strcpy(to_path, to->name);

@@ -1,5 +1,8 @@
-/* bank_fit.h: private to jobs/: features made the way a bank's were, and the proof that they are. What score, verify
- * and update begin with. */
+/* bank_fit.h: private to jobs/: features made the way a bank's were, and the proof that they are. What score, verify and update
+ * begin with.
+ *
+ * A bank says how its features were made (docs/FORMATS.md): options, taps, weights. Order of calls: pb_bank_fit_read,
+ * pb_bank_fit_open, and where selection's space is wanted pb_bank_fit_projection and pb_bank_fit_project. */
 #ifndef PB_JOBS_BANK_FIT_H
 #define PB_JOBS_BANK_FIT_H
 
@@ -27,8 +30,9 @@ PB_CHECKED pb_status pb_bank_fit_open(const pb_job *job, const pb_bank *bank, pb
 PB_CHECKED pb_status pb_bank_fit_projection(const pb_bank *bank, const char *file, pb_device *device,
                                             pb_projection **projection_out);
 
-/* Projects `count` rows of a bank: host memory, *projected owned by the caller (pb_release). A bank's rows are the features that
- * selection projected, bit for bit, and the projection is canonical, so these are the bits that selection saw. Not collective. */
+/* Projects `count` rows of a bank: host memory, [count][dim], to [count][dim of the projection], *projected owned by the caller
+ * (pb_release). A bank's rows are the features that selection projected, bit for bit, and the projection is canonical, so these
+ * are the bits that selection saw. Not collective. Errors: PB_E_SYSTEM, the device's; *projected is NULL then. */
 PB_CHECKED pb_status pb_bank_fit_project(pb_device *device, pb_projection *projection, const float *rows, size_t count, int dim,
                                          float **projected);
 

@@ -33,7 +33,6 @@ static pb_status describe_bank(const char *bank, pb_bank_version *version) {
     return status;
 }
 
-/* For people on standard output, for machines in the log. */
 static void announce(const pb_session *session, const pb_bank_version *version) {
     const pb_gate_record *gate = &version->gate;
     char generation[PB_GENERATION_TEXT], against[64] = "";

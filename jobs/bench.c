@@ -288,7 +288,6 @@ static json_t *stages_json(const pb_stages *s, double runs) {
                      s->device_busy_s / runs, "device_wait_s", s->device_wait_s / runs, "bottleneck", pb_stages_bottleneck(s));
 }
 
-/* One rank's figures, or those of all together. */
 static json_t *figures_json(const bench *b, const figures *f) {
     json_t *row = json_object();
     char name[64];

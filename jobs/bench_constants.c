@@ -106,6 +106,7 @@ static pb_status measure_extraction(pb_meter *m) {
     m->select_images = m->wanted < SELECT_IMAGES ? m->wanted : SELECT_IMAGES;
     PB_TRY(pb_allocate(&m->rows, m->select_images * pb_meter_patches(m), pb_meter_row_bytes(m), "projected patches"));
     PB_TRY(pb_device_cover_create(m->setup.device, m->wanted * pb_meter_patches(m), pb_projection_dim(m->projection), 0, &cover));
+    /* The second pass, with warm files and memory, is the measured one. */
     double begun = pb_clock_seconds(), used = pb_usage_now().processor_s;
     pb_status status = extract(m, cover);
     double seconds = pb_clock_seconds() - begun;

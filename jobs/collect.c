@@ -136,6 +136,7 @@ static pb_status take_rows(const pb_collect_input *input, const pb_rows *rows, p
     size_t keys_count, dim = (size_t)pb_pipeline_dim(input->pipeline), at = 0;
     const uint64_t *keys = pb_rows_keys(rows, &keys_count);
     for (size_t i = 0; i < mine->count && at < keys_count;) {
+        /* A key that is none of this rank's picks. */
         if (keys[at] < key_of(input, mine, i)) {
             at++;
             continue;
@@ -151,7 +152,6 @@ static pb_status take_rows(const pb_collect_input *input, const pb_rows *rows, p
     return pb_ok();
 }
 
-/* Context of take_file. */
 typedef struct taking {
     const pb_collect_input *input;
     part *mine;

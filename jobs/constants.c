@@ -14,7 +14,6 @@ static const char FORMAT[] = "patchbank-constants";
 /* A file is some KiB; 1 MiB is far beyond any. */
 enum { CONSTANTS_VERSION = 1, CONSTANTS_BYTES_MAX = 1 << 20 };
 
-/* In the order of the lists. */
 pb_status pb_constants_write(const pb_constants *constants, const char *path) {
     json_t *answer = json_pack("{s:s,s:i}", "format", FORMAT, "version", CONSTANTS_VERSION);
 #define WRITE_TEXT(name) json_object_set_new(answer, #name, pb_json_text(constants->name));

@@ -117,7 +117,6 @@ static pb_status measure_classes(const pb_results *results, int64_t within, json
 
 /* ---- pixels ---- */
 
-/* Into the row of the same class. */
 static void put_pixels(const pb_pixel_row *of, json_t *row) {
     json_t *pixels = json_object();
     json_object_set_new(pixels, "images", json_integer((json_int_t)of->images));
@@ -143,6 +142,7 @@ static pb_status measure_class_pixels(const pb_job *job, const pb_results *resul
     for (size_t i = 0; i < count && !pb_failed(&status); i++) {
         json_t *row = writes ? json_array_get(rows, at) : NULL;
         const char *next = row ? json_string_value(json_object_get(row, "class")) : NULL;
+        /* On rank 0: whether the next row is of this class. The others are told. */
         bool wanted = next && strcmp(next, names[i]) == 0;
         pb_pixel_row found;
         pb_comm_broadcast(job->comm, &wanted, sizeof wanted, 0, "whether a class has figures");

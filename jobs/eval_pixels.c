@@ -245,7 +245,6 @@ static pb_status count_all(pb_eval_pixels *p, const chosen *images, pb_pixels *p
     return pb_pixels_figures(pixels, &row->figures); /* the same on every rank */
 }
 
-/* The whole of a measurement: the archive and the maps stay open for the next class. */
 pb_status pb_eval_pixels_measure(pb_eval_pixels *p, const char *class, pb_pixel_row *row_out) {
     chosen images;
     pb_pixels *pixels = NULL;

@@ -15,7 +15,7 @@ typedef struct pb_eval_pixels pb_eval_pixels;
 
 /* What is measured of one class, or of all images. */
 typedef struct pb_pixel_row {
-    pb_pixel_figures figures;
+    pb_pixel_figures figures; /* coreset/pixels.h */
     uint64_t images;       /* that take part */
     uint64_t without_mask; /* defective images that are left out */
     uint64_t empty_mask;   /* of those that take part, defective images in whose cut no pixel is defective */

@@ -35,7 +35,6 @@ static pb_status parse_group(const pb_results *results, size_t i, int64_t *group
     return pb_ok();
 }
 
-/* The arrays have room for all images. */
 static pb_status add(const pb_results *results, size_t i, pb_sample *chosen) {
     if (results->label[i] == PB_LABEL_UNKNOWN) {
         chosen->unlabelled++;

@@ -1,5 +1,8 @@
-/* figures.h: private to jobs/: figures of results: what eval shows and what the gate of the bank store decides by. Not
- * collective. */
+/* figures.h: private to jobs/: figures of results: what eval shows and what the gate of the bank store decides by, so that both
+ * mean the same by an AUROC. Not collective.
+ *
+ * A figure is of a sample: the images of a class, or of all, that have a label and a score. Those without are counted in it, so
+ * that nobody mistakes what a figure is of. */
 #ifndef PB_JOBS_FIGURES_H
 #define PB_JOBS_FIGURES_H
 
@@ -9,14 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The labelled and scored images of one class (or of all), ready for coreset/metrics.h. Zeroed it is empty; arrays are owned. */
+/* The labelled and scored images of one class (or of all), ready for coreset/metrics.h: arrays of `count` with room for all
+ * images of the results. Zeroed it is empty; arrays are owned. */
 typedef struct pb_sample {
     size_t count;
-    double *score;
-    double *brightness[PB_BRIGHTNESS_STATS];
+    double *score;                           /* of the results, as double */
+    double *brightness[PB_BRIGHTNESS_STATS]; /* a column for each statistic */
     bool *defective;
     int64_t *group; /* only when the groups are needed */
-    uint64_t defects, unlabelled, unscored;
+    uint64_t defects, unlabelled, unscored; /* of the sample; and left out of it */
 } pb_sample;
 
 /* Chooses from results. class NULL: all images. groups: their names as whole numbers too. Errors: PB_E_INPUT (a group that is no

@@ -1,4 +1,5 @@
-/* forget.h: private to jobs/: the images that --forget names: a text file, a path as in the list of images on each line. */
+/* forget.h: private to jobs/: the images that --forget names: a text file, a path as in the list of images on each line. A path
+ * is compared byte by byte with those that archives and banks have; one that nobody has is no error here. */
 #ifndef PB_JOBS_FORGET_H
 #define PB_JOBS_FORGET_H
 
@@ -11,7 +12,7 @@
 typedef struct pb_forget {
     size_t count;
     char **paths; /* [count] in byte order, each once; into text */
-    char *text;
+    char *text;   /* the file, cut into lines by zeros; owned */
     char sha256[PB_SHA256_TEXT]; /* of the file; "": there is none */
 } pb_forget;
 

@@ -118,6 +118,7 @@ static pb_status current_figure(const pb_job_options *options, const pb_bank_ver
 /* Written so that a figure that is not a number does not pass. */
 static pb_status decide(const pb_job_options *options, const pb_bank_version *current, const pb_gate_record *record) {
     const char *what = is_auroc(options) ? "AUROC" : "share of normal images without an alarm";
+    /* The first version of a store has only the floor to meet. */
     bool compared = *current->name != '\0';
     if (!(record->figure >= record->floor))
         return pb_fail(PB_E_NO, "%s %.6g is below the floor %g", what, record->figure, record->floor);

@@ -58,8 +58,8 @@ typedef struct pb_summary pb_summary;
 typedef struct pb_job {
     const char *name; /* on the command line */
     uint32_t bit;     /* of PB_JOB_name, as in the option table */
-    pb_comm *comm;
-    const pb_job_options *options;
+    pb_comm *comm;    /* all ranks of the program */
+    const pb_job_options *options; /* as on the command line, the same on every rank */
     pb_summary *summary; /* where its steps are noted (jobs/summary.h) */
 } pb_job;
 

@@ -9,7 +9,7 @@
 
 /* Part `number` of `count`, from 1; 1 of 1 is the whole list. */
 typedef struct pb_list_part {
-    int number, count;
+    int number, count; /* 1 <= number <= count */
 } pb_list_part;
 
 /* Reads "3/8". Errors: PB_E_USAGE for anything else, a number that is 0 or above the count, or a count above 1,000,000. */
@@ -19,7 +19,8 @@ PB_CHECKED pb_status pb_list_part_parse(const char *text, pb_list_part *part);
  * (pb_release). Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_list_part_name(const char *source, pb_list_part part, char **text_out);
 
-/* The reverse: the part, 1 of 1 when it says none; *length: bytes of `text` that name the list. */
+/* The reverse: the part, 1 of 1 when it says none; *length: bytes of `text` that name the list. text: the source of an edition
+ * (io/archive.h); anything is fine. */
 pb_list_part pb_list_part_of(const char *text, size_t *length);
 
 #endif

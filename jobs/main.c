@@ -223,6 +223,7 @@ static pb_status run(pb_comm *comm, int argc, char **argv) {
     }
     pb_summary summary;
     pb_job job = {.name = entry->name, .bit = entry->bit, .comm = comm, .options = &options, .summary = &summary};
+    /* From here on the job's time counts, and what it does is noted. */
     pb_summary_begin(&summary, comm);
     status = pb_agree(comm, pb_comm_rank(comm) == 0 ? pb_summary_check(&job) : pb_ok());
     if (pb_failed(&status))
@@ -264,6 +265,7 @@ int main(int argc, char **argv) {
         pb_stop_hold();
     pb_device_plugin_path(getenv("PATCHBANK_CUDA_PLUGIN"));
     pb_device_plans_path(getenv("PATCHBANK_PLANS"));
+    /* No ranks are needed up to here, and none are started for an answer. */
     if (answer_at_once(argc, argv, &status)) {
         if (pb_failed(&status))
             pb_log_failure(&status, -1);
@@ -282,6 +284,7 @@ int main(int argc, char **argv) {
     status = run(comm, argc, argv);
     if (pb_failed(&status) && status.code != PB_E_NO && pb_comm_rank(comm) == 0)
         pb_log_failure(&status, pb_comm_size(comm) > 1 ? status.rank : -1);
+    /* Before MPI ends, which may take the process with it. */
     int code = flush_answers(status.code);
     pb_comm_destroy(&comm);
     return code;

@@ -174,6 +174,7 @@ static pb_status each_shard(merging *m, shard_work work) {
     pb_status status = pb_ok();
     size_t at = 0;
     for (uint64_t shard = m->mine.first; shard < m->mine.end && !pb_failed(&status); shard++) {
+        /* On to the archive that has this shard; archives without shards are passed over. */
         while (m->parts[at].first_shard + m->parts[at].shards <= shard) {
             pb_archive_close(&archive);
             at++;
@@ -198,7 +199,6 @@ static uint64_t hash_of(const char *path) {
     return hash;
 }
 
-/* Room doubles, from 4,096 images on. */
 static pb_status note_image(merging *m, image added) {
     if (m->image_count == m->image_room) {
         size_t room = 2 * m->image_room + 4096;
@@ -394,7 +394,6 @@ static pb_status merge(merging *m) {
     return status;
 }
 
-/* Collective. What rank 0 alone has is NULL elsewhere. */
 pb_status pb_job_merge(const pb_job *job) {
     double begun = pb_clock_seconds();
     merging m = {.job = job};

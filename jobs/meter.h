@@ -15,10 +15,10 @@
 /* One rank's state. Zeroed it is empty. */
 typedef struct pb_meter {
     const pb_job *job;
-    pb_attributes attributes;
-    pb_request request;
+    pb_attributes attributes; /* the command's recorded options, as texts */
+    pb_request request;       /* of these */
     pb_setup setup;
-    pb_rejects rejects;
+    pb_rejects rejects; /* of the present pass */
     pb_projection *projection;
     pb_comm *self;         /* this rank alone */
     pb_device_comm *alone; /* likewise */
@@ -28,7 +28,7 @@ typedef struct pb_meter {
     size_t select_images;
     pb_coreset coreset; /* of the smaller selection */
     pb_bank bank;       /* its rows */
-    pb_constants found;
+    pb_constants found; /* filled by all the parts */
 } pb_meter;
 
 /* Patches of an image; bytes of one as selection sees it. */

@@ -10,7 +10,7 @@
 
 /* What is to be done. */
 typedef struct pb_work {
-    double train_images, test_images;
+    double train_images, test_images; /* to train on; to score */
     double ratio;      /* of the largest bank */
     double candidates; /* --candidates */
     double parts;      /* of --coreset two-round; 0: greedy, in one */

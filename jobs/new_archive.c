@@ -83,6 +83,7 @@ pb_status pb_new_archive_clear(const char *folder, const pb_state *state) {
     return status;
 }
 
+/* A pb_state_visitor: *context becomes true for what a pack does not leave in its state. */
 static pb_status note_foreign(void *context, const char *path) {
     const char *name = strrchr(path, '/') + 1;
     bool ours = name[0] == '.' || strcmp(name, WORK_FILE) == 0 || strncmp(name, "run-", 4) == 0;

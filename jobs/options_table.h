@@ -22,7 +22,7 @@ typedef struct pb_job_options {
 #undef OPTION
 } pb_job_options;
 
-/* The rows, static; *count gets their number. */
+/* The rows, static, in the order of options.def; *count gets their number. */
 const pb_option *pb_option_rows(size_t *count);
 
 #endif

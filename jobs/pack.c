@@ -218,6 +218,7 @@ static pb_status write_archive(const pb_job *job, const pb_list *list, pb_growth
     pb_status status = pb_list_part_parse(job->options->part, &p.part); /* the same on every rank */
     if (pb_failed(&status))
         return status;
+    /* All shards of the list, of these the part's, and of these this rank's: still numbered in the whole list. */
     size_t shards = pb_shard_count(list->count, (size_t)job->options->shard_images);
     p.shards = pb_partition(shards, p.part.count, p.part.number - 1);
     p.mine = pb_partition(pb_range_size(p.shards), pb_comm_size(job->comm), pb_comm_rank(job->comm));

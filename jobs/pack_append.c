@@ -19,7 +19,6 @@ typedef struct found {
     size_t count, room;
 } found;
 
-/* Room doubles, from 64 on. */
 static pb_status note(found *known, uint64_t position) {
     if (known->count == known->room) {
         size_t room = 2 * known->room + 64;
@@ -76,6 +75,7 @@ static pb_status find_known(const pb_job *job, pb_archive *base, const pb_list *
             total += sizes[r] / sizeof *all;
         for (size_t i = 0; first && i < total && !pb_failed(&status); i++)
             (*known)[all[i]] = true;
+        /* Also agrees on what rank 0 made of it. */
         status = pb_share_bytes(comm, status, known, &size);
     }
     pb_release(&mine.positions);
@@ -140,7 +140,8 @@ static void tidy(const pb_job *job, const pb_list *list, const pb_growth *growth
         pb_run_tidy(job, output);
 }
 
-/* All ranks open the edition that rank 0 has found under the lock. forget_state asks for the lock, which only rank 0 can hold. */
+/* All ranks open the edition that rank 0 has found under the lock. What is looked up and judged is the same on every rank; only
+ * rank 0 tidies up, which has the lock. */
 pb_status pb_growth_begin(const pb_job *job, pb_list *list, pb_growth *growth) {
     pb_comm *comm = job->comm;
     bool *known = NULL, first = pb_comm_rank(comm) == 0;

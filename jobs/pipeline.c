@@ -47,7 +47,6 @@ static pb_status allocate(pb_pipeline *pipeline) {
     return pb_ok();
 }
 
-/* The network is borrowed only for this call. */
 pb_status pb_pipeline_create(const pb_pipeline_setup *setup, pb_pipeline **pipeline_out) {
     *pipeline_out = NULL;
     pb_pipeline *pipeline;

@@ -25,7 +25,7 @@ typedef struct pb_pipeline_setup {
     pb_archive *archive;       /* borrowed */
     const pb_network *network; /* needed only during create */
     pb_features features;      /* features.image is how.fit.crop */
-    pb_preparation how;
+    pb_preparation how;        /* from encoded bytes to an input */
     int batch;    /* tiles that the device takes at once */
     int decoders; /* threads that decode */
 } pb_pipeline_setup;

@@ -83,6 +83,7 @@ static pb_status read_work(plan *p) {
     p->work.train_images = (double)options->train_images;
     p->work.test_images = (double)options->test_images;
     p->work.candidates = (double)options->candidates;
+    /* Of the ways of selecting these two have formulas: 0 parts is greedy. */
     p->work.parts = strcmp(options->coreset, "two-round") == 0 ? (double)options->parts : 0;
     if (p->work.parts == 0 && strcmp(options->coreset, "greedy") != 0)
         return pb_fail(PB_E_USAGE, "--coreset %s: plans are of greedy and two-round", options->coreset);
@@ -92,10 +93,12 @@ static pb_status read_work(plan *p) {
         image_bytes = options->image_bytes;
     if (image_bytes > 0)
         p->constants.image_bytes = image_bytes;
+    /* What a node takes: of --node-cores as many ranks as were measured with their threads, unless --node-ranks says how many. */
     const pb_constants *c = &p->constants;
     double cores = options->node_cores > 0 ? (double)options->node_cores : c->host_cores;
     p->node_ranks = options->node_ranks > 0 ? (double)options->node_ranks : fmax(1, floor(cores / fmax(1, c->threads)));
     p->node_bytes = options->node_memory > 0 ? options->node_memory * GIB : 0.9 * c->host_bytes;
+    /* What the formulas divide by. */
     if (c->extract_images_per_s <= 0 || c->search_pairs_per_s <= 0 || c->write_bytes_per_s <= 0 || c->select_speedup <= 0 ||
         c->patches < 1 || c->rounds_picks < 1 || c->batch < 1 || c->threads < 1)
         return pb_fail(PB_E_INPUT, "%s: a rate or a size in it is 0; measure again by patchbank bench constants",

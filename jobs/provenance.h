@@ -7,8 +7,9 @@
 #include "io/attributes.h"
 #include "jobs/job.h"
 
-/* Adds name, version and commit of the program, and "option.NAME" for every recorded option of the job. Nothing that depends on
- * the machine, the time or the number of ranks. Not collective. */
+/* Adds name, version and commit of the program, and "option.NAME" for every recorded option of the job, given or default, in the
+ * order of options.def. Names that are there already get the new value. Nothing that depends on the machine, the time or the
+ * number of ranks. Not collective. Errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_provenance(const pb_job *job, pb_attributes *attributes);
 
 /* Adds a number, exactly: all digits of an integer, 17 of a double, which are its bits again when they are read. Errors:

@@ -64,6 +64,7 @@ static pb_status write_all(const char *file, const char *kept, size_t size, size
     pb_rejected_item *items;
     PB_TRY(pb_allocate(&items, count, sizeof *items, "rejected images"));
     for (size_t at = 0, i = 0; at < size; i++) {
+        /* Both come from the same ranks: another number of items is a defect of this program. */
         PB_ASSERT(i < count);
         memcpy(&items[i].index, kept + at, sizeof items[i].index);
         items[i].path = kept + at + sizeof items[i].index;

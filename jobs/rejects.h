@@ -18,7 +18,7 @@ typedef struct pb_rejects {
     uint64_t count;    /* of this rank so far */
     pb_status first;   /* why the first of this rank was bad */
     char *kept;        /* [kept_size] all of this rank's within the budget: index (8 bytes), path and reason (each with its 0) */
-    size_t kept_size, kept_room;
+    size_t kept_size, kept_room; /* bytes that are used, and that there is room for */
     pb_status trouble; /* why one could not be kept */
 } pb_rejects;
 

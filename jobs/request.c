@@ -104,6 +104,7 @@ static pb_status read_features(const source *from, pb_request *request) {
     features->patch = how->patch;
     if (how->patch % 2 == 0)
         return named(from, "patch-size", pb_fail(PB_E_USAGE, "%d: must be odd, so that a patch has a middle", how->patch));
+    /* Left at their defaults. */
     bool as_mean = how->stride == 1 && how->layer_dim == 1024 && how->feature_dim == 1024;
     if (!features->is_patchcore && !as_mean)
         return named(from, "features",

@@ -105,6 +105,8 @@ void pb_run_end(pb_run *run, const pb_status *status) {
     *run = (pb_run){0};
 }
 
+/* Claiming first fences off a run that may still be alive; what it has in hand can get no final name then, so nothing is removed
+ * that somebody still makes. */
 void pb_run_tidy(const pb_job *job, const char *output) {
     char folder[PB_PATH_MAX];
     pb_state state;

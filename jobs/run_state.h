@@ -17,7 +17,7 @@
 
 /* One rank's. Zeroed: no run, which pb_run_end takes. */
 typedef struct pb_run {
-    pb_comm *comm; /* borrowed; NULL: no run */
+    pb_comm *comm;             /* borrowed; NULL: no run */
     pb_state state;            /* the same on every rank */
     pb_pulse **pulse;          /* rank 0's, in the summary of the job, which tells it of steps */
     double begun;              /* pb_clock_seconds */

@@ -71,7 +71,6 @@ static void scoring_free(scoring *s) {
     pb_release(&s->path_texts);
 }
 
-/* Patches an image has. */
 static size_t patches(const scoring *s) { return pb_pipeline_patches(s->setup.pipeline); }
 
 /* Collective. Bank, setup, and a search over the bank, with room for a batch. Where the device has no memory for that, batches
@@ -81,6 +80,7 @@ static pb_status open_all(scoring *s) {
     pb_status status = pb_bank_fit_read(s->choice, false, &s->bank, &s->bank_rows, s->bank_sha256);
     if (!pb_failed(&status))
         status = pb_bank_fit_open(s->job, &s->bank, pb_which_of(s->job->options->split), NULL, &s->setup);
+    /* Once, unless memory is out: then with a smaller pipeline, as long as there is one. */
     while (again && !pb_failed(&status)) {
         pb_search_free(&s->search);
         status = pb_search_create(s->setup.devices, s->bank.features, s->bank_rows, s->bank.dim, &s->search);
@@ -279,6 +279,7 @@ static pb_status hand_in(scoring *s, size_t count) {
     if (!pb_failed(&status))
         status = pb_comm_gather(comm, s->maps, count * patches(s) * sizeof *s->maps, 0, &maps, s->sizes, "patch maps");
     if (pb_comm_rank(comm) == 0 && !pb_failed(&status)) {
+        /* The gather of maps came last, so sizes are theirs. */
         size_t all = 0;
         for (int rank = 0; rank < pb_comm_size(comm); rank++)
             all += s->sizes[rank] / (patches(s) * sizeof *maps);

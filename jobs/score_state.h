@@ -13,13 +13,12 @@
 #include "jobs/run_state.h"
 #include "jobs/selection.h"
 
-/* What one image's scoring says beside its map. Plain data, as it travels to rank 0. score: the largest distance of its patches,
- * NaN of an image that could not be read. */
+/* What one image's scoring says beside its map. Plain data, as it travels to rank 0. */
 typedef struct pb_verdict {
     uint64_t position; /* among the images selected, over all ranks */
     uint64_t index;    /* in the archive */
-    double brightness[PB_BRIGHTNESS_STATS];
-    float score;
+    double brightness[PB_BRIGHTNESS_STATS]; /* grey values (io/image.h); NaN without a score */
+    float score;                            /* the largest distance of a patch; NaN: could not be read */
     /* The patch with that distance, and the bank row nearest to it; PB_RESULT_UNSCORED where there is no score. */
     uint32_t patch, nearest;
 } pb_verdict;
@@ -34,18 +33,18 @@ typedef struct pb_saved_scores pb_saved_scores; /* an open file of them */
 
 /* Zeroed it is empty. */
 typedef struct pb_score_state {
-    pb_run run;
+    pb_run run;                     /* of the job */
     pb_attributes attributes;       /* what saved scores must be of */
     pb_archive *archive;            /* borrowed */
     const pb_selection *selection;  /* borrowed: this rank's images */
-    pb_size grid;
+    pb_size grid;                   /* patches of an image */
     pb_verdict *verdicts;           /* [count] scored and not yet saved */
     float *maps;                    /* [count][grid] */
-    size_t count, room;
+    size_t count, room;             /* images that are held; that there is room for */
     pb_saved_scores **saved;        /* [saved_count] */
     size_t saved_count;
     pb_results_maps *maps_open;     /* of the file maps_of */
-    const pb_saved_scores *maps_of;
+    const pb_saved_scores *maps_of; /* whose maps are open, NULL: none */
 } pb_score_state;
 
 /* Opens the files of saved scores that may be of this rank's images; all of them are in memory but for their maps. The members

@@ -38,6 +38,7 @@ static pb_status add_shard(pb_archive *archive, size_t shard, pb_which which, pb
         PB_TRY(pb_archive_record(archive, first_image + i, &record));
         if (!is_selected(&record, which))
             continue;
+        /* The second condition holds for columns that agree with the manifest; with others the list must not be overrun. */
         if (position >= range.first && selection->count < pb_range_size(range))
             selection->index[selection->count++] = first_image + i;
         position++;

@@ -1,4 +1,7 @@
-/* selection.h: private to jobs/: which images of an archive a job works on, and which of them are this rank's. */
+/* selection.h: private to jobs/: which images of an archive a job works on, and which of them are this rank's.
+ *
+ * Three numbers of an image: its index in the archive; its position among the images selected, over all ranks; its place in this
+ * rank's list. Ranks have consecutive positions in the order of the ranks, so what they gather is in the order of the archive. */
 #ifndef PB_JOBS_SELECTION_H
 #define PB_JOBS_SELECTION_H
 
@@ -12,9 +15,10 @@
 /* Training images, all others, or both. */
 typedef enum pb_which { PB_WHICH_TRAIN, PB_WHICH_TEST, PB_WHICH_ALL } pb_which;
 
-/* "train", "test" or "all". */
+/* "train", "test" or "all"; nothing else (the parser of options has seen to it). Not collective. */
 pb_which pb_which_of(const char *name);
 
+/* A rank's images. Zeroed it is empty. */
 typedef struct pb_selection {
     uint64_t total;  /* images selected, over all ranks */
     uint64_t first;  /* position of this rank's first among them */
@@ -28,6 +32,7 @@ typedef struct pb_selection {
  * the archive has no such image, or a shard is damaged; the selection is empty then. */
 PB_CHECKED pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank,
                                        pb_selection *selection);
+/* Leaves it empty. */
 void pb_selection_free(pb_selection *selection);
 
 #endif

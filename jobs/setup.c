@@ -21,12 +21,13 @@ int pb_setup_decoders(const pb_job *job) {
 /* Of one host: NVIDIA's largest have 16. */
 enum { GPUS_MAX = 64, GPU_NAME_MAX = 64 };
 
+/* Usable GPUs that this rank sees, in the order of their numbers. */
 typedef struct gpus {
     int count;
     char names[GPUS_MAX][GPU_NAME_MAX]; /* "cuda:0", ... of the usable ones */
 } gpus;
 
-/* A visitor of pb_device_each: counts usable GPUs and keeps the name of number `wanted`; -1 only counts. */
+/* A visitor of pb_device_each: keeps the names of usable GPUs; what else there is, the CPU, is none. */
 static void consider(void *context, const char *name, bool usable, const char *about) {
     (void)about;
     gpus *g = context;

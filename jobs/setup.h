@@ -16,17 +16,17 @@
 
 /* Zeroed it is empty. Everything in it is owned, but for the texts of the request. */
 typedef struct pb_setup {
-    pb_archive *archive;
-    pb_device *device;
+    pb_archive *archive;     /* as it was when it was opened, the same edition on every rank */
+    pb_device *device;       /* that this rank drives */
     pb_device_comm *devices; /* of the job's ranks and this device */
-    pb_pipeline *pipeline;
-    pb_selection selection;
+    pb_pipeline *pipeline;   /* for batches of `batch` */
+    pb_selection selection;  /* this rank's images */
     pb_request request; /* as it was given */
     int batch;          /* tiles that the devices of all ranks take at once: --batch, or fewer */
     const char *taps; /* as used; static or the request's */
     bool cosine;      /* distances are 1 - cosine: pb_setup_distance */
-    char weights[PB_WEIGHTS_IDENTITY_MAX];
-    int threads;
+    char weights[PB_WEIGHTS_IDENTITY_MAX]; /* identity of the weights (jobs/weights.h) */
+    int threads;                           /* CPU threads of the device */
 } pb_setup;
 
 /* Collective. Opens archive, weights, device and pipeline as the job's options and the request say, for the images of `which`.

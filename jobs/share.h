@@ -22,8 +22,9 @@ PB_CHECKED pb_status pb_read_for_all(pb_comm *comm, const char *path, size_t mos
 PB_CHECKED pb_status pb_list_for_all(pb_comm *comm, const char *file, const char *mvtec, pb_list *list_out);
 
 /* Collective. Opens the newest edition of an archive, or with `sha256` (NULL: not; the same on every rank) the one with that
- * manifest: the same edition on every rank, also when another is added meanwhile. Out: *archive_out, owned by the caller, NULL
- * after a failure. Errors, agreed: pb_archive_open_edition's. */
+ * manifest: the same edition on every rank, also when another is added meanwhile. shards: whether all files must be there
+ * (io/archive.h). Every rank opens the archive by itself, and reads what it needs of it. Out: *archive_out, owned by the caller
+ * (pb_archive_close), NULL after a failure. Errors, agreed: pb_archive_open_edition's. */
 PB_CHECKED pb_status pb_archive_open_for_all(pb_comm *comm, const char *folder, const char *sha256, pb_shards shards,
                                              pb_archive **archive_out);
 

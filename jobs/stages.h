@@ -16,13 +16,14 @@ typedef struct pb_stages {
     uint64_t read_again;                 /* images that had to be read through HDF5, one at a time */
 } pb_stages;
 
-/* The stage that is busy for the greatest share of its time: "read", "decode" or "device". Not collective. */
+/* The stage that is busy for the greatest share of its time: "read", "decode" or "device"; the device where none did anything. A
+ * static text. Not collective. */
 const char *pb_stages_bottleneck(const pb_stages *stages);
 
-/* Adds those of `more`. Not collective. */
+/* Adds those of `more`: of another pass, or of another rank. Not collective. */
 void pb_stages_add(pb_stages *stages, const pb_stages *more);
 
-/* Collective. The sum over the ranks, seconds to microseconds. */
+/* Collective. The sum over the ranks, on all of them, seconds to microseconds. */
 pb_stages pb_stages_sum(pb_comm *comm, const pb_stages *mine);
 
 /* Collective. Rank 0 logs the sums over the ranks as event "pipeline"; pass: what the images were wanted for, one word. */

@@ -7,8 +7,8 @@
 
 /* Zero it; pb_session_end makes it that again. */
 typedef struct pb_session {
-    const pb_job_options *options;
-    pb_lock lock;
+    const pb_job_options *options; /* borrowed */
+    pb_lock lock;                  /* held is false where the file system has no locks */
     pb_generation generation; /* of --generation */
     pb_bank_version current;  /* name "": the store is empty */
 } pb_session;

@@ -24,9 +24,9 @@ enum { PB_STEPS_MAX = 12, PB_STEP_NAME = 16, PB_SUMMARY_TEXT = 160 };
  * of all threads. */
 typedef struct pb_step {
     char name[PB_STEP_NAME], unit[PB_STEP_NAME]; /* unit: of what is done; "" where nothing is counted */
-    uint64_t done;
+    uint64_t done;                               /* items of `unit` */
     double seconds, waiting_s, processor_s; /* waiting: in collectives, and part of `seconds` */
-    uint64_t collectives, sent_bytes;
+    uint64_t collectives, sent_bytes;       /* entered; sent in them */
     pb_stages stages; /* zeros where no images went through a pipeline */
 } pb_step;
 
@@ -34,14 +34,14 @@ typedef struct pb_step {
 struct pb_summary {
     pb_comm *comm;   /* borrowed */
     pb_pulse *pulse; /* borrowed; is told of the steps. NULL: nobody asks */
-    char began[PB_TIMESTAMP_MAX];
+    char began[PB_TIMESTAMP_MAX]; /* UTC, of this rank */
     double begun; /* pb_clock_seconds */
     char device[PB_SUMMARY_TEXT], arithmetic[PB_SUMMARY_TEXT]; /* "" for jobs without a device */
-    size_t count;
+    size_t count;                                              /* of steps, in the order in which they were first begun */
     pb_step steps[PB_STEPS_MAX];
     pb_step *open; /* the step that goes on, NULL between steps */
-    double step_begun, step_processor_s;
-    pb_comm_counters step_counters;
+    double step_begun, step_processor_s; /* of the open step: pb_clock_seconds, and processor seconds used until then */
+    pb_comm_counters step_counters;      /* likewise */
 };
 
 /* Not collective, as all that follow but the last. Begins an empty summary; keep it where it is, as `open` points into it. From

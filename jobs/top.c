@@ -49,6 +49,7 @@ static bool add_file(const char *path, double stale_s, json_t *found) {
     pb_release(&text);
     bool is_one = is_status(status);
     if (is_one) {
+        /* In the future, by clocks that differ: as if just written. */
         double age = (double)time(NULL) - json_number_value(json_object_get(status, "written_unix_s"));
         json_object_set_new(status, "age_s", json_real(age > 0 ? age : 0));
         json_object_set_new(status, "stale", json_boolean(age > stale_s));

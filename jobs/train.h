@@ -32,9 +32,9 @@ typedef enum pb_radius_kind { PB_RADIUS_EXACT, PB_RADIUS_BOUND } pb_radius_kind;
 
 /* One rank's state. Zeroed it is empty. */
 typedef struct pb_training {
-    const pb_job *job;
-    pb_setup setup;
-    pb_run run; /* the state folder; zeroed until the outputs are known to be possible */
+    const pb_job *job;         /* borrowed */
+    pb_setup setup;            /* archive, device, pipeline and this rank's images */
+    pb_run run;                /* the state folder; zeroed until the outputs are known to be possible */
     pb_projection *projection; /* from features to what selection sees; the identity for --projection 0 */
     pb_cover *cover;   /* projected patches of this rank's images: for every way of selecting but greedy-step */
     pb_points *points; /* likewise, for greedy-step */
@@ -57,7 +57,7 @@ typedef struct pb_training {
     double ratios[PB_RATIOS_MAX];                      /* [ratio_count] falling */
     size_t ratio_count;
     pb_coreset coreset; /* of the largest ratio */
-    pb_radius_kind radius_kind;
+    pb_radius_kind radius_kind; /* of its radii */
     pb_attributes attributes; /* what a bank or a checkpoint says of its making, but for ratio and radius */
 } pb_training;
 

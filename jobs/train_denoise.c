@@ -33,7 +33,6 @@ typedef struct denoising {
     float *scores;  /* [image_count * patches] of this rank's patches */
 } denoising;
 
-/* Bytes of a projected patch. */
 static size_t row_bytes(const pb_training *t) { return (size_t)pb_projection_dim(t->projection) * sizeof(float); }
 
 /* Patches of this rank's good images. */

@@ -118,6 +118,7 @@ static pb_status part_path(const pb_training *t, const part *p, char path[PB_PAT
     return pb_state_path(&t->run.state, name, path);
 }
 
+/* Patches in a file are counted from the part's first, since images before the part may turn out bad or good another time. */
 static pb_status write_part(const pb_training *t, const kept *all, const part_picks *picks) {
     const size_t dim = (size_t)pb_projection_dim(t->projection), patches = pb_training_patches(t);
     char path[PB_PATH_MAX];
@@ -210,7 +211,7 @@ static bool take_part(pb_training *t, const part *p, kept *all) {
     return !pb_failed(&status);
 }
 
-/* Nothing is shown or saved within a selection: the parts are the steps. */
+/* Within a part nothing is shown or saved: the parts are the steps. */
 static pb_status report_stop(void *context, const pb_coreset *so_far) {
     (void)context;
     (void)so_far;
@@ -338,7 +339,8 @@ typedef struct watch {
     kept *all;
 } watch;
 
-/* It may be long where the first was not. */
+/* The run may become long only in the second round: then its parts are saved now. All ranks have their own to save, and agree
+ * after it. */
 static pb_status report_second(void *context, const pb_coreset *so_far) {
     watch *w = context;
     pb_status status = pb_run_is_long(&w->t->run) ? save_parts(w->t, w->all) : pb_ok();

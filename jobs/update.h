@@ -19,9 +19,9 @@
 
 /* One rank's state, but for `training` the same on every rank. Zeroed it is empty. */
 typedef struct pb_update {
-    const pb_bank_choice *choice;
+    const pb_bank_choice *choice; /* borrowed */
     pb_training training; /* of the new images; its job is the choice's */
-    pb_forget forget;
+    pb_forget forget;     /* what --forget lists */
     pb_bank bank;            /* the old bank, on every rank; after pb_update_forget its rows that stay */
     float *centres;          /* [bank.rows][selection dims] they, as selection sees them */
     float enough;            /* what new images are to be covered within: the radius that the bank was trained to have */
@@ -36,8 +36,8 @@ typedef struct pb_update {
 
 /* --- update_forget.c --- */
 
-/* Collective. Takes the rows of listed images out of u->bank and u->centres and sets u->held: the old radius, and where rows
- * left, that and the largest distance of such a row to one that stays (triangle inequality), rounded up. Errors, agreed: those of
+/* Collective. Takes the rows of listed images out of u->bank and u->centres. Where rows left, u->held grows by the largest
+ * distance of such a row to one that stays (triangle inequality), rounded up, and is a bound. Errors, agreed: those of
  * pb_search_create; PB_E_INPUT when no row would be left. */
 PB_CHECKED pb_status pb_update_forget(pb_update *u);
 

@@ -75,6 +75,7 @@ static pb_status measure(const pb_update *u, const float *gone, double *farthest
             pb_search_create(u->training.setup.devices, u->centres + shard.first * (size_t)seen, u->bank.rows, seen, &search);
     if (!pb_failed(&status))
         status = pb_search_nearest(search, queries, count, distance, nearest);
+    /* A rank without queries has taken part in the search all the same; its maximum is 0. */
     *farthest = 0;
     for (size_t i = 0; i < count && !pb_failed(&status); i++)
         *farthest = fmax(*farthest, (double)distance[i]);

@@ -232,6 +232,7 @@ static pb_status verify_all(verification *v) {
     if (pb_failed(&status))
         return status;
     pb_stages_log(comm, "verify", pb_pipeline_stages(pipeline));
+    /* Counts become those of all ranks, on every rank, so that all judge alike. */
     v->patches = pb_comm_sum_u64(comm, v->patches, "patches");
     v->rows_found = pb_comm_sum_u64(comm, v->rows_found, "rows found");
     v->rows_wrong = pb_comm_sum_u64(comm, v->rows_wrong, "rows that differ") + v->rows_here - v->rows_found;
