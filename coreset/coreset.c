@@ -42,6 +42,12 @@ size_t pb_coreset_size(double ratio, uint64_t total) {
     return size < 1 ? 1 : size > total ? total : size;
 }
 
+/* 2^-22 is four times the relative error of one distance; nextafter is for the rounding to float. */
+float pb_coreset_radius_sum(float radius, double further, int dim) {
+    const double sum = ((double)radius + further) * (1 + (dim + 4) * 0x1p-22);
+    return nextafterf((float)sum, INFINITY);
+}
+
 /* --- random order ------------------------------------------------------------------------------------------------
  * Fisher and Yates' shuffle of 0 .. total - 1, of which only the first `count` places are wanted: a hash table holds the few
  * places whose content has moved.

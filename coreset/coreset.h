@@ -31,6 +31,12 @@ pb_status pb_coreset_overflow(void);
  * (asserted). */
 size_t pb_coreset_size(double ratio, uint64_t total);
 
+/* The covering radius of rows that are within `further` of rows which cover by `radius`: at most their sum, by the triangle
+ * inequality. Both are computed distances of rows of `dim` values, off by less than (dim + 4) 2^-24 of themselves, and so is the
+ * radius that somebody measures later; the result is larger than the sum by room for all three, so that no patch is measured
+ * outside of it. NaN where one of them is NaN. */
+float pb_coreset_radius_sum(float radius, double further, int dim);
+
 /* Picks `count` <= total of 0 .. total - 1 at random, each order equally likely but for 2^-64 * total, so that every prefix is a
  * random sample too: the baseline that greedy selection must beat. From the counter-based generator (PB_STREAM_CORESET): the same
  * on every rank for the same seed, and more picks only go on. Radii are NaN. coreset: as of pb_coreset_allocate. O(count) time

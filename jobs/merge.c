@@ -50,8 +50,9 @@ typedef struct merging {
     image *images;               /* of these shards */
     size_t image_count, image_room;
     /* on rank 0: */
-    char *source;
-    size_t source_size, shard_images, parts_seen;
+    char *source; /* names of lists, with ", " between */
+    size_t source_size, last_name; /* room of it; where in it the last name begins */
+    size_t shard_images, parts_seen;
     uint64_t images_in_all;
 } merging;
 
@@ -80,20 +81,27 @@ static pb_status split_names(merging *m) {
     return pb_ok();
 }
 
-/* Adds `length` bytes of a name to the sources, unless they end with it already. */
+/* Whether the last of the sources is this name, of `length` bytes: the whole of it, as "a.csv" is not "xa.csv". */
+static bool is_last_name(const merging *m, const char *name, size_t length) {
+    return m->source && strlen(m->source + m->last_name) == length && memcmp(m->source + m->last_name, name, length) == 0;
+}
+
+/* Adds `length` bytes of a name to the sources, unless it is the last of them already. */
 static pb_status add_source(merging *m, const char *name, size_t length) {
     static const char BETWEEN[] = ", ";
+    const char *between = m->source ? BETWEEN : "";
     size_t used = m->source ? strlen(m->source) : 0, room = used + length + sizeof BETWEEN;
-    if (used >= length && length > 0 && memcmp(m->source + used - length, name, length) == 0)
+    if (is_last_name(m, name, length))
         return pb_ok();
     PB_TRY(pb_resize(&m->source, m->source_size, room, 1, "names of lists"));
     m->source_size = room;
-    snprintf(m->source + used, room - used, "%s%.*s", used ? BETWEEN : "", (int)length, name);
+    m->last_name = used + strlen(between);
+    snprintf(m->source + used, room - used, "%s%.*s", between, (int)length, name);
     return pb_ok();
 }
 
 /* Parts of a list come all and in order, or images would be missing and nobody would know. m->parts_seen: how many parts of the
- * present list have come; 0 between lists. What stands last in m->source is that list. *length: bytes of `source` that name the
+ * present list have come; 0 between lists. The last name in m->source is that list. *length: bytes of `source` that name the
  * list. */
 static pb_status check_part(merging *m, const char *folder, const char *source, size_t *length) {
     pb_list_part found = pb_list_part_of(source, length);
@@ -101,8 +109,7 @@ static pb_status check_part(merging *m, const char *folder, const char *source, 
     bool begins = m->parts_seen == 0;
     if (found.count == 1 && begins)
         return pb_ok();
-    bool same =
-        begins || (strlen(m->source) >= *length && strncmp(m->source + strlen(m->source) - *length, source, *length) == 0);
+    bool same = begins || is_last_name(m, source, *length);
     /* Not the part that is due: a whole list where parts are not complete, another number, or another list. */
     if (found.count == 1 || found.number != (int)expected || !same)
         return pb_fail(PB_E_INPUT, "%s: is of %s, but part %zu of a list is expected here; parts are merged all, in order",

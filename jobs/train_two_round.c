@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/stop.h"
+#include "coreset/coreset.h"
 #include "coreset/greedy.h"
 #include "jobs/provenance.h"
 #include "jobs/summary.h"
@@ -376,9 +377,8 @@ static pb_status second_round(pb_training *t, kept *all) {
     if (!pb_failed(&status))
         status = name_picks(t, all, sizes, total);
     pb_release(&sizes);
-    /* A rounding up: the bound must hold in float too. */
     for (size_t i = 0; i < t->coreset.count; i++)
-        t->coreset.radius[i] = nextafterf((float)((double)t->coreset.radius[i] + first_radius), INFINITY);
+        t->coreset.radius[i] = pb_coreset_radius_sum(t->coreset.radius[i], first_radius, pb_projection_dim(t->projection));
     if (!pb_failed(&status))
         pb_log_once(PB_LOG_INFO, "selected",
                     "coreset=two-round patches=%zu of=%llu union=%llu part_radius=%.6g radius_at_most=%.6g", t->coreset.count,

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "coreset/coreset.h"
 #include "coreset/search.h"
 #include "mpi/partition.h"
 
@@ -88,14 +89,6 @@ static pb_status measure(const pb_update *u, const float *gone, double *farthest
     return status;
 }
 
-/* Radius and distance are rounded values of distances that obey the triangle inequality: each is off by less than (dim + 4) 2^-24
- * of itself, and so is the radius that somebody measures later. 2^-22 is room for these three; nextafter is for the rounding to
- * float. */
-static float sum_rounded_up(float radius, double distance, int dim) {
-    double sum = ((double)radius + distance) * (1 + (dim + 4) * 0x1p-22);
-    return nextafterf((float)sum, INFINITY);
-}
-
 /* Images may have been trained on without a row in the bank, so a path that matches nothing need not be a mistake. */
 static void say(const pb_update *u, double farthest) {
     pb_log_once(PB_LOG_INFO, "forgotten", "listed=%zu rows=%llu images_left_out=%llu farthest=%.6g radius_at_most=%.6g",
@@ -125,7 +118,7 @@ pb_status pb_update_forget(pb_update *u) {
         status = measure(u, gone, &farthest);
     pb_release(&gone);
     if (!pb_failed(&status) && u->rows_forgotten > 0) {
-        u->held = sum_rounded_up(u->held, farthest, seen);
+        u->held = pb_coreset_radius_sum(u->held, farthest, seen);
         u->held_exactly = false;
     }
     if (!pb_failed(&status))

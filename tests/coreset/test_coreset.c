@@ -19,6 +19,17 @@ static pb_coreset sample(uint64_t seed, uint64_t total, size_t count) {
     return coreset;
 }
 
+/* 1 + 2^-24 is what float cannot tell from 1: of each computed distance the true one may be (dim + 4) such steps larger. */
+Test(coreset, sum_of_radii_holds_for_true_distances) {
+    for (int dim = 1; dim <= 2048; dim *= 2)
+        for (float radius = 0x1p-20f; radius < 1e6f; radius *= 7) {
+            const double r = (double)radius, further = 3.7 * r, off = 1 + (dim + 4) * 0x1p-24, least = (r + further) * off * off;
+            const double sum = (double)pb_coreset_radius_sum(radius, further, dim);
+            cr_assert(sum >= least && sum <= least * (1 + (dim + 8) * 0x1p-22), "%g %d: %.9g, least %.9g", r, dim, sum, least);
+        }
+    cr_assert(isnan(pb_coreset_radius_sum(NAN, 1, 2)) && isnan(pb_coreset_radius_sum(1, NAN, 2)));
+}
+
 Test(coreset, random_picks_each_at_most_once) {
     const uint64_t totals[] = {1, 2, 10, 1000};
     for (int i = 0; i < 4; i++) {

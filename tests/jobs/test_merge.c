@@ -50,11 +50,13 @@ Test(merge, parts_come_all_and_in_order) {
         {"p1,p2", "part 3 of list.csv is missing"},
         {"p1,other,p2,p3", "other: is of other.csv, but part 2 of a list is expected here"},
         {"p1,strange,p3", "strange: is of other.csv (part 2/3), but part 2 of a list is expected here"},
+        {"p1,end,p3", "end: is of t.csv (part 2/3), but part 2 of a list is expected here"},
     };
     pack_parts(3, "");
     must(in_folder("{ head -n 2 list.csv > other.csv; %s pack --list other.csv --archive other; "
-                   "%s pack --list other.csv --archive strange --part 2/3; }",
-                   PB_PROGRAM, PB_PROGRAM),
+                   "%s pack --list other.csv --archive strange --part 2/3; "
+                   "cp list.csv t.csv; %s pack --list t.csv --archive end --part 2/3; }",
+                   PB_PROGRAM, PB_PROGRAM, PB_PROGRAM),
          0);
     for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
         must(patchbank(2, "merge --archives %s --archive m", WRONG[i][0]), 65);
@@ -63,18 +65,19 @@ Test(merge, parts_come_all_and_in_order) {
     }
 }
 
-/* Archives of lists of their own, of several shard sizes, one of which has grown: images follow each other in the order given. */
+/* Archives of lists of their own, of several shard sizes, one of which has grown: images follow each other in the order given.
+ * One list's name is the end of another's. */
 Test(merge, archives_of_several_lists) {
-    must(in_folder("{ head -n 7 list.csv > one.csv; { head -n 1 list.csv; sed -n 8,15p list.csv; } > two.csv; "
+    must(in_folder("{ head -n 7 list.csv > one.csv; { head -n 1 list.csv; sed -n 8,15p list.csv; } > ne.csv; "
                    "{ head -n 1 list.csv; tail -n +16 list.csv; } > three.csv; }"),
          0);
     must(in_folder("%s pack --list one.csv --archive a --shard-images 4", PB_PROGRAM), 0);
-    must(in_folder("%s pack --list two.csv --archive b --shard-images 3", PB_PROGRAM), 0);
+    must(in_folder("%s pack --list ne.csv --archive b --shard-images 3", PB_PROGRAM), 0);
     must(in_folder("%s pack --append --list three.csv --archive b --shard-images 8", PB_PROGRAM), 0);
     must(patchbank(3, "merge --archives a,b --archive m"), 0);
-    must(in_folder("%s %s/tests/jobs/check_editions.py m one.csv two.csv three.csv", PB_PYTHON, PB_SOURCE_DIR), 0);
+    must(in_folder("%s %s/tests/jobs/check_editions.py m one.csv ne.csv three.csv", PB_PYTHON, PB_SOURCE_DIR), 0);
     must(in_folder("cat m/manifest.json"), 0);
-    says("\"source\": \"one.csv, two.csv, three.csv\"");
+    says("\"source\": \"one.csv, ne.csv, three.csv\"");
     says("\"shard_images\": 8");
     must(patchbank(2, "verify --archive m"), 0);
     must(patchbank(2, "merge --archives m,b --archive n"), 65);
