@@ -8,8 +8,8 @@
  * pb_cuda_host_alloc is pinned; copies of other memory go through the driver's own buffers.
  *
  * Errors. A call reports what went wrong in a kernel before it, so messages name what was queued since the device was last waited
- * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; any other error CUDA repeats to the end of the
- * process.
+ * for (decision 0025). Lack of memory, or a call that is refused, is PB_E_SYSTEM and leaves the device usable; what a kernel has
+ * done wrong CUDA repeats to the end of the process.
  */
 #include "gpu/cuda/cuda.h"
 
@@ -55,7 +55,8 @@ static void list_queued(const pb_cuda_queued *queued, char *text, size_t size) {
 }
 
 /* CUDA tells later what goes wrong in a kernel, so the ones before are named. What is told here must not be told again by the
- * next launch, which asks for the last error: whoever tells may go on without what failed. A sticky error comes back by itself. */
+ * next launch, which asks for the last error: whoever tells may go on without what failed. A sticky error comes back by
+ * itself. */
 pb_status pb_cuda_call(const pb_device *device, cudaError_t error, const char *operation) {
     if (error == cudaSuccess)
         return pb_ok();
