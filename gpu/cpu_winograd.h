@@ -34,23 +34,26 @@ typedef struct pb_winograd {
     float lowest, highest; /* what the activation limits outputs to */
 } pb_winograd;
 
-/* Memory for one band. zeros is for pixels outside the image, spare for outputs there. */
+/* Memory for one band. zeros is for pixels outside the image, spare for outputs there. A thread's own; nothing is kept from band
+ * to band. */
 typedef struct pb_winograd_memory {
     float *values, *products;
     float *zeros; /* [max(inputs, outputs)] zeros, read only */
     float *spare; /* [outputs] */
 } pb_winograd_memory;
 
-/* Whether a layer is worth doing so, and how: 3x3, stride 1, all channels with all, enough of them and of tiles. */
+/* Whether a layer is worth doing so, and how: 3x3, stride 1, all channels with all, enough of them and of tiles. *plan is left
+ * alone when it is not. Plain data: nothing to free. */
 bool pb_winograd_plan(const pb_layer *layer, pb_layer_shape input, pb_layer_shape output, pb_winograd *plan);
 
 /* Bands of an image. */
 int pb_winograd_bands(const pb_winograd *plan);
 
-/* G g G' of one position for all channels: out [outputs][inputs]; in double, rounded once. */
+/* G g G' of one position for all channels: out [outputs][inputs]; in double, rounded once. layer->weights:
+ * [outputs][inputs][3][3]. */
 void pb_winograd_weights(const pb_layer *layer, int position, float *out);
 
-/* B' d B of the tiles of `band`. image: [height][width][inputs]. */
+/* B' d B of the tiles of `band`. image: [height][width][inputs]. Writes memory->values of the tiles that there are. */
 void pb_winograd_spread(const pb_winograd *plan, const pb_cpu_kernels *kernels, const float *image, int band,
                         const pb_winograd_memory *memory);
 

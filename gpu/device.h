@@ -68,35 +68,41 @@ void pb_device_plugin_path(const char *path);
 void pb_device_plans_path(const char *path);
 
 /* Calls visit for every device that can be named, in a fixed order. name: as pb_device_open takes it ("cuda" when there is none
- * of that kind); about: one line, what it is when usable, else why not. The texts are the visitor's during the call only. */
+ * of that kind); about: one line, what it is when usable, else why not. The texts are the visitor's during the call only. Opens
+ * the plugin of "cuda" to ask it; no device is opened. Where the plugin is missing or of another build that is a line too, not an
+ * error. */
 typedef void pb_device_visitor(void *context, const char *name, bool usable, const char *about);
 void pb_device_each(pb_device_visitor *visit, void *context);
 
-/* One line about it: name, instruction set or model, threads. Belongs to the device. */
+/* One line about it: name, instruction set or model, threads. Belongs to the device. For people and logs. */
 const char *pb_device_description(const pb_device *device);
 
 /* What decides the bits of network outputs beside their precision: library, version and instruction set. Devices of equal
- * arithmetic give equal features. Belongs to the device. */
+ * arithmetic give equal features. Belongs to the device. Recorded in banks, so that it can be told why features of two machines
+ * differ. */
 const char *pb_device_arithmetic(const pb_device *device);
 
 /* Which piece of hardware it is, where only one process should use it at a time: devices of equal identity are the same one, in
- * whatever process. "" where it may be shared. Belongs to the device. */
+ * whatever process. "" where it may be shared. Belongs to the device. A GPU's UUID in hexadecimal digits; "" for the CPU. */
 const char *pb_device_identity(const pb_device *device);
 
 /* Whether device memory may be read and written as host memory too, once the operations before are done. */
 bool pb_device_memory_is_host(const pb_device *device);
 
 /* Device memory of `bytes` bytes, aligned to PB_ALIGNMENT. Errors: PB_E_SYSTEM. Released by pb_device_release, which sets
- * *pointer to NULL and takes NULL. */
+ * *pointer to NULL and takes NULL. What is in it is undefined. `what` names it in messages. 0 bytes give a pointer too. Released
+ * memory may still be read by operations called before: they come first. */
 PB_CHECKED pb_status pb_device_alloc(pb_device *device, size_t bytes, void *pointer_out, const char *what);
 void pb_device_release(pb_device *device, void *pointer_inout);
 
-/* Copies between host and device memory; complete on return. */
+/* Copies between host and device memory; complete on return. They come after every operation called before, and so wait for
+ * those; an error may be one of theirs. Host memory may be of any kind. */
 PB_CHECKED pb_status pb_device_upload(pb_device *device, void *to_device, const void *from_host, size_t bytes);
 PB_CHECKED pb_status pb_device_download(pb_device *device, void *to_host, const void *from_device, size_t bytes);
 
 /* Copies `height` stretches of `width` bytes within device memory; stretch i goes from `from + i * from_pitch` to
- * `to + i * to_pitch`. Pitches in bytes, at least `width`; the areas do not overlap. */
+ * `to + i * to_pitch`. Pitches in bytes, at least `width`; the areas do not overlap. Ordered among the operations, and not waited
+ * for. */
 PB_CHECKED pb_status pb_device_copy_block(pb_device *device, void *to, size_t to_pitch, const void *from, size_t from_pitch,
                                           size_t width, size_t height);
 

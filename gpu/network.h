@@ -111,7 +111,9 @@ enum { PB_INPUT_LEAST = 32 };
  * Out: *network, owned by the caller. Errors: PB_E_USAGE for an unknown backbone or tap or a size that does not suit it (the
  * nearest that do are named); PB_E_INPUT for a missing tensor, a wrong shape (found and expected are named), a value that is not
  * finite, or a tensor that only a network of another kind has; PB_E_SYSTEM when memory is out.
- * *network is then empty. Not collective. */
+ * *network is then empty. Not collective. lookup is called from this thread, for each tensor by its own name and, where that is
+ * missing, by the one that another program gives it (gpu/backbone_table.h); what it lends is borrowed during the call. Memory:
+ * the folded weights, 4 bytes each. */
 PB_CHECKED pb_status pb_network_load(const char *backbone, const char *taps, pb_size size, pb_tensor_lookup lookup, void *context,
                                      pb_network *network_out);
 
@@ -153,7 +155,7 @@ void pb_network_free(pb_network *network);
 pb_layer_shape pb_network_shape(const pb_network *network, int layer);
 
 /* Pixels by which the kernel of `layer` reaches over the left edge of an input `length` pixels wide, or the upper edge of one so
- * high. */
+ * high. Asks only about padding, kernel and stride, so a layer need not be in a network. */
 int pb_layer_pad_before(const pb_layer *layer, int length);
 
 /* Likewise over the right or the lower edge: of the kernel's last place; 0 where that does not reach the edge. */

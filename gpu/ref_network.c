@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-/* pb_activation, in double. */
+/* pb_activation, in double. A NaN becomes 0 by RELU and RELU6, and stays one by the others. */
 static double activate(pb_activation activation, double value) {
     switch (activation) {
     case PB_ACTIVATION_NONE:

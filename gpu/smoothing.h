@@ -19,7 +19,7 @@ typedef struct pb_smoothing {
 
 /* The Gaussian of deviation `sigma` pixels, 0 <= sigma <= PB_SIGMA_MAX, as scipy.ndimage.gaussian_filter cuts it by default:
  * reach is 4 sigma rounded half up; exp(-k^2 / (2 sigma^2)) divided by the sum over both sides, in double, rounded once. 0: no
- * smoothing. */
+ * smoothing. Weights beyond reach are 0. */
 void pb_smoothing_gaussian(double sigma, pb_smoothing *smoothing_out);
 
 /* Place `i` of an axis of `length` places that is mirrored about its edges again and again, as d c b a | a b c d | d c b a:

@@ -45,7 +45,8 @@ PB_CHECKED pb_status pb_tiling_create(pb_size image, pb_size tile, int overlap, 
 size_t pb_tiling_count(const pb_tiling *tiling);
 pb_size pb_tiling_grid(const pb_tiling *tiling);
 
-/* What there is to know of tile `i` along one axis. */
+/* What there is to know of tile `i` along one axis. Owned places of all tiles, in order, are the places of the axis, each
+ * once. */
 typedef struct pb_tile_span {
     int begin;             /* its first pixel */
     int place;             /* the grid's place of its first patch: begin / stride */
@@ -54,7 +55,8 @@ typedef struct pb_tile_span {
 pb_tile_span pb_tile_axis_span(const pb_tile_axis *axis, int i);
 
 /* Cuts tile `i` (row by row) out of an image: pixels [height][width][3] of the tiling's image size; tile: [its height][its
- * width][3]. Pixels beyond the image repeat its last row and column. */
+ * width][3]. Pixels beyond the image repeat its last row and column. Both in host memory, not overlapping. i <
+ * pb_tiling_count. */
 void pb_tiling_cut(const pb_tiling *tiling, const uint8_t *pixels, size_t i, uint8_t *tile);
 
 #endif

@@ -8,8 +8,8 @@
  * pb_cuda_host_alloc is pinned; copies of other memory go through the driver's own buffers.
  *
  * Errors. A call reports what went wrong in a kernel before it, so messages name what was queued since the device was last waited
- * for (decision 0025). Lack of memory is PB_E_SYSTEM and leaves the device usable; any other error CUDA repeats to the end of the
- * process.
+ * for (decision 0025). Lack of memory, or a call that is refused, is PB_E_SYSTEM and leaves the device usable; what a kernel has
+ * done wrong CUDA repeats to the end of the process.
  */
 #include "gpu/cuda/cuda.h"
 
