@@ -222,8 +222,8 @@ static void mark_unscored(scoring *s, size_t begin, size_t count) {
 
 /* Turns the search's distances of image `i` of the batch into what is kept: the map at the image's place, and the verdict by its
  * largest distance; the first patch wins a tie (io/results_file.h). The map is changed in place in s->distance. An image's place
- * was marked unscored before. Features of a network that overflowed have distances that are NaN. Such a patch is the worst there
- * is: the others must not hide it. */
+ * was marked unscored before. Features of a network that overflowed may have distances that are NaN. Such a patch is the worst
+ * there is: the others must not hide it. (Not all show: ReLU makes 0 of a NaN, gpu/precision.h.) */
 static void score_image(scoring *s, const pb_batch *batch, size_t i) {
     float *map = s->distance + i * patches(s);
     const uint32_t *nearest = s->nearest + i * patches(s);

@@ -243,11 +243,6 @@ pb_status pb_cuda_cover_raise(pb_device *device, pb_cover *cover, uint64_t floor
 
 /* ---- candidates ---- */
 
-/* Kernels know a candidate as three words. */
-_Static_assert(sizeof(pb_candidate) == 3 * sizeof(uint32_t) && offsetof(pb_candidate, nearest) == sizeof(uint32_t) &&
-                   offsetof(pb_candidate, bound) == 2 * sizeof(uint32_t),
-               "words of a candidate: index, nearest, bound");
-
 /* Queued. The order is that of the list: rising indices. */
 pb_status pb_cuda_cover_candidates(pb_device *device, pb_cover *cover, pb_candidate *candidates, float *rows) {
     const size_t count = cover->candidate_count;

@@ -70,7 +70,8 @@ static pb_status begin(pb_device *device, contest *c, const float *rows, size_t 
     c->words = c->order + count;
     c->on_device = (pb_cuda_contest){c->rows, c->index, state, count, c->cover->dim, floor};
     PB_TRY(pb_cuda_upload(device, c->index, c->host_words, 3 * count * sizeof(uint32_t)));
-    PB_TRY(pb_cuda_set(device, c->best, 0, sizeof *c->best));
+    /* The leader, and states: they are gathered too, though nobody looks at what comes of them. */
+    PB_TRY(pb_cuda_set(device, state, 0, (count + 1) * sizeof *state));
     PB_TRY(pb_cuda_check(device,
                          pb_cuda_cover_gather(stream, c->order, count, state, 0, rows, c->cover->dim, c->words, c->rows),
                          "cover_gather"));
