@@ -25,8 +25,9 @@ PB_CHECKED pb_status pb_search_create(pb_device_comm *devices, const float *shar
                                       pb_search **search_out);
 void pb_search_free(pb_search **search);
 
-/* Makes room for `count` queries, so that pb_search_nearest of as many needs no memory. Not collective. Errors: PB_E_SYSTEM; the
- * search can be used all the same. Fault point: search.memory. */
+/* Makes room for `count` queries, so that pb_search_nearest of as many needs no memory: 8 bytes a query on the device and 8 on
+ * the host. Room only grows. Not collective. Errors: PB_E_SYSTEM; the search can be used all the same. Fault point:
+ * search.memory. */
 PB_CHECKED pb_status pb_search_reserve(pb_search *search, size_t count);
 
 /* Collective: every rank calls it equally often, with any number of queries of its own (0 too; the pointers may then be NULL).

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where the images of one pass are, and the shard's file that is open. */
 typedef struct pb_stream pb_stream;
 
 /* Opens a stream of the images index[count], in that order; rising indices are read fastest. index is not kept. Memory: 24 bytes

@@ -24,8 +24,8 @@ typedef enum pb_route {
 } pb_route;
 
 /* Collective. Whether two ranks have one device (pb_device_identity): *second is the lowest rank whose device a rank before it
- * has too, and *first the lowest of those; both are -1 when there are none. The same on all ranks. Errors, agreed:
- * PB_E_SYSTEM. */
+ * has too, and *first the lowest of those; both are -1 when there are none. Devices without an identity may be shared. The same
+ * on all ranks. device: borrowed. Cost: one allgather of 48 bytes a rank. Errors, agreed: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int *first, int *second);
 
 /* Collective. comm and device are borrowed and must outlive it. route: the same on all ranks. limit_s: longest wait of the
