@@ -104,7 +104,7 @@ static pb_status take_field(list_parser *parser, const char *field, size_t lengt
     return pb_ok();
 }
 
-/* Which columns must be there. */
+/* The first row is complete: which columns must be there. From now on rows are items. */
 static pb_status end_header(list_parser *parser) {
     bool present[COLUMNS] = {false};
     for (size_t i = 0; i < parser->row_fields; i++)
@@ -135,7 +135,7 @@ static pb_status read_label(const char *text, int *label) {
     return pb_ok();
 }
 
-/* Room for one more item, doubled; and for its line. */
+/* Room for one more item and for its line, which stand side by side. */
 static pb_status grow(list_parser *parser) {
     if (parser->list->count < parser->room)
         return pb_ok();
@@ -229,7 +229,7 @@ static pb_status parse_rows(list_parser *parser, const char *bytes, size_t size)
     return pb_prefix(status, where);
 }
 
-/* For finding doubles. */
+/* An item as far as doubles need it: sorting the items themselves would lose their order. */
 typedef struct path_line {
     const char *path;
     size_t line;
