@@ -12,7 +12,7 @@
  * over all images again, which the caller does (pb_pixels_add); its end is a collective (pb_pixels_next).
  *
  * Sums are whole numbers, of products in 128 bits, and so are the same on any number of ranks (invariant 3). Only `overlap` is a
- * sum of doubles: it is made after the counts were summed, in the order of values, by every rank alike.
+ * sum of doubles: it is made of counts that were summed before, in an order that depends on these alone, by every rank alike.
  */
 #include "coreset/pixels.h"
 

@@ -283,8 +283,8 @@ void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *size
     pb_comm_leave(comm);
 }
 
-/* A send and a receive at a time, so that a ring of ranks that all do the same cannot lock up, however long the messages. An even
- * number of pieces has an empty one at the end, on both sides. */
+/* A send and a receive at a time, so that a ring of ranks that all do the same cannot lock up, however long the messages. Bytes
+ * that are a whole number of pieces have an empty one at the end, on both sides. */
 void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
                       const char *what) {
     pb_comm_enter(comm, what, send_bytes);
