@@ -10,7 +10,7 @@
  * process off: its renames find no source (decision 0024). There is no check that could be out of date; unless_fenced only finds
  * a better message afterwards. These settings are of the process, set by the main thread before outputs are begun.
  *
- * Every call of the system that can fail for want of space or by a broken disk has a fault point (io/file.h), in front of it.
+ * Each of these calls, and those that read, link and make folders, has a fault point (io/file.h) in front of it.
  */
 #include "io/file.h"
 
