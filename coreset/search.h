@@ -4,6 +4,9 @@
  * exchanges every query has met every row. A rank holds its own shard, two travelling ones, and one on the device (a CPU: twice,
  * for its filter). The nearest row is decided by the canonical distance, then the smallest row, so the result does not depend on
  * the ring.
+ *
+ * Life: pb_search_create; perhaps pb_search_reserve, so that lack of memory shows before images are read; pb_search_nearest for
+ * each batch, on all ranks; pb_search_free.
  */
 #ifndef PB_CORESET_SEARCH_H
 #define PB_CORESET_SEARCH_H

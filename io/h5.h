@@ -16,6 +16,10 @@
  * Errors while writing: PB_E_SYSTEM with the system's reason. While reading: PB_E_INPUT (missing, damaged, not as expected), or
  * PB_E_SYSTEM where the system refused the read. Each is one line that begins with the file's name; HDF5 itself prints nothing.
  * Fault points: io/file.h (io.create, io.write, io.close). One thread at a time.
+ *
+ * A file is written by pb_output_begin -> pb_h5_create -> pb_h5_write_header -> columns -> pb_h5_close -> pb_output_commit, and
+ * read by pb_h5_open -> pb_h5_read_header -> pb_h5_examine, memory, pb_h5_read... -> pb_h5_close. A dataset is opened and closed
+ * within each call, so nothing but the file is ever open between two.
  */
 #ifndef PB_IO_H5_H
 #define PB_IO_H5_H

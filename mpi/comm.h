@@ -8,6 +8,13 @@
  *
  * "Collective" below: every rank of the communicator calls it, in the same order. An MPI error means that a peer cannot be
  * reached; MPI's own error handler then ends the job.
+ *
+ * What a step of a job looks like, in which some ranks may fail:
+ *     pb_status status = work_of_this_rank();            may fail here and not there
+ *     status = pb_agree(comm, status);                   from here on the same on all ranks
+ *     if (!pb_failed(&status))
+ *         pb_comm_broadcast(comm, ...);                  all ranks or none
+ * A rank that cannot know yet whether it fails (in the midst of a ring) takes part with whatever it has, and agrees afterwards.
  */
 #ifndef PB_MPI_COMM_H
 #define PB_MPI_COMM_H

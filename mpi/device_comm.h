@@ -6,6 +6,9 @@
  * "Collective" is meant over the ranks of the pb_comm. The rule of mpi/comm.h holds: a rank that failed earlier still takes part,
  * with whatever is in its buffers, and the status that these functions return is this rank's own, to be brought to the next
  * pb_agree. After a failure of the devices' own exchange every later call fails at once; none waits longer than the limit.
+ *
+ * Life: pb_device_comm_create; pb_device_comm_reserve and an agreement before the first exchange of each size; collectives; an
+ * agreement on the statuses that they gave; pb_device_comm_destroy.
  */
 #ifndef PB_MPI_DEVICE_COMM_H
 #define PB_MPI_DEVICE_COMM_H
