@@ -123,6 +123,7 @@ static pb_status read_split(const char *text, pb_split *split) {
     return pb_ok();
 }
 
+/* Only these three texts: "true" or "2" would be guesses. */
 static pb_status read_label(const char *text, int *label) {
     if (strcmp(text, "0") == 0)
         *label = PB_LABEL_NORMAL;
@@ -173,6 +174,7 @@ static void on_field(void *field, size_t length, void *context) {
     parser->row_fields++;
 }
 
+/* The header is the first row that is not empty. row_line is set for the next row here, since a row may span lines. */
 static void on_row_end(int terminator, void *context) {
     (void)terminator;
     list_parser *parser = context;
@@ -293,6 +295,7 @@ static pb_status parse(list_parser *parser, const char *name, const char *bytes,
     return check_doubles(parser);
 }
 
+/* The name comes before each message, so that it says which list it is about. */
 pb_status pb_list_parse(const char *name, const char *bytes, size_t size, pb_list *list_out) {
     *list_out = (pb_list){0};
     list_parser parser = {.list = list_out, .line = 1, .row_line = 1, .status = pb_ok()};

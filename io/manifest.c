@@ -173,6 +173,7 @@ static pb_status parse_root(const char *path, json_t *root, pb_manifest *manifes
     return parse_shards(path, shards, manifest);
 }
 
+/* Doubled keys are refused: readers differ on which of them counts. */
 static pb_status parse_text(const char *path, const char *text, size_t size, pb_manifest *manifest) {
     json_error_t trouble;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &trouble);

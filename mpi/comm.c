@@ -167,6 +167,7 @@ void pb_comm_sum_array_u64(pb_comm *comm, uint64_t *values, size_t count, const 
     pb_comm_leave(comm);
 }
 
+/* An exclusive prefix sum: where this rank's items begin when all are counted in rank order. */
 uint64_t pb_comm_sum_before_u64(pb_comm *comm, uint64_t value, const char *what) {
     uint64_t before = 0;
     pb_comm_enter(comm, what, sizeof value);
@@ -186,6 +187,7 @@ static int piece_size(size_t bytes, size_t done) {
     return (int)(left < PIECE_BYTES ? left : PIECE_BYTES);
 }
 
+/* Only the root is counted as sending, whatever tree MPI makes of it. */
 void pb_comm_broadcast(pb_comm *comm, void *buffer, size_t bytes, int root, const char *what) {
     pb_comm_enter(comm, what, comm->rank == root ? bytes : 0);
     for (size_t done = 0; done < bytes;) {
