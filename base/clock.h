@@ -2,7 +2,8 @@
 #ifndef PB_BASE_CLOCK_H
 #define PB_BASE_CLOCK_H
 
-/* Seconds since an arbitrary moment; never goes back. For durations and rates. */
+/* Seconds since an arbitrary moment; never goes back, whatever is done to the time of day. For durations and rates, within one
+ * host. */
 double pb_clock_seconds(void);
 
 /* Bytes of a timestamp, with the closing 0. */

@@ -28,6 +28,7 @@ static bool rounded_size(size_t count, size_t size, size_t *bytes) {
     return true;
 }
 
+/* what and the sizes go into the message: they tell an option that is too large from a machine that is too small. */
 pb_status pb_allocate(void *pointer_out, size_t count, size_t size, const char *what) {
     store(pointer_out, NULL);
     size_t bytes;

@@ -1,6 +1,13 @@
 /* memory.h: allocation with a size that cannot overflow, alignment for vector code, and a status instead of NULL.
  *
  * Not collective; thread safe. Fault point: base.allocate.
+ *
+ * Owners are zeroed first and freed whole, however far they came:
+ *     thing t = {0};
+ *     status = pb_allocate(&t.rows, n, sizeof *t.rows, "rows");
+ *     pb_keep_first(&status, pb_allocate(&t.names, n, sizeof *t.names, "names"));
+ *     ...
+ *     pb_release(&t.rows);        NULL is fine
  */
 #ifndef PB_BASE_MEMORY_H
 #define PB_BASE_MEMORY_H

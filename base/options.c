@@ -67,6 +67,7 @@ static double percent(const char *text, size_t digits) {
     return *end == '\0' ? number : NAN;
 }
 
+/* The whole text must be the number: "1x" and "" are none. */
 double pb_option_number(const char *text) {
     char *end;
     size_t length = strlen(text);

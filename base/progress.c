@@ -36,6 +36,7 @@ void pb_progress_begin(pb_progress *progress, const char *step, uint64_t total, 
     tell(progress);
 }
 
+/* The limit of 9e7 s keeps the text within 16 bytes, and the rounded seconds within an unsigned. */
 void pb_progress_duration(double seconds, char text[16]) {
     if (!isfinite(seconds) || seconds < 0 || seconds > 9e7) {
         snprintf(text, 16, "?");
@@ -99,6 +100,7 @@ void pb_progress_update(pb_progress *progress, uint64_t done) {
     show(progress);
 }
 
+/* The line of the terminal goes; what was reached the caller logs, with its own figures. */
 double pb_progress_end(pb_progress *progress) {
     if (progress->terminal) {
         fprintf(stderr, PB_TERMINAL_ERASE);

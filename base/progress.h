@@ -3,6 +3,9 @@
  * On a terminal one line is redrawn, at most six times a second; elsewhere (a batch job's log) a log line is written at most
  * once a minute, so that silence means trouble. Only rank 0 shows anything, and only what its caller reports: its own share of
  * the work, which a caller who gives the whole job's total scales up itself. Not collective: no rank waits.
+ *
+ * Life: pb_progress_begin; pb_progress_update as items are done, a note being put into the struct by the caller; pb_progress_end,
+ * after a failure too.
  */
 #ifndef PB_BASE_PROGRESS_H
 #define PB_BASE_PROGRESS_H

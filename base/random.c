@@ -25,6 +25,7 @@ static void philox(uint32_t c[4], uint32_t key0, uint32_t key1) {
     }
 }
 
+/* The counter of four words is built here: which is which is part of the contract, since banks depend on the numbers. */
 void pb_random_block(uint64_t seed, pb_random_stream stream, uint32_t substream, uint64_t counter, uint32_t block[4]) {
     block[0] = (uint32_t)counter;
     block[1] = (uint32_t)(counter >> 32);

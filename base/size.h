@@ -22,8 +22,9 @@ static inline pb_size pb_size_over(pb_size size, int stride) {
     return (pb_size){(size.width + stride - 1) / stride, (size.height + stride - 1) / stride};
 }
 
-/* Reads "320x240", width first, or "224" for a square; digits only, both numbers from `least` to `most`. Not collective.
- * Errors: PB_E_USAGE with what was found and what is expected, without the name of the option; *size is then 0 x 0. */
+/* Reads "320x240", width first, or "224" for a square; digits only, at most six a number, both numbers from `least` to `most`, 0
+ * <= least. Not collective. Errors: PB_E_USAGE with what was found and what is expected, without the name of the option;
+ * *size_out is then 0 x 0. */
 PB_CHECKED pb_status pb_size_parse(const char *text, int least, int most, pb_size *size_out);
 
 /* Bytes of any size as text, with the closing 0. */

@@ -81,6 +81,7 @@ pb_status pb_prefix(pb_status status, const char *prefix) {
     return prefixed;
 }
 
+/* Expanded from the list. Codes that come as numbers from elsewhere (a file, another process) may be none of it. */
 const char *pb_code_name(pb_code code) {
     switch (code) {
 #define PB_CODE_NAME(name, exit_code, severity, meaning, advice) \

@@ -34,6 +34,7 @@ void pb_stop_on_signals(void) {
     mask_signals(SIG_UNBLOCK);
 }
 
+/* Read once: a signal may come between two looks. */
 pb_status pb_stop_check(void) {
     int number = asked_by;
     if (!number)

@@ -15,7 +15,8 @@ void pb_stop_on_signals(void);
 /* Holds both signals back until pb_stop_on_signals, across an exec too, which would forget handlers. */
 void pb_stop_hold(void);
 
-/* PB_OK, or, once a signal has come, always PB_E_REQUEUE naming it. Not collective, thread safe. */
+/* PB_OK, or, once a signal has come, always PB_E_REQUEUE naming it (the first, should both have come). Costs a load. Not
+ * collective: who stops must agree on it. Thread safe. */
 PB_CHECKED pb_status pb_stop_check(void);
 
 #endif

@@ -17,6 +17,7 @@ static void read_line(const char *line, const char *name, uint64_t *bytes) {
         *bytes = 1024 * (uint64_t)kilobytes;
 }
 
+/* The file is text, and the order of its lines is not promised, so every line is tried for both names. */
 pb_usage pb_usage_now(void) {
     pb_usage usage = {0};
     struct rusage times;

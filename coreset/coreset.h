@@ -24,7 +24,8 @@ void pb_coreset_free(pb_coreset *coreset);
 /* Adds a pick at the end; there must be room (asserted). radius as in the struct. */
 void pb_coreset_add(pb_coreset *coreset, uint64_t picked, float radius);
 
-/* The failure of a selection whose points are so large that a distance^2 is +infinity, and so have no order. PB_E_INPUT. */
+/* The failure of a selection whose points are so large that a distance^2 is +infinity, and so have no order: PB_E_INPUT, in the
+ * same words for every way of selecting. */
 pb_status pb_coreset_overflow(void);
 
 /* How many points a ratio stands for: floor(ratio * total), at least 1 and at most total. 0 < ratio <= 1, total > 0

@@ -67,6 +67,7 @@ static uint64_t doubled_wins(const scored *items, size_t n) {
     return doubled;
 }
 
+/* The quotient of two whole numbers below 2^64, each rounded to double once. */
 pb_status pb_auroc(const double *scores, const bool *defective, size_t n, double *auroc_out) {
     *auroc_out = NAN;
     scored *items;

@@ -145,7 +145,6 @@ pb_status pb_outlier_scores(pb_outlier_kind kind, const float *rows, size_t n, i
 
 /* --- the limit ---------------------------------------------------------------------------------------------------- */
 
-/* The float with these bits. */
 static float float_of(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);

@@ -8,6 +8,9 @@
  *            sparser a patch lies than its neighbours do; relative, so that places of much variety are not all noise
  * Host arithmetic, the same bits everywhere: distance^2 is a sum over k in order, of float products that are rounded by
  * themselves; neighbours are in order of (distance^2, index); sums over neighbours are double, in that order.
+ *
+ * A job scores the patches of each place of the grid (pb_outlier_scores), place by place, wherever all images' patches of that
+ * place are, and then asks for the one limit of all places and ranks (pb_outlier_limit): what is above it is left out.
  */
 #ifndef PB_CORESET_OUTLIER_H
 #define PB_CORESET_OUTLIER_H

@@ -12,7 +12,7 @@
  * over all images again, which the caller does (pb_pixels_add); its end is a collective (pb_pixels_next).
  *
  * Sums are whole numbers, of products in 128 bits, and so are the same on any number of ranks (invariant 3). Only `overlap` is a
- * sum of doubles: it is made after the counts were summed, in the order of values, by every rank alike.
+ * sum of doubles: it is made of counts that were summed before, in an order that depends on these alone, by every rank alike.
  */
 #include "coreset/pixels.h"
 
@@ -98,6 +98,8 @@ static void count_pixel(tally *of, uint32_t region_size) {
     of->share += (UNIT + region_size / 2) / region_size;
 }
 
+/* The loop over all pixels of all images, and most of the work. In the first pass each pixel is counted by its upper bits; later
+ * only those whose value has a slot, by the lower ones. Regions are counted once. */
 void pb_pixels_add(pb_pixels *pixels, const float *scores, const uint32_t *region_size, size_t count, size_t regions) {
     if (!pixels->counted)
         pixels->regions += regions;
@@ -199,6 +201,8 @@ pb_status pb_pixels_next(pb_pixels *pixels, bool *again) {
     return status;
 }
 
+/* PRO's mean over regions is a sum of shares, since the shares of a region's pixels sum up to one; the total of the shares,
+ * rather than UNIT times the regions, makes a perfect map 1, however the shares were rounded. */
 pb_status pb_pixels_figures(const pb_pixels *pixels, pb_pixel_figures *figures_out) {
     const tally *total = &pixels->total;
     *figures_out = (pb_pixel_figures){.normal = total->normal, .defective = total->defective, .regions = pixels->regions,

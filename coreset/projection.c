@@ -45,6 +45,7 @@ static pb_status upload_matrix(pb_projection *projection, uint64_t seed) {
     return status;
 }
 
+/* out_dim >= dim would only add noise: then the features themselves are looked at. */
 pb_status pb_projection_create(pb_device *device, uint64_t seed, int dim, int out_dim, pb_projection **projection_out) {
     PB_ASSERT(dim > 0 && out_dim >= 0);
     *projection_out = NULL;

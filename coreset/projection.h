@@ -4,6 +4,9 @@
  * within a factor 1 +- epsilon. Entries are +-1 / sqrt(out_dim) with independent signs (D. Achlioptas, "Database-friendly random
  * projections", JCSS 66, 2003), from the counter-based generator: signs are exact, so every rank and device makes the same
  * matrix without a transcendental function, and 1 / sqrt(out_dim) is rounded once. Not collective.
+ *
+ * Life: pb_projection_create; perhaps pb_projection_reserve; pb_projection_apply for each batch, whose result is used before the
+ * next; pb_projection_free.
  */
 #ifndef PB_CORESET_PROJECTION_H
 #define PB_CORESET_PROJECTION_H

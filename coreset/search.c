@@ -149,6 +149,8 @@ static pb_status pass_on(pb_search *search, int owner, const float *at_hand, flo
                                    shard_bytes(search, (owner + 1) % size), (rank + 1) % size, "passing on a bank shard");
 }
 
+/* size turns, of which the first needs no message. A turn is: take the next shard, make it the points, compare. The queries'
+ * packed results stay on the device in between. */
 pb_status pb_search_nearest(pb_search *search, const float *queries, size_t count, float *distance, uint32_t *row) {
     int size = pb_comm_size(search->comm), owner = pb_comm_rank(search->comm);
     const float *at_hand = search->own;

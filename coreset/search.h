@@ -4,6 +4,9 @@
  * exchanges every query has met every row. A rank holds its own shard, two travelling ones, and one on the device (a CPU: twice,
  * for its filter). The nearest row is decided by the canonical distance, then the smallest row, so the result does not depend on
  * the ring.
+ *
+ * Life: pb_search_create; perhaps pb_search_reserve, so that lack of memory shows before images are read; pb_search_nearest for
+ * each batch, on all ranks; pb_search_free.
  */
 #ifndef PB_CORESET_SEARCH_H
 #define PB_CORESET_SEARCH_H
@@ -25,8 +28,9 @@ PB_CHECKED pb_status pb_search_create(pb_device_comm *devices, const float *shar
                                       pb_search **search_out);
 void pb_search_free(pb_search **search);
 
-/* Makes room for `count` queries, so that pb_search_nearest of as many needs no memory. Not collective. Errors: PB_E_SYSTEM; the
- * search can be used all the same. Fault point: search.memory. */
+/* Makes room for `count` queries, so that pb_search_nearest of as many needs no memory: 8 bytes a query on the device and 8 on
+ * the host. Room only grows. Not collective. Errors: PB_E_SYSTEM; the search can be used all the same. Fault point:
+ * search.memory. */
 PB_CHECKED pb_status pb_search_reserve(pb_search *search, size_t count);
 
 /* Collective: every rank calls it equally often, with any number of queries of its own (0 too; the pointers may then be NULL).

@@ -10,6 +10,13 @@
  * next. Nothing of an edition ever changes, indices included, and what the archive was before can be opened as it was
  * (docs/decisions/0030).
  * Not collective: each rank calls for itself; jobs agree. One thread at a time: HDF5 is behind it.
+ *
+ * Writing, by any number of processes, each of them some shards; the manifest by one of them, last:
+ *     pb_shard_write (or pb_shard_resume) for each shard -> pb_manifest_write
+ * Growing: new shards into a folder of their own, then all at once:
+ *     pb_archive_open -> pb_shard_write for each new shard -> pb_edition_publish -> pb_edition_point
+ * Reading:
+ *     pb_archive_open -> pb_archive_record, pb_archive_read, pb_archive_read_mask in any order -> pb_archive_close
  */
 #ifndef PB_IO_ARCHIVE_H
 #define PB_IO_ARCHIVE_H

@@ -132,6 +132,7 @@ static pb_status check_values(const pb_h5 *h5, const pb_shard_columns *columns) 
     return pb_ok();
 }
 
+/* Numbers, strings, offsets, in the order of the file; the values last, when there is a path for the message. */
 static pb_status read_all(const pb_h5 *h5, pb_shard_columns *columns) {
     /* Before memory is taken on the word of the manifest, the file must say the same. */
     pb_h5_column index = pb_h5_vector("list_index", PB_H5_U64, 0);

@@ -31,7 +31,7 @@ typedef struct pb_manifest {
 PB_CHECKED pb_status pb_manifest_read(const char *folder, pb_manifest *manifest_out);
 void pb_manifest_free(pb_manifest *manifest);
 
-/* The edition, from 0, in which shard number `shard` came. */
+/* The edition, from 0, in which shard number `shard` came; the last one if it is beyond all. */
 size_t pb_manifest_edition_of(const pb_manifest *manifest, size_t shard);
 
 /* The file name, below the archive's folder, of shard number `shard`, which came with edition `edition` (from 0). */
@@ -74,7 +74,8 @@ void pb_shard_columns_free(pb_shard_columns *columns);
 
 /* Writes all but the offsets. */
 PB_CHECKED pb_status pb_shard_columns_write(const pb_h5 *h5, const pb_shard_columns *columns);
-/* Reads all and checks every value. Errors: PB_E_INPUT; *columns is then empty. */
+/* Reads all and checks every value. images: what the manifest says, compared before memory is taken. Errors: PB_E_INPUT,
+ * PB_E_SYSTEM; *columns is then empty. */
 PB_CHECKED pb_status pb_shard_columns_read(const pb_h5 *h5, size_t images, pb_shard_columns *columns_out);
 
 /* --- archive_write.c -------------------------------------------------------------------------------------------- */
@@ -109,10 +110,12 @@ PB_CHECKED pb_status pb_shard_writer_finish(pb_shard_writer *writer);
 /* Frees everything; a file that was not committed is removed. Safe on a zeroed writer and after commit. */
 void pb_shard_writer_free(pb_shard_writer *writer);
 
-/* Whether an entry of a list can be taken: PB_OK, or why not, as pb_shard_write would say it. */
+/* Whether an entry of a list can be taken: PB_OK, or why not, as pb_shard_write would say it (PB_E_INPUT). Reads and decodes its
+ * files. Other errors: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_list_entry_check(const pb_list *list, size_t list_index);
 
-/* Begins, fills and finishes shard `shard` of a list, as pb_shard_write does. */
+/* Begins, fills and finishes shard `shard` of a list, as pb_shard_write does, under its temporary name. writer: zeroed. Errors:
+ * as there; the file is then the writer's to remove. */
 PB_CHECKED pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_list *list, size_t shard,
                                     size_t shard_images, pb_rejected rejected, void *context);
 
@@ -143,7 +146,8 @@ struct pb_archive {
 PB_CHECKED pb_status pb_archive_shard_path(const pb_archive *archive, size_t shard, char *path);
 /* The shard that has image `index`: the last one that does not begin behind it and is not empty. */
 size_t pb_archive_shard_of(const pb_archive *archive, uint64_t index);
-/* Opens shard `shard` and loads its columns, each unless it is so already. */
+/* Opens shard `shard` and loads its columns, each unless it is so already: afterwards archive->h5 is its file and
+ * archive->columns[shard] are right. Errors: PB_E_INPUT (missing, damaged, not the shard of the manifest), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_archive_load(pb_archive *archive, size_t shard);
 
 #endif

@@ -130,6 +130,7 @@ static pb_status check_all(left *shard, const char *path, pb_rejected rejected, 
     return match_rows(shard, check_bad, rejected, context);
 }
 
+/* A shard that is not there is not kept, and that is all. Everything PB_E_INPUT about one that is there means: pack it again. */
 pb_status pb_shard_resume(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
                           pb_rejected rejected, void *context, pb_shard_summary *summary_out, bool *kept) {
     PB_ASSERT(shard < pb_shard_count(list->count, shard_images));

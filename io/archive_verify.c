@@ -62,6 +62,7 @@ static pb_status check_decoded(const verifier *checking, size_t i, const char *w
     return status;
 }
 
+/* Equal offsets: no mask. It is shown like an image, in the upright position, so its size must be the image's. */
 static pb_status check_mask(const verifier *checking, size_t i) {
     pb_archive *archive = checking->archive;
     const pb_shard_columns *columns = &archive->columns[checking->shard];

@@ -175,6 +175,7 @@ pb_status pb_shard_build(pb_shard_writer *writer, const char *path, const pb_lis
     return pb_shard_writer_finish(writer);
 }
 
+/* The summary is handed out only with the file under its name. */
 pb_status pb_shard_write(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
                          pb_rejected rejected, void *context, pb_shard_summary *summary_out) {
     pb_shard_writer *writer;

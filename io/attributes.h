@@ -19,7 +19,7 @@ typedef struct pb_attributes {
 PB_CHECKED pb_status pb_attributes_set(pb_attributes *attributes, const char *name, const char *value);
 /* Adds all pairs of `from`, as pb_attributes_set. Errors: PB_E_SYSTEM; some may be added. */
 PB_CHECKED pb_status pb_attributes_add(pb_attributes *attributes, const pb_attributes *from);
-/* The value of a name, NULL when there is none; belongs to the attributes. */
+/* The value of a name, NULL when there is none; belongs to the attributes, until it is set anew or they are freed. */
 const char *pb_attributes_get(const pb_attributes *attributes, const char *name);
 /* Frees and empties them; an empty one is fine. */
 void pb_attributes_free(pb_attributes *attributes);

@@ -103,6 +103,7 @@ enum { FEATURES, IMAGE, PATCH_ROW, PATCH_COLUMN, COVERING_RADIUS, ARCHIVE, COLUM
 /* How many of the columns the bank's file has, by its attributes. */
 static int columns_of(const pb_bank *bank) { return pb_bank_archives(&bank->attributes) > 1 ? COLUMNS : ARCHIVE; }
 
+/* Of `rows` rows: those of the bank when it is written, of the whole file when part of it is read. */
 static void describe(uint64_t rows, int dim, pb_h5_column columns[COLUMNS]) {
     columns[FEATURES] = pb_h5_matrix("features", PB_H5_F32, rows, (uint64_t)dim);
     columns[IMAGE] = pb_h5_vector("image", PB_H5_U64, rows);
@@ -135,6 +136,7 @@ static pb_status write_all(const pb_h5 *h5, const pb_bank *bank) {
     return pb_h5_write_strings(h5, "path", bank->paths, bank->rows);
 }
 
+/* The file is closed before it is committed, and abandoned in any case: after a commit that does nothing. */
 pb_status pb_bank_write(const char *path, const pb_bank *bank) {
     pb_output output = {0};
     pb_h5 h5 = {0};
@@ -219,6 +221,7 @@ static pb_status read_all(const pb_h5 *h5, uint64_t first, uint64_t end, pb_bank
     return read_paths(h5, total, first, bank);
 }
 
+/* The header decides what can be read, so all is read under one opening of the file. */
 pb_status pb_bank_read(const char *path, uint64_t first, uint64_t end, pb_bank *bank_out, uint64_t *total_rows) {
     pb_h5 h5 = {0};
     *bank_out = (pb_bank){0};

@@ -54,7 +54,6 @@ typedef struct numbers {
     size_t count;
 } numbers;
 
-/* Rising; for qsort. */
 static int by_number(const void *left, const void *right) {
     uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
     return (a > b) - (a < b);

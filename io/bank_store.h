@@ -14,6 +14,14 @@
  * published meanwhile concerns them; pb_bank_store_gc leaves what they may still be reading. Not collective.
  *
  * Fault points: those of io/file.h, for the folders and links of the store too.
+ *
+ * Publishing:
+ *     pb_bank_store_lock       so that two jobs do not judge in vain; may not be had
+ *     pb_bank_store_head       the version that is current: what the new bank is judged against
+ *     pb_bank_store_add        after that one: published, or another was faster
+ *     pb_bank_store_point      the link for people
+ *     pb_lock_release
+ * Reading: pb_bank_store_current once, then pb_bank_store_path of that version, for as long as the bank is in use.
  */
 #ifndef PB_IO_BANK_STORE_H
 #define PB_IO_BANK_STORE_H

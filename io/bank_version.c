@@ -52,6 +52,7 @@ static json_t *gate_to_json(const pb_gate_record *gate) {
                      real_or_null(gate->threshold), "images", (json_int_t)gate->images, "archive_sha256", gate->archive_sha256);
 }
 
+/* Keys in the order in which people should read them: what it is, where it comes from, what let it in, who published it. */
 pb_status pb_bank_version_to_json(const pb_bank_version *v, json_t **json_out) {
     char generation[PB_GENERATION_TEXT];
     pb_generation_text(v->generation, generation);
@@ -176,6 +177,7 @@ static pb_status parse_root(const char *path, json_t *root, pb_bank_version *ver
     return wrong ? pb_fail(PB_E_INPUT, "%s: %s is missing or impossible", path, wrong) : pb_ok();
 }
 
+/* Limited to 64 KiB, so that a wrong file is refused before it is parsed. */
 pb_status pb_bank_version_read(const char *path, pb_bank_version *version_out) {
     char *text;
     size_t size;

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-/* Writes the field: quoted where it must be, quotes doubled. What cannot be written is left to ferror(). */
+/* Writes the field: quoted where it must be, quotes doubled. text: any bytes up to the closing 0, "" for an empty field; csv:
+ * open for writing, borrowed. What cannot be written is left to ferror(). */
 void pb_csv_put_field(FILE *csv, const char *text);
 
 #endif

@@ -10,7 +10,7 @@
  * process off: its renames find no source (decision 0024). There is no check that could be out of date; unless_fenced only finds
  * a better message afterwards. These settings are of the process, set by the main thread before outputs are begun.
  *
- * Every call of the system that can fail for want of space or by a broken disk has a fault point (io/file.h), in front of it.
+ * Each of these calls, and those that read, link and make folders, has a fault point (io/file.h) in front of it.
  */
 #include "io/file.h"
 
@@ -61,6 +61,7 @@ static pb_status read_descriptor(const char *path, int descriptor, size_t most, 
     return read_fully(path, descriptor, *bytes, *size);
 }
 
+/* What is opened may be a pipe or a device, which the name does not tell; so it is opened without waiting, and then looked at. */
 pb_status pb_file_read(const char *path, size_t most, void *bytes_out, size_t *size_out) {
     char *bytes = NULL;
     size_t size = 0;
@@ -146,6 +147,7 @@ static char room[PB_PATH_MAX];
 static int room_writer;
 static unsigned room_count; /* names given in it */
 
+/* Counting begins anew: names in another room meet nobody's. */
 pb_status pb_output_room(const char *folder, int writer) {
     room_writer = writer;
     room_count = 0;
@@ -284,6 +286,7 @@ static pb_status commit_pair(pb_output *marker, pb_output *companion) {
     return status;
 }
 
+/* Whatever happens, no temporary file of either is left. */
 pb_status pb_output_commit_pair(pb_output *marker, pb_output *companion) {
     PB_ASSERT(marker->temporary[0] != '\0' && companion->temporary[0] != '\0');
     pb_status status = commit_pair(marker, companion);

@@ -12,6 +12,14 @@
  *   io.fsync   flushing a temporary file, and then its folder, to the disk           EIO      PB_E_SYSTEM
  *   io.link    making a hard link                                                    EMLINK   no failure: copied
  *   io.rename  the rename to the final name                                          EIO      PB_E_SYSTEM
+ *
+ * An output, from its beginning to its end:
+ *     pb_output output = {0};
+ *     PB_TRY(pb_output_begin(&output, path));           what cannot be written is known here
+ *     status = ...                                      write output.temporary, and close it
+ *     if (!pb_failed(&status))
+ *         status = pb_output_commit(&output);           flushed, renamed, the name flushed
+ *     pb_output_abandon(&output);                       nothing after a commit; else the file goes
  */
 #ifndef PB_IO_FILE_H
 #define PB_IO_FILE_H

@@ -16,6 +16,10 @@
  * Errors while writing: PB_E_SYSTEM with the system's reason. While reading: PB_E_INPUT (missing, damaged, not as expected), or
  * PB_E_SYSTEM where the system refused the read. Each is one line that begins with the file's name; HDF5 itself prints nothing.
  * Fault points: io/file.h (io.create, io.write, io.close). One thread at a time.
+ *
+ * A file is written by pb_output_begin -> pb_h5_create -> pb_h5_write_header -> columns -> pb_h5_close -> pb_output_commit, and
+ * read by pb_h5_open -> pb_h5_read_header -> pb_h5_examine, memory, pb_h5_read... -> pb_h5_close. A dataset is opened and closed
+ * within each call, so nothing but the file is ever open between two.
  */
 #ifndef PB_IO_H5_H
 #define PB_IO_H5_H
@@ -42,7 +46,8 @@ typedef struct pb_h5 {
 PB_CHECKED pb_status pb_h5_create(pb_h5 *h5, const pb_output *output);
 /* Opens a file for reading. Closed after a failure. Errors: PB_E_INPUT (missing, not HDF5, damaged), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_h5_open(pb_h5 *h5, const char *path);
-/* Closes; for a written file this is where a full disk may show. Closed in any case; safe on a closed one. */
+/* Closes; for a written file this is where a full disk may show. Closed in any case; safe on a closed one. Errors: PB_E_SYSTEM,
+ * of a written file alone worth looking at. */
 PB_CHECKED pb_status pb_h5_close(pb_h5 *h5);
 
 /* A failed status about `what` ("cannot read dataset label") from what HDF5 has to say of its last call. */
@@ -51,9 +56,11 @@ pb_status pb_h5_fail_at(const pb_h5 *h5, const char *file, int line, const char 
 
 /* --- header ----------------------------------------------------------------------------------------------------- */
 
-/* Writes the attributes "format" and "format_version" and then the given ones, in order. attributes may be NULL. */
+/* Writes the attributes "format" and "format_version" and then the given ones, in order. attributes may be NULL, and has neither
+ * of the two names. Once a file, before or after its columns: the order of these calls is in the bytes. */
 PB_CHECKED pb_status pb_h5_write_header(const pb_h5 *h5, const char *format, int version, const pb_attributes *attributes);
-/* Checks that the file is of `format` and not newer than `version`; the other attributes are added to *attributes. */
+/* Checks that the file is of `format` and not newer than `version`; the other attributes are added to *attributes, in the order
+ * in which they were written. On error none is added, unless memory was out. */
 PB_CHECKED pb_status pb_h5_read_header(const pb_h5 *h5, const char *format, int version, pb_attributes *attributes);
 
 /* --- columns ---------------------------------------------------------------------------------------------------- */
@@ -103,15 +110,16 @@ PB_CHECKED pb_status pb_h5_create_growing(const pb_h5 *h5, const pb_h5_column *c
 /* Appends items; column->size[0] grows by count, even when it fails: the file is then to be given up. */
 PB_CHECKED pb_status pb_h5_append_items(const pb_h5 *h5, pb_h5_column *column, uint64_t count, const void *values);
 
-/* Gives column->size as the file has it; name, type and rank are the caller's expectation. Errors: PB_E_INPUT when they
- * differ. */
+/* Gives column->size as the file has it; name, type and rank are the caller's expectation. Errors: PB_E_INPUT when they differ,
+ * or the size is more than the file could hold: memory may be taken by what passes. */
 PB_CHECKED pb_status pb_h5_examine(const pb_h5 *h5, pb_h5_column *column);
 
 /* Whether HDF5 compares the Fletcher-32 of each chunk. Not where the caller has a checksum for each item: one damaged byte would
  * then take all items of its chunk with it. */
 typedef enum pb_h5_check { PB_H5_CHECKED, PB_H5_UNCHECKED } pb_h5_check;
 
-/* Reads items first .. first + count - 1 of a column that must be exactly as described. */
+/* Reads items first .. first + count - 1 of a column that must be exactly as described; values: host memory, row-major. The
+ * stretch lies within the column (asserted). Errors: PB_E_INPUT (other sizes or type, damaged), PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_h5_read_items(const pb_h5 *h5, const pb_h5_column *column, pb_h5_check check, uint64_t first,
                                       uint64_t count, void *values);
 /* Reads all of it, checked. */
@@ -174,7 +182,7 @@ PB_CHECKED pb_status pb_h5_read_offsets(const pb_h5 *h5, const char *name, uint6
 PB_CHECKED pb_status pb_h5_read_bytes(const pb_h5 *h5, const char *name, pb_h5_check check, uint64_t begin, uint64_t end,
                                       uint8_t *bytes);
 
-/* A column of strings. NULL counts as "". */
+/* A column of strings as the group `name`. NULL counts as "". */
 PB_CHECKED pb_status pb_h5_write_strings(const pb_h5 *h5, const char *name, char *const *strings, size_t count);
 /* Strings first .. first + count - 1 of a column of `items`. Out: *strings, one block with the texts behind the pointers, owned
  * by the caller (pb_release). */

@@ -1,9 +1,9 @@
 /* h5_column.c: columns: datasets of 1 to 3 dimensions whose first counts items.
  *
- * Two things decide how one is stored. Whole columns are chunked, with Fletcher-32; integers are shuffled and deflated first,
- * since offsets, sizes and labels shrink by much, floats hardly. Columns that are filled piece by piece either grow at their end
- * (chunked, not deflated: they hold what is compressed already, or floats) or lie reserved (contiguous, for blocks in any order,
- * whose bytes must not depend on it).
+ * How one is stored follows from how it is filled. Whole columns are chunked, with Fletcher-32; integers are shuffled and
+ * deflated first, since offsets, sizes and labels shrink by much, floats hardly. Columns that are filled piece by piece either
+ * grow at their end (chunked, not deflated: they hold what is compressed already, or floats) or lie reserved (contiguous, for
+ * blocks in any order, whose bytes must not depend on it).
  *
  * A file that is read may be of anybody. `examine` looks, before values are read: stored in this file, of the type and rank
  * expected, and of no more values than the file could hold however well it is packed.

@@ -135,6 +135,7 @@ static pb_status examine(search *s) {
     return status;
 }
 
+/* pb_h5_examine has made sure that it is a vector of bytes within this file; here it is only asked where. */
 pb_status pb_h5_locate(const pb_h5 *h5, const char *name, pb_h5_layout *layout_out) {
     pb_h5_column column = pb_h5_vector(name, PB_H5_U8, 0);
     *layout_out = (pb_h5_layout){0};

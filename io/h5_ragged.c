@@ -96,6 +96,7 @@ static pb_status check_offsets(const pb_h5 *h5, const char *name, uint64_t items
     return pb_ok();
 }
 
+/* The number of bytes comes from the other dataset, so a file in which the two do not belong together is refused. */
 pb_status pb_h5_read_offsets(const pb_h5 *h5, const char *name, uint64_t items, uint64_t first, uint64_t count,
                              uint64_t *offset) {
     PB_ASSERT(first <= items && count <= items - first);
@@ -139,6 +140,7 @@ static pb_status write_pool(const pb_h5 *h5, const char *name, char *const *stri
     return pb_h5_write(h5, &offsets, offset);
 }
 
+/* The pool is made in memory: strings are paths and names, some dozens of bytes each. */
 pb_status pb_h5_write_strings(const pb_h5 *h5, const char *name, char *const *strings, size_t count) {
     uint64_t *offset = NULL;
     uint8_t *pool = NULL;

@@ -62,6 +62,7 @@ static pb_status digest_descriptor(const char *path, int descriptor, unsigned ch
     }
 }
 
+/* In pieces of 1 MiB: shards may be larger than memory. Opened without waiting, as by pb_file_read. */
 pb_status pb_sha256_file(const char *path, char text[PB_SHA256_TEXT]) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
     if (descriptor < 0)

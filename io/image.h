@@ -26,6 +26,7 @@
 enum { PB_IMAGE_SIDE_MAX = 65535 };
 #define PB_IMAGE_PIXELS_MAX ((size_t)1 << 28)
 
+/* By the first bytes. The numbers are those of a shard's column. */
 typedef enum pb_image_format { PB_IMAGE_JPEG = 1, PB_IMAGE_PNG = 2 } pb_image_format;
 
 /* Decoded pixels, [height][width][channels] bytes, rows without padding. Owned by the caller, released by pb_image_free. */
@@ -47,9 +48,10 @@ PB_CHECKED pb_status pb_image_decode(const void *bytes, size_t size, pb_image *i
  * megapixels: 50 ms, then 27 ms; the entropy coding remains) and nearly all of the resizing. PNG: no difference. */
 PB_CHECKED pb_status pb_image_decode_scaled(const void *bytes, size_t size, int side, pb_image *image_out);
 
-/* Frees the pixels and empties the image. */
+/* Frees the pixels and zeroes the image; a zeroed one is fine. */
 void pb_image_free(pb_image *image);
 
+/* Numbers that pb_image_brightness gives, in the order below. */
 enum { PB_BRIGHTNESS_STATS = 4 };
 
 /* What a glance at the grey values alone tells: mean, standard deviation (of all pixels, divided by their number), mean absolute

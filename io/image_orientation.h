@@ -13,8 +13,9 @@
  * read. */
 int pb_exif_orientation(const uint8_t *tiff, size_t size);
 
-/* Turns and mirrors the image from `orientation` (1 to 8) to upright, as Pillow's ImageOps.exif_transpose.
- * Errors: PB_E_SYSTEM when memory is out; the image is then unchanged. */
+/* Turns and mirrors the image from `orientation` (1 to 8, asserted) to upright, as Pillow's ImageOps.exif_transpose; width and
+ * height change places from 5 on. image->orientation stays what it was. Needs a second array of pixels for the time. Errors:
+ * PB_E_SYSTEM when memory is out; the image is then unchanged. */
 PB_CHECKED pb_status pb_image_orient(pb_image *image, int orientation);
 
 #endif

@@ -104,7 +104,7 @@ static pb_status take_field(list_parser *parser, const char *field, size_t lengt
     return pb_ok();
 }
 
-/* Which columns must be there. */
+/* The first row is complete: which columns must be there. From now on rows are items. */
 static pb_status end_header(list_parser *parser) {
     bool present[COLUMNS] = {false};
     for (size_t i = 0; i < parser->row_fields; i++)
@@ -123,6 +123,7 @@ static pb_status read_split(const char *text, pb_split *split) {
     return pb_ok();
 }
 
+/* Only these three texts: "true" or "2" would be guesses. */
 static pb_status read_label(const char *text, int *label) {
     if (strcmp(text, "0") == 0)
         *label = PB_LABEL_NORMAL;
@@ -135,7 +136,7 @@ static pb_status read_label(const char *text, int *label) {
     return pb_ok();
 }
 
-/* Room for one more item, doubled; and for its line. */
+/* Room for one more item and for its line, which stand side by side. */
 static pb_status grow(list_parser *parser) {
     if (parser->list->count < parser->room)
         return pb_ok();
@@ -173,6 +174,7 @@ static void on_field(void *field, size_t length, void *context) {
     parser->row_fields++;
 }
 
+/* The header is the first row that is not empty. row_line is set for the next row here, since a row may span lines. */
 static void on_row_end(int terminator, void *context) {
     (void)terminator;
     list_parser *parser = context;
@@ -229,7 +231,7 @@ static pb_status parse_rows(list_parser *parser, const char *bytes, size_t size)
     return pb_prefix(status, where);
 }
 
-/* For finding doubles. */
+/* An item as far as doubles need it: sorting the items themselves would lose their order. */
 typedef struct path_line {
     const char *path;
     size_t line;
@@ -293,6 +295,7 @@ static pb_status parse(list_parser *parser, const char *name, const char *bytes,
     return check_doubles(parser);
 }
 
+/* The name comes before each message, so that it says which list it is about. */
 pb_status pb_list_parse(const char *name, const char *bytes, size_t size, pb_list *list_out) {
     *list_out = (pb_list){0};
     list_parser parser = {.list = list_out, .line = 1, .row_line = 1, .status = pb_ok()};

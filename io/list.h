@@ -12,6 +12,9 @@
  * CLASS, or ROOT itself is one class. group is the defect's name ("good", "scratch"). Sorted by path in byte order. Hidden files
  * are passed over, and so are files beside the folders of a root or class; whatever else lies among the images is listed. Where
  * CLASS/ground_truth exists, every defective image must have its mask; where it does not, none has.
+ *
+ * A list is parsed from memory, since one rank reads the file and sends it to all: they must see the same one. A folder of MVTec
+ * AD becomes the text of such a list first (pb_list_mvtec), and is then parsed like any other.
  */
 #ifndef PB_IO_LIST_H
 #define PB_IO_LIST_H

@@ -99,7 +99,6 @@ static pb_status kind_of(const char *path, kind *kind_out) {
     return pb_ok();
 }
 
-/* Whether a folder of this name is in `folder`. */
 static pb_status has_folder(const char *folder, const char *name, bool *has_out) {
     char path[PB_PATH_MAX];
     kind what;

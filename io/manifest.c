@@ -77,8 +77,8 @@ static pb_status wrong_images(const char *path, const pb_edition *edition, uint6
                    (uintmax_t)found);
 }
 
-/* The summaries of all editions' shards, each checked by the rules of the edition that it came with, and the sums of images. Of
- * all editions, whose images are not yet compared with their shards. */
+/* The summaries of all editions' shards, each checked by the rules of the edition that it came with. The images that an edition
+ * says it has must be the sum of its and all earlier shards. */
 static pb_status parse_shards(const char *path, json_t *shards, pb_manifest *manifest) {
     size_t edition = 0;
     PB_TRY(pb_allocate(&manifest->summaries, manifest->shards, sizeof *manifest->summaries, path));
@@ -173,6 +173,7 @@ static pb_status parse_root(const char *path, json_t *root, pb_manifest *manifes
     return parse_shards(path, shards, manifest);
 }
 
+/* Doubled keys are refused: readers differ on which of them counts. */
 static pb_status parse_text(const char *path, const char *text, size_t size, pb_manifest *manifest) {
     json_error_t trouble;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &trouble);

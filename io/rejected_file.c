@@ -17,7 +17,7 @@ static const char HEADER[] = "path,index,reason\r\n";
 /* Of a file that is joined: 1 GiB. */
 enum { FILE_BYTES_MAX = 1 << 30 };
 
-/* Rising; for qsort. Indices differ, so the order is one. */
+/* Indices differ, so the order is one, whatever qsort does with equals. */
 static int by_index(const void *left, const void *right) {
     uint64_t a = ((const pb_rejected_item *)left)->index, b = ((const pb_rejected_item *)right)->index;
     return (a > b) - (a < b);

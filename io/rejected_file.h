@@ -14,8 +14,9 @@ typedef struct pb_rejected_item {
     const char *reason; /* one line */
 } pb_rejected_item;
 
-/* Writes the file completely or not at all, in the order of the items' indices, which differ: sorts the items. Without items
- * there is no file: an older one is removed. Errors: PB_E_INPUT (folder missing or not writable), PB_E_SYSTEM. */
+/* Writes the file completely or not at all, in the order of the items' indices, which differ: sorts the items. Texts are written
+ * as they are, quoted where RFC 4180 wants it. Without items there is no file: an older one is removed. Errors: PB_E_INPUT
+ * (folder missing or not writable), PB_E_SYSTEM, PB_E_NO where this run was fenced off (io/file.h). */
 PB_CHECKED pb_status pb_rejected_file_write(const char *path, pb_rejected_item *items, size_t count);
 
 /* Writes the rows of `count` such files, one after the other, as they are, into one; files that are not there have none. Without

@@ -90,6 +90,7 @@ static pb_status begin_file(pb_results_writer *writer, const char *path, const p
     return pb_h5_reserve(&writer->h5, &map);
 }
 
+/* After a failure the writer is abandoned, and the file with it. */
 pb_status pb_results_create(const char *path, uint64_t images, pb_size grid, const pb_attributes *attributes,
                             pb_results_writer **writer_out) {
     PB_ASSERT(grid.width > 0 && grid.width <= GRID_MAX && grid.height > 0 && grid.height <= GRID_MAX);
@@ -347,6 +348,7 @@ static pb_status check_numbers(const pb_h5 *h5, const pb_results *results) {
     return pb_ok();
 }
 
+/* Sizes, then numbers, which are judged before the texts are read. */
 static pb_status read_all(const pb_h5 *h5, pb_results *results) {
     PB_TRY(pb_h5_read_header(h5, RESULTS_FORMAT, RESULTS_VERSION, &results->attributes));
     PB_TRY(read_sizes(h5, results));

@@ -1,6 +1,10 @@
 /* results_file.h: scores on disk: one HDF5 file and, for people, scores.csv. Format: docs/FORMATS.md.
  *
  * Written in blocks of images by one rank, in any order; the bytes do not depend on the order. Not collective.
+ *
+ * Life of a writer: pb_results_create; pb_results_write for each block of images, each image once; then pb_results_publish, or,
+ * if anything failed, pb_results_abandon. Of a reader: pb_results_read for all but the maps; where these are wanted
+ * pb_results_maps_open, pb_results_maps_read for one stretch after the other, pb_results_maps_close before pb_results_free.
  */
 #ifndef PB_IO_RESULTS_FILE_H
 #define PB_IO_RESULTS_FILE_H

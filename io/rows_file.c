@@ -42,6 +42,7 @@ static pb_status begin(pb_rows_writer *writer, const char *path, const pb_attrib
     return pb_h5_create_growing(&writer->h5, &writer->row, rows_in_chunk(dim));
 }
 
+/* The columns describe what is in the file so far; both begin empty. */
 pb_status pb_rows_create(const char *path, const pb_attributes *attributes, size_t rows_a_key, int dim,
                          pb_rows_writer **writer_out) {
     PB_ASSERT(rows_a_key >= 1 && dim >= 1 && dim <= DIM_MAX);
@@ -112,6 +113,7 @@ static pb_status read_all(pb_rows *rows, const pb_h5 *h5) {
     return pb_ok();
 }
 
+/* Closed again: there may be more such files than a process may have open. */
 pb_status pb_rows_open(const char *path, pb_rows **rows_out) {
     pb_h5 h5 = {0};
     PB_TRY(pb_allocate(rows_out, 1, sizeof **rows_out, "rows"));

@@ -3,6 +3,9 @@
  *
  * Written piece by piece, so that what is saved need not be in memory twice; read in pieces, too. The attributes say what the
  * rows are of, and the reader compares. Not collective.
+ *
+ * Life of a writer: pb_rows_create, pb_rows_append any number of times, then pb_rows_commit, or pb_rows_abandon after a failure.
+ * Of a reader: pb_rows_open, a look at attributes and keys, pb_rows_read for those keys that are wanted, pb_rows_close.
  */
 #ifndef PB_IO_ROWS_FILE_H
 #define PB_IO_ROWS_FILE_H

@@ -277,6 +277,7 @@ pb_status pb_safetensors_parse(const char *name, const void *bytes, size_t size,
     return pb_prefix(status.code == PB_E_INPUT ? pb_prefix(status, "not a safetensors file") : status, name);
 }
 
+/* The bytes go once the values are copied: for the time being both are in memory. */
 pb_status pb_safetensors_open(const char *path, pb_safetensors **tensors_out) {
     uint8_t *bytes = NULL;
     size_t size = 0;

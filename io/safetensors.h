@@ -4,6 +4,9 @@
  * PB_TENSOR_RANK_MAX dimensions), offsets within the file, sizes that agree, every byte of data in exactly one tensor: no overlap
  * and, as the format demands, no hole. Values are not looked at. Format: https://github.com/huggingface/safetensors. Not
  * collective.
+ *
+ * Life: one rank reads the file (pb_file_read) and all parse it, or one opens it by itself; pb_safetensors_lookup goes to the
+ * backbone, which copies what it needs; pb_safetensors_close.
  */
 #ifndef PB_IO_SAFETENSORS_H
 #define PB_IO_SAFETENSORS_H

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Picks in order, and the covering radius after each; -1: not known. Zeroed it is empty; arrays are owned when read, borrowed
- * when written. */
+/* Picks in order, and the covering radius after each (a distance, not squared); -1: not known. Zeroed it is empty; arrays are
+ * owned when read, borrowed when written. */
 typedef struct pb_selection_state {
     size_t picks;
     uint64_t *picked; /* [picks] global patch indices */
@@ -24,10 +24,14 @@ typedef struct pb_selection_state {
     pb_attributes attributes;
 } pb_selection_state;
 
-/* Writes the file completely or not at all. Errors: those of pb_bank_write. */
+/* Writes the file completely or not at all; an older one stays until then. Radii must be finite, images rise: what else is
+ * written could not be read again. Errors: PB_E_INPUT (folder missing or not writable), PB_E_SYSTEM, PB_E_NO where this run was
+ * fenced off (io/file.h). */
 PB_CHECKED pb_status pb_selection_write(const char *path, const pb_selection_state *state);
 
-/* Reads and checks it. Errors, with an empty state: PB_E_INPUT (missing, not a selection, newer version, damaged). */
+/* Reads and checks it. Errors, with an empty state: PB_E_INPUT (missing, not a selection, newer version, damaged, a radius that
+ * is not finite, images that do not rise), PB_E_SYSTEM. Whether picks and images are such of an archive is for the caller to
+ * compare. */
 PB_CHECKED pb_status pb_selection_read(const char *path, pb_selection_state *state_out);
 
 /* Frees the arrays and attributes and empties the state. */

@@ -224,7 +224,7 @@ static bool is_saved(const char *name) {
 }
 
 /* By way of the run's folder, which goes at last: a run that lost it removes nothing of its successor's. Folders of other runs
- * are left alone. Goes on after a failure, so that as much as can be goes. */
+ * are left alone. After a failure nothing more is moved; what was goes with the run's folder all the same. */
 pb_status pb_state_remove(pb_state *state) {
     if (!state->folder[0])
         return pb_ok();

@@ -9,6 +9,11 @@
  * because the file that it would rename is gone. There is no check that could be out of date when it is acted upon, no lock, and
  * nobody has to be judged dead. An older generation does not get that far: it is refused. (Within one generation, and for runs of
  * nobody, the later one wins.) docs/decisions/0024. Not collective: one rank claims, the others are told.
+ *
+ * Life: one rank claims (pb_state_claim), all ranks put their temporary files into the run's folder (pb_output_room) and save
+ * into the state folder by ordinary outputs. When the job is done its output is committed first and the state removed after it
+ * (pb_state_remove); when it stops or fails the state stays (pb_state_leave). A process that is killed does neither, and the next
+ * claim takes its folder away.
  */
 #ifndef PB_IO_STATE_H
 #define PB_IO_STATE_H

@@ -91,6 +91,7 @@ static pb_status place_images(pb_stream *stream, pb_archive *archive, const uint
     return status.code == PB_E_INPUT ? pb_ok() : status;
 }
 
+/* Shard by shard, on the archive's thread: all that needs HDF5 happens here. */
 pb_status pb_stream_open(pb_archive *archive, const uint64_t *index, size_t count, pb_stream **stream_out) {
     pb_stream *stream;
     *stream_out = NULL;

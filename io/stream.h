@@ -8,6 +8,11 @@
  * Not collective. Opened and closed by the thread of the archive; planned and read by one thread at a time; pb_stream_is_sound by
  * any. The archive may be used meanwhile and must be closed last.
  * Fault point: stream.read (as io.read, of io/file.h).
+ *
+ * A pass over the images, position by position:
+ *     count = pb_stream_plan(stream, at, most, bytes, &room);      grow the buffer to `room`
+ *     pb_stream_read(stream, at, count, buffer, spans, &bytes);    here or in a thread of its own
+ *     pb_stream_is_sound(stream, at + i, spans[i]);                any thread; what is not is read by pb_archive_read
  */
 #ifndef PB_IO_STREAM_H
 #define PB_IO_STREAM_H
@@ -19,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where the images of one pass are, and the shard's file that is open. */
 typedef struct pb_stream pb_stream;
 
 /* Opens a stream of the images index[count], in that order; rising indices are read fastest. index is not kept. Memory: 24 bytes

@@ -167,6 +167,7 @@ void pb_comm_sum_array_u64(pb_comm *comm, uint64_t *values, size_t count, const 
     pb_comm_leave(comm);
 }
 
+/* An exclusive prefix sum: where this rank's items begin when all are counted in rank order. */
 uint64_t pb_comm_sum_before_u64(pb_comm *comm, uint64_t value, const char *what) {
     uint64_t before = 0;
     pb_comm_enter(comm, what, sizeof value);
@@ -186,6 +187,7 @@ static int piece_size(size_t bytes, size_t done) {
     return (int)(left < PIECE_BYTES ? left : PIECE_BYTES);
 }
 
+/* Only the root is counted as sending, whatever tree MPI makes of it. */
 void pb_comm_broadcast(pb_comm *comm, void *buffer, size_t bytes, int root, const char *what) {
     pb_comm_enter(comm, what, comm->rank == root ? bytes : 0);
     for (size_t done = 0; done < bytes;) {
@@ -283,8 +285,8 @@ void pb_comm_allgather_parts(pb_comm *comm, const void *part, const size_t *size
     pb_comm_leave(comm);
 }
 
-/* A send and a receive at a time, so that a ring of ranks that all do the same cannot lock up, however long the messages. An even
- * number of pieces has an empty one at the end, on both sides. */
+/* A send and a receive at a time, so that a ring of ranks that all do the same cannot lock up, however long the messages. Bytes
+ * that are a whole number of pieces have an empty one at the end, on both sides. */
 void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to, void *receive, size_t receive_bytes, int from,
                       const char *what) {
     pb_comm_enter(comm, what, send_bytes);

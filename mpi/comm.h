@@ -8,6 +8,13 @@
  *
  * "Collective" below: every rank of the communicator calls it, in the same order. An MPI error means that a peer cannot be
  * reached; MPI's own error handler then ends the job.
+ *
+ * What a step of a job looks like, in which some ranks may fail:
+ *     pb_status status = work_of_this_rank();            may fail here and not there
+ *     status = pb_agree(comm, status);                   from here on the same on all ranks
+ *     if (!pb_failed(&status))
+ *         pb_comm_broadcast(comm, ...);                  all ranks or none
+ * A rank that cannot know yet whether it fails (in the midst of a ring) takes part with whatever it has, and agrees afterwards.
  */
 #ifndef PB_MPI_COMM_H
 #define PB_MPI_COMM_H
@@ -37,7 +44,7 @@ PB_CHECKED pb_status pb_comm_create_self(pb_comm **self_out);
 
 /* Sets the watchdog's limit, in seconds; 0 (as at the start) switches it off. A collective that has not ended after that time
  * writes one line with its name, this rank and host, and ends the process with exit code PB_E_SYSTEM, upon which mpiexec or srun
- * ends the job. Not collective. */
+ * ends the job. The time counts from the last step of a collective that has several. Not collective. */
 void pb_comm_watchdog(pb_comm *comm, double limit_s);
 
 /* This rank's number, from 0, and the number of ranks. Not collective. */
@@ -105,7 +112,7 @@ void pb_comm_exchange(pb_comm *comm, const void *send, size_t send_bytes, int to
 /* How many collectives this rank has entered, the bytes it has sent in them and the seconds it has spent there, for the most part
  * waiting for others, since pb_comm_create. Not collective. */
 typedef struct pb_comm_counters {
-    uint64_t collectives, bytes_sent;
+    uint64_t collectives, bytes_sent; /* those that a collective is made of count too */
     double seconds;
 } pb_comm_counters;
 pb_comm_counters pb_comm_count(const pb_comm *comm);

@@ -47,6 +47,7 @@ static void find_pair(const char (*identities)[IDENTITY], int count, int *first,
             }
 }
 
+/* Identities are gathered on all ranks, so all find the same pair. */
 pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int *first, int *second) {
     char mine[IDENTITY], (*all)[IDENTITY] = NULL;
     *first = *second = -1;
@@ -90,6 +91,7 @@ static pb_status join(pb_device_comm *d, double limit_s) {
     return pb_agree(d->comm, pb_peers_join(d->device, &id, rank, pb_comm_size(d->comm), limit_s, &d->peers));
 }
 
+/* Struct, way, group: each is agreed on before the next, which waits for others. */
 pb_status pb_device_comm_create(pb_comm *comm, pb_device *device, pb_route route, double limit_s, pb_device_comm **out) {
     bool by_devices = false;
     pb_device_comm *d = NULL;
@@ -179,6 +181,7 @@ pb_status pb_device_comm_max_u64(pb_device_comm *devices, uint64_t *value, const
     return pb_failed(&status) ? status : pb_device_upload(d->device, value, &mine, sizeof mine);
 }
 
+/* sizes are the same on all ranks, so all know how much comes in. */
 pb_status pb_device_comm_allgather_parts(pb_device_comm *devices, const void *part, const size_t *sizes, void *all,
                                          const char *what) {
     pb_device_comm *d = devices;

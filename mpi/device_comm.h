@@ -6,6 +6,9 @@
  * "Collective" is meant over the ranks of the pb_comm. The rule of mpi/comm.h holds: a rank that failed earlier still takes part,
  * with whatever is in its buffers, and the status that these functions return is this rank's own, to be brought to the next
  * pb_agree. After a failure of the devices' own exchange every later call fails at once; none waits longer than the limit.
+ *
+ * Life: pb_device_comm_create; pb_device_comm_reserve and an agreement before the first exchange of each size; collectives; an
+ * agreement on the statuses that they gave; pb_device_comm_destroy.
  */
 #ifndef PB_MPI_DEVICE_COMM_H
 #define PB_MPI_DEVICE_COMM_H
@@ -24,8 +27,8 @@ typedef enum pb_route {
 } pb_route;
 
 /* Collective. Whether two ranks have one device (pb_device_identity): *second is the lowest rank whose device a rank before it
- * has too, and *first the lowest of those; both are -1 when there are none. The same on all ranks. Errors, agreed:
- * PB_E_SYSTEM. */
+ * has too, and *first the lowest of those; both are -1 when there are none. Devices without an identity may be shared. The same
+ * on all ranks. device: borrowed. Cost: one allgather of 48 bytes a rank. Errors, agreed: PB_E_SYSTEM. */
 PB_CHECKED pb_status pb_device_comm_find_shared(pb_comm *comm, const pb_device *device, int *first, int *second);
 
 /* Collective. comm and device are borrowed and must outlive it. route: the same on all ranks. limit_s: longest wait of the

@@ -17,7 +17,6 @@ typedef struct pb_range {
  * to items; rank 0's is among the longest. */
 pb_range pb_partition(uint64_t items, int ranks, int rank);
 
-/* How many items. */
 static inline uint64_t pb_range_size(pb_range range) { return range.end - range.first; }
 
 #endif

@@ -89,6 +89,7 @@ void pb_watchdog_limit(pb_watchdog *watchdog, double limit_s) {
     pthread_mutex_unlock(&watchdog->lock);
 }
 
+/* Under the lock, so that the watchdog never sees a new name with an old time. */
 void pb_watchdog_mark(pb_watchdog *watchdog, const char *what) {
     pthread_mutex_lock(&watchdog->lock);
     watchdog->waiting_for = what;
