@@ -50,8 +50,8 @@ static size_t piece_of(const search *s, size_t count, size_t each) {
 }
 
 /* Divides the search into pieces, and makes room for one of them. Batches were fitted to the device before, and a search comes in
- * the midst of a pass, so a lack of memory must not end the job: pieces become smaller, for good, down to a tile, and the bits are
- * the same. What else may be wrong is so with the smallest too. */
+ * the midst of a pass, so a lack of memory must not end the job: pieces become smaller, for good, down to a tile, and the bits
+ * are the same. What else may be wrong is so with the smallest too. */
 static pb_status make_room(search *s) {
     const size_t row = (size_t)pb_cuda_halves_pitch(s->of.dim) * sizeof(uint16_t) + sizeof(pb_cuda_about);
     pb_cuda_state *state = pb_cuda_state_of(s->device);
