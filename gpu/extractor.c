@@ -155,8 +155,8 @@ static void record(pb_extractor *e, tile_place *place) {
         pb_log(PB_LOG_WARN, "not_recorded", "effect=\"each operation of a batch is started alone\" why=\"%s\"", status.message);
 }
 
-/* Queues a whole batch by its recording. One that is of no use any more is made anew at the next turn of its place: the batch that
- * finds it so is queued operation by operation, which makes what memory is missing now. *replayed: whether it could be. */
+/* Queues a whole batch by its recording. One that is of no use any more is made anew at the next turn of its place: the batch
+ * that finds it so is queued operation by operation, which makes what memory is missing now. *replayed: whether it could be. */
 static pb_status replay(pb_extractor *e, tile_place *place, bool *replayed) {
     *replayed = false;
     if (e->is_refused || !pb_device_records(e->device))
