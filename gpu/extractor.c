@@ -180,20 +180,20 @@ static void record(pb_extractor *e, tile_place *place) {
         pb_log(PB_LOG_WARN, "not_recorded", "effect=\"each operation of a batch is started alone\" why=\"%s\"", status.message);
 }
 
-/* Queues a whole batch by its recording, made anew when that is of no use any more. *replayed: whether it could be. A recording
- * that cannot be replayed (memory inside the device has moved) is thrown away and made once more; if that fails, is_refused stays
- * for good and *replayed says false, so that the caller queues the operations. */
+/* Queues a whole batch by its recording. One that is of no use any more is made anew at the next turn of its place: the batch
+ * that finds it so is queued operation by operation, which makes what memory is missing now. *replayed: whether it could be. */
 static pb_status replay(pb_extractor *e, tile_place *place, bool *replayed) {
     *replayed = false;
     if (e->is_refused || !pb_device_records(e->device))
         return pb_ok();
-    if (place->recording)
-        PB_TRY(pb_device_replay(e->device, place->recording, replayed));
-    if (*replayed)
+    if (!place->recording)
+        record(e, place);
+    if (!place->recording)
         return pb_ok();
-    pb_device_recording_free(e->device, &place->recording);
-    record(e, place);
-    return place->recording ? pb_device_replay(e->device, place->recording, replayed) : pb_ok();
+    PB_TRY(pb_device_replay(e->device, place->recording, replayed));
+    if (!*replayed)
+        pb_device_recording_free(e->device, &place->recording);
+    return pb_ok();
 }
 
 /* Runs a batch of whatever lies in memory, so that what comes later is there: kernels and scratch memory, whose lack is then

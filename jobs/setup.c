@@ -150,7 +150,7 @@ pb_status pb_setup_relieve(const pb_job *job, pb_setup *setup, pb_status status,
 }
 
 /* Collective. GPUs wait for each other half as long as ranks do, so that one that gave up still meets the others in time to tell
- * them. */
+ * them. Comes before the pipeline: NCCL's memory has no smaller size, batches have. */
 static pb_status open_exchange(const pb_job *job, pb_setup *setup) {
     const char *how = job->options->exchange;
     pb_route route = strcmp(how, "host") == 0 ? PB_ROUTE_HOST : strcmp(how, "device") == 0 ? PB_ROUTE_DEVICE : PB_ROUTE_AUTO;
@@ -169,9 +169,9 @@ pb_status pb_setup_open(const pb_job *job, const pb_request *request, pb_which w
     if (!pb_failed(&status))
         status = check_arithmetic(job, setup->device);
     if (!pb_failed(&status))
-        status = load_pipeline(job, setup);
-    if (!pb_failed(&status))
         status = open_exchange(job, setup);
+    if (!pb_failed(&status))
+        status = load_pipeline(job, setup);
     if (pb_failed(&status))
         pb_setup_close(setup);
     else

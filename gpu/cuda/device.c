@@ -55,7 +55,7 @@ static void list_queued(const pb_cuda_queued *queued, char *text, size_t size) {
 }
 
 /* CUDA tells later what goes wrong in a kernel, so the ones before are named. What is told here must not be told again by the
- * next launch, which asks for the last error: whoever tells may go on without what failed. A sticky error comes back by
+ * next launch, which asks for the last error: whoever is told may go on without what failed. A sticky error comes back by
  * itself. */
 pb_status pb_cuda_call(const pb_device *device, cudaError_t error, const char *operation) {
     if (error == cudaSuccess)

@@ -286,7 +286,8 @@ Test(cuda_ahead, goes_on_where_recording_is_refused) {
     pb_release(&found);
 }
 
-/* Other features on the same device may need more scratch memory, which moves it: what was recorded is of no use then. */
+/* Other features on the same device may need more scratch memory, which moves it, and a search that was refused some leaves less
+ * than a batch needs: what was recorded is of no use then, nor may it be recorded before there is enough again. */
 Test(cuda_ahead, a_recording_of_memory_that_moved_is_made_anew) {
     enum { VALUES = BATCH * PIXELS * 6 };
     float *expected = constants(0, VALUES), *found = constants(0, VALUES);
@@ -303,11 +304,16 @@ Test(cuda_ahead, a_recording_of_memory_that_moved_is_made_anew) {
     const void *before = pb_cuda_state_of(device)->scratch.memory;
     assert_done(pb_extractor_create(device, &NETWORK, &POOLED, 40 * BATCH, &large));
     cr_assert_neq(pb_cuda_state_of(device)->scratch.memory, before);
-    for (size_t run = 1; run <= 3; run++) {
+    static const size_t LAUNCHES[] = {0, 0, 1, 2, 2, 2, 3, 4}; /* both places find it, and go on */
+    for (size_t run = 0; run < LENGTH(LAUNCHES); run++) {
+        if (run == 4) {
+            pb_cuda_release(&pb_cuda_state_of(device)->scratch.memory);
+            pb_cuda_state_of(device)->scratch.bytes = 0;
+        }
         assert_done(pb_extractor_run(small, images, BATCH, &features));
         assert_done(pb_device_download(device, found, features, VALUES * sizeof *found));
         cr_assert_arr_eq(found, expected, VALUES * sizeof *found);
-        cr_assert_eq(emulator_launches, run);
+        cr_assert_eq(emulator_launches, LAUNCHES[run], "run %zu: %zu", run, emulator_launches);
     }
     pb_extractor_free(&large);
     pb_extractor_free(&small);

@@ -2,6 +2,9 @@
 #include "emulated.h"
 #include "emulator_kernels.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 enum { FLOATS = 3 * FAULT_THREADS };
 
 /* Runs a kernel; how many faults there were. */
@@ -123,6 +126,29 @@ Test(emulator, refuses_launches_that_no_device_takes) {
     cr_assert_eq(launch_fault(FAULT_NONE, memory, 0, FAULT_THREADS), cudaErrorInvalidConfiguration);
     assert_cuda(cudaGetLastError());
     assert_cuda(cudaFree(memory));
+    assert_sound();
+}
+
+/* Whether the host can read a byte there: the kernel is asked to, which says so instead of a signal. */
+static bool host_reads(const void *memory) {
+    int pipes[2];
+    cr_assert_eq(pipe(pipes), 0);
+    const bool done = write(pipes[1], memory, 1) == 1;
+    cr_assert(done || errno == EFAULT);
+    close(pipes[0]);
+    close(pipes[1]);
+    return done;
+}
+
+Test(emulator, keeps_device_memory_from_the_host) {
+    uint8_t *memory = on_device(NULL, 3), back[3], *pinned;
+    assert_cuda(cudaHostAlloc((void **)&pinned, 3, cudaHostAllocDefault));
+    cr_assert(host_reads(back) && host_reads(pinned) && !host_reads(memory) && !host_reads(memory + 2));
+    assert_cuda(cudaMemsetAsync(memory, 5, 3, NULL));
+    cr_assert_not(host_reads(memory));
+    off_device(back, memory, 3);
+    cr_assert(back[0] == 5 && back[2] == 5);
+    assert_cuda(cudaFreeHost(pinned));
     assert_sound();
 }
 

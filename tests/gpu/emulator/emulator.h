@@ -6,6 +6,7 @@
  *   - two accesses to one place by two threads, one of them a write, with no barrier between: of the same block, or, in device
  *     memory, of different blocks. Accesses of less than four bytes are not looked at for this;
  *   - a read of shared memory that nobody wrote;
+ *   - host code that touches device memory: the process ends there, as it would with a GPU (SIGSEGV);
  *   - a barrier that not all threads of a block reach, or not the same one; a warp operation that not all lanes of it reach.
  * The threads of a block run one after the other, each until it waits or ends, in an order that the test chooses; blocks run in
  * the order of their numbers, or backwards. What kernels must not depend on, no order may change.

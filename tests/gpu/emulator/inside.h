@@ -33,6 +33,9 @@ _Noreturn void emulator_end_launch(void);
 void *emulator_take(size_t bytes, bool shared);
 void emulator_give(void *memory);
 
+/* Device memory is out of the host's reach, as a GPU's is, but for work that is done on the device: from begin to end. */
+void emulator_reach(bool begin);
+
 /* Whether these bytes are device memory (bytes may be 0). */
 bool emulator_has(const void *memory, size_t bytes);
 size_t emulator_taken(void);

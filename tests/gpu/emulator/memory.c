@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Of four bytes: who wrote and read them last, and in which interval. A thread is 1 + its number in the grid. */
 typedef struct cell {
@@ -25,31 +26,63 @@ typedef struct range {
     cell *cells;
 } range;
 
-enum { RANGES = 4096 };
+enum { RANGES = 4096, ALIGNMENT = 256 }; /* the last as CUDA has it */
 static range ranges[RANGES];
 static size_t range_count, last_hit;
+static int reaching; /* how deep */
+
+/* Device memory begins ALIGNMENT bytes behind a page's start, so that nothing can rely on more. */
+static char *pages_of(const range *r) { return r->base - ALIGNMENT; }
+
+static void protect(const range *r) {
+    if (!r->shared && mprotect(pages_of(r), r->bytes + ALIGNMENT, reaching ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+        abort();
+}
+
+void emulator_reach(bool begin) {
+    const int before = reaching;
+    reaching += begin ? 1 : -1;
+    if (!before == !reaching)
+        return;
+    for (size_t r = 0; r < range_count; r++)
+        protect(&ranges[r]);
+}
+
+static char *take_pages(size_t bytes) {
+    void *memory = mmap(NULL, bytes + ALIGNMENT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : (char *)memory + ALIGNMENT;
+}
+
+static void release_memory(const range *r) {
+    if (r->shared)
+        free(r->base);
+    else
+        (void)munmap(pages_of(r), r->bytes + ALIGNMENT);
+}
 
 void *emulator_take(size_t bytes, bool shared) {
     range taken = {.bytes = bytes, .shared = shared};
-    void *memory = NULL;
-    if (range_count == RANGES || bytes > (size_t)1 << 40 || posix_memalign(&memory, 256, bytes + (bytes == 0)) != 0)
+    if (range_count == RANGES || bytes > (size_t)1 << 40)
         return NULL;
-    memset(memory, 0xFF, bytes);
-    taken.base = memory;
+    taken.base = shared ? aligned_alloc(ALIGNMENT, (bytes / ALIGNMENT + 1) * ALIGNMENT) : take_pages(bytes);
+    if (!taken.base)
+        return NULL;
     taken.cells = calloc(bytes / 4 + 1, sizeof *taken.cells);
     if (!taken.cells) {
-        free(memory);
+        release_memory(&taken);
         return NULL;
     }
+    memset(taken.base, 0xFF, bytes);
+    protect(&taken);
     ranges[range_count++] = taken;
-    return memory;
+    return taken.base;
 }
 
 void emulator_give(void *memory) {
     for (size_t r = 0; r < range_count; r++)
         if (ranges[r].base == memory) {
             free(ranges[r].cells);
-            free(ranges[r].base);
+            release_memory(&ranges[r]);
             ranges[r] = ranges[--range_count];
             last_hit = 0;
             return;

@@ -164,8 +164,10 @@ cudaError_t cudaMalloc(void **pointer, size_t bytes) {
     return *pointer ? cudaSuccess : emulator_result(cudaErrorMemoryAllocation);
 }
 
-/* Waits for the device, as CUDA does. */
+/* Waits for the device, as CUDA does, which nothing that is captured may. */
 cudaError_t cudaFree(void *pointer) {
+    if (emulator_spoils_capture())
+        return emulator_result(cudaErrorStreamCaptureUnsupported);
     emulator_finish();
     if (pointer)
         emulator_give(pointer);
@@ -173,6 +175,8 @@ cudaError_t cudaFree(void *pointer) {
 }
 
 cudaError_t cudaHostAlloc(void **pointer, size_t bytes, unsigned flags) {
+    if (emulator_spoils_capture())
+        return emulator_result(cudaErrorStreamCaptureUnsupported);
     EMULATOR_CALL();
     if (flags != cudaHostAllocDefault || !emulator_has_device())
         return emulator_result(cudaErrorInvalidValue);

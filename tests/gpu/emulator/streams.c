@@ -64,12 +64,18 @@ static void clear(list *of) {
     *of = (list){0};
 }
 
+static void do_work(void (*run)(void *data), void *data) {
+    emulator_reach(true);
+    run(data);
+    emulator_reach(false);
+}
+
 static void force(cudaStream_t stream, size_t place) {
     while (stream && stream->done < place) {
         const work next = stream->queued.all[0];
         stream->done++;
         memmove(stream->queued.all, stream->queued.all + 1, --stream->queued.count * sizeof next);
-        next.run(next.data);
+        do_work(next.run, next.data);
         free(next.data);
     }
 }
@@ -90,7 +96,7 @@ void emulator_queue(cudaStream_t stream, void (*run)(void *data), void *data, si
         if (!stream->lazy)
             force(stream, place_of(stream));
     } else {
-        run(data);
+        do_work(run, data);
     }
 }
 

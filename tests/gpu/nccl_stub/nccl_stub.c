@@ -160,11 +160,7 @@ static bool fulfil(const pb_nccl_comm comm, const wish *w) {
     return bytes != NULL;
 }
 
-/* What the stream waits for. A stuck communicator goes no further. */
-static bool advance(void *context) {
-    pb_nccl_comm comm = context;
-    if (comm->stuck || comm->state != PB_NCCL_SUCCESS)
-        return false;
+static bool go_on(pb_nccl_comm comm) {
     if (!comm->written && all_have(comm, false, comm->number - 1)) {
         write_mine(comm);
         comm->written = true;
@@ -176,6 +172,17 @@ static bool advance(void *context) {
             comm->state = PB_NCCL_SYSTEM_ERROR;
     atomic_store(&comm->all->parts[comm->rank].taken, comm->number);
     return comm->state == PB_NCCL_SUCCESS;
+}
+
+/* What the stream waits for. A stuck communicator goes no further. */
+static bool advance(void *context) {
+    pb_nccl_comm comm = context;
+    if (comm->stuck || comm->state != PB_NCCL_SUCCESS)
+        return false;
+    emulator_reach(true);
+    const bool done = go_on(comm);
+    emulator_reach(false);
+    return done;
 }
 
 static pb_nccl_result start(pb_nccl_comm comm) {
