@@ -168,6 +168,32 @@ class Job(ScriptTest):
         self.assertIn("PREPARE failed: false here", said)
 
 
+class Nightly(ScriptTest):
+    def test_a_first_version_that_came_meanwhile_is_compared_with(self):
+        """Another night publishes while this one trains."""
+        self.write("bin/srun", '#!/bin/bash\necho "$@" >>"$STATE/steps"\n'
+                   '[[ " $* " != *" train "* ]] || mkdir -p store/versions/000001\n')
+        self.settings("WEIGHTS=random:7", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n")
+        done = self.bash(os.path.join(SCRIPTS, "nightly.sbatch"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        steps = [step for step in self.read("steps") if " score " in step or " publish " in step]
+        self.assertEqual(len(steps), 3, steps)
+        self.assertIn("--bank store --results nights/n/current-results", steps[1])
+        self.assertIn("--current-results nights/n/current-results", steps[2])
+
+
+    def test_a_night_that_was_killed_when_it_had_published_is_done(self):
+        """An update of its own bank would be another version."""
+        for folder in ("nights/n", "store/versions/000002"):
+            os.makedirs(self.path(folder))
+        self.write("nights/n/updated-000001.h5", "bank")
+        self.write("store/versions/000002/bank.h5", "bank")
+        self.settings("WEIGHTS=random:7", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n",
+                      "NIGHTLY=update")
+        done = self.bash(os.path.join(SCRIPTS, "nightly.sbatch"))
+        self.assertEqual((done.returncode, self.read("srun"), self.read("nights/n/published")), (0, None, []), done.stderr)
+
+
 class Settings(ScriptTest):
     def refused(self, said, *words):
         """submit.sh ends with 64 and this one line, and asks Slurm for nothing."""
