@@ -15,12 +15,13 @@ import unittest
 SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "slurm"))
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "patchbank"
 
-# srun ends with $CODE, or waits (10 s at most) for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept,
-# the last time in a line a word, and of each time in one line.
+# srun ends with $CODE, as Slurm makes it end where that is "slurm", or waits (10 s at most) for USR1 and ends with 75 where it is
+# "wait"; what it was given is kept, the last time in a line a word, and of each time in one line.
 SRUN = """#!/bin/bash
 printf '%s\\n' "$@" >"$STATE/srun"
 echo "$*" >>"$STATE/sruns"
 [ "$CODE" != wait ] || { trap 'exit 75' USR1; touch "$STATE/listens"; for ((i = 0; i < 500; i++)); do sleep 0.02; done; }
+[ "$CODE" != slurm ] || exit "${SLURM_EXIT_ERROR:-1}"
 exit "$CODE"
 """
 SCONTROL = """#!/bin/bash
@@ -94,6 +95,9 @@ class Job(ScriptTest):
                 if os.path.exists(self.path("requeued")):
                     os.remove(self.path("requeued"))
                 self.assertEqual(self.train(code)[:2], (code, requeued))
+
+    def test_a_step_that_slurm_cannot_start_is_not_a_no(self):
+        self.assertEqual(self.train("slurm")[:2], (74, True))
 
     def test_restarts_are_limited(self):
         self.assertEqual(self.train(75, SLURM_RESTART_COUNT="2", RESTARTED="2")[:2], (75, True))
