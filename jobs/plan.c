@@ -17,6 +17,9 @@
  * test holds its memory to 25 % (docs/SCALING.md). */
 static const double TIME_SPARE = 1.5, MEMORY_SPARE = 1.25, GIB = 1024.0 * 1024 * 1024;
 
+/* What lies beyond is no plan but a slip in the constants: ranks or threads of a node, seconds, bytes. */
+static const double NODE_MOST = 65536, SECONDS_MOST = 1e10, BYTES_MOST = 1e18;
+
 /* One job's answer. All borrowed texts are static. */
 typedef struct choice {
     const char *job; /* "train" */
@@ -103,7 +106,10 @@ static pb_status read_work(plan *p) {
         c->patches < 1 || c->rounds_picks < 1 || c->batch < 1 || c->threads < 1)
         return pb_fail(PB_E_INPUT, "%s: a rate or a size in it is 0; measure again by patchbank bench constants",
                        options->constants);
-    return pb_ok();
+    return p->node_ranks <= NODE_MOST && c->threads <= NODE_MOST
+               ? pb_ok()
+               : pb_fail(PB_E_INPUT, "%s: host_cores %g, threads %g: more than %g ranks or threads of a node", options->constants,
+                         c->host_cores, c->threads, NODE_MOST);
 }
 
 /* --- choosing nodes ---------------------------------------------------------------------------------------------- */
@@ -144,6 +150,23 @@ static choice choose(const plan *p, const char *job, model *predict) {
         if ((fits && in_time) || nodes >= (double)options->nodes_most)
             return made;
     }
+}
+
+/* Written so that what is no number does not pass. */
+static bool is_sane(const choice *c) {
+    const pb_forecast *f = &c->forecast;
+    return f->seconds <= SECONDS_MOST && f->processor_s <= SECONDS_MOST * NODE_MOST && c->node_bytes <= BYTES_MOST &&
+           f->device_bytes <= BYTES_MOST;
+}
+
+static pb_status check_sane(const plan *p, const choice *train, const choice *score) {
+    double archive = pb_model_archive_bytes(&p->constants, &p->work), results = pb_model_results_bytes(&p->constants, &p->work);
+    if (is_sane(train) && is_sane(score) && archive <= BYTES_MOST && results <= BYTES_MOST)
+        return pb_ok();
+    return pb_fail(PB_E_INPUT,
+                   "%s: no machine is like that: train takes %g s and %g bytes a node, score %g s and %g; measure "
+                   "again by patchbank bench constants",
+                   p->options->constants, train->forecast.seconds, train->node_bytes, score->forecast.seconds, score->node_bytes);
 }
 
 /* --- answering --------------------------------------------------------------------------------------------------- */
@@ -223,6 +246,7 @@ static pb_status make_plan(const pb_job_options *options) {
     plan p = {.options = options};
     PB_TRY(read_work(&p));
     choice train = choose(&p, "train", pb_model_train), score = choose(&p, "score", pb_model_score);
+    PB_TRY(check_sane(&p, &train, &score));
     if (!pb_json_only(options->json))
         print_plan(&p, &train, &score);
     if (options->json)

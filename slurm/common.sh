@@ -85,6 +85,7 @@ begin() { # NAME...: what a batch script starts with; the settings that it needs
   [ -z "$PREPARE" ] || eval "$PREPARE" || leave 69 "PREPARE failed: $PREPARE"
   # srun does not take it over from sbatch since Slurm 22.05.
   [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
+  export SLURM_EXIT_ERROR=74 # of srun, when Slurm cannot start or watch a step: its usual 1 would be the program's "no"
   say "starts, restart $restart of at most $RESTARTS, on ${SLURM_JOB_NODELIST:-?}"
 }
 

@@ -118,3 +118,21 @@ Test(plan, wrong_options_and_input) {
     must(patchbank(1, "bench constants --archive a2 " HOW), 64);
     says_once("--json FILE is missing");
 }
+
+/* A slip in an exponent is told, in a moment, and nothing is written. */
+Test(plan, constants_of_no_machine) {
+    static const struct {
+        const char *name, *value, *said;
+    } CASES[] = {{"host_cores", "1e12", "host_cores 1e+12, threads 2"},
+                 {"threads", "1e300", "threads 1e+300"},
+                 {"search_pairs_per_s", "1e-300", "k.json: no machine is like that"},
+                 {"path_bytes", "1e300", "k.json: no machine is like that"},
+                 {"select_pair_s", "1e300", "k.json: no machine is like that"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        new_constants();
+        must(in_folder("sed -i 's/\"%s\": [0-9.e+-]*/\"%s\": %s/' k.json", CASES[i].name, CASES[i].name, CASES[i].value), 0);
+        must(in_folder("timeout 20 %s " PLAN "--node-memory 1 --json p.json --sbatch words", PB_PROGRAM), 65);
+        says(CASES[i].said);
+        cr_assert(!exists("p.json") && !exists("words"));
+    }
+}

@@ -15,12 +15,13 @@ import unittest
 SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "slurm"))
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "patchbank"
 
-# srun ends with $CODE, or waits (10 s at most) for USR1 and ends with 75 where $CODE is "wait"; what it was given is kept,
-# the last time in a line a word, and of each time in one line.
+# srun ends with $CODE, as Slurm makes it end where that is "slurm", or waits (10 s at most) for USR1 and ends with 75 where it is
+# "wait"; what it was given is kept, the last time in a line a word, and of each time in one line.
 SRUN = """#!/bin/bash
 printf '%s\\n' "$@" >"$STATE/srun"
 echo "$*" >>"$STATE/sruns"
 [ "$CODE" != wait ] || { trap 'exit 75' USR1; touch "$STATE/listens"; for ((i = 0; i < 500; i++)); do sleep 0.02; done; }
+[ "$CODE" != slurm ] || exit "${SLURM_EXIT_ERROR:-1}"
 exit "$CODE"
 """
 SCONTROL = """#!/bin/bash
@@ -95,6 +96,9 @@ class Job(ScriptTest):
                     os.remove(self.path("requeued"))
                 self.assertEqual(self.train(code)[:2], (code, requeued))
 
+    def test_a_step_that_slurm_cannot_start_is_not_a_no(self):
+        self.assertEqual(self.train("slurm")[:2], (74, True))
+
     def test_restarts_are_limited(self):
         self.assertEqual(self.train(75, SLURM_RESTART_COUNT="2", RESTARTED="2")[:2], (75, True))
         os.remove(self.path("requeued"))
@@ -166,6 +170,32 @@ class Job(ScriptTest):
         code, _, said = self.train(0)
         self.assertEqual((code, self.read("srun")), (69, None))
         self.assertIn("PREPARE failed: false here", said)
+
+
+class Nightly(ScriptTest):
+    def test_a_first_version_that_came_meanwhile_is_compared_with(self):
+        """Another night publishes while this one trains."""
+        self.write("bin/srun", '#!/bin/bash\necho "$@" >>"$STATE/steps"\n'
+                   '[[ " $* " != *" train "* ]] || mkdir -p store/versions/000001\n')
+        self.settings("WEIGHTS=random:7", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n")
+        done = self.bash(os.path.join(SCRIPTS, "nightly.sbatch"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        steps = [step for step in self.read("steps") if " score " in step or " publish " in step]
+        self.assertEqual(len(steps), 3, steps)
+        self.assertIn("--bank store --results nights/n/current-results", steps[1])
+        self.assertIn("--current-results nights/n/current-results", steps[2])
+
+
+    def test_a_night_that_was_killed_when_it_had_published_is_done(self):
+        """An update of its own bank would be another version."""
+        for folder in ("nights/n", "store/versions/000002"):
+            os.makedirs(self.path(folder))
+        self.write("nights/n/updated-000001.h5", "bank")
+        self.write("store/versions/000002/bank.h5", "bank")
+        self.settings("WEIGHTS=random:7", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n",
+                      "NIGHTLY=update")
+        done = self.bash(os.path.join(SCRIPTS, "nightly.sbatch"))
+        self.assertEqual((done.returncode, self.read("srun"), self.read("nights/n/published")), (0, None, []), done.stderr)
 
 
 class Settings(ScriptTest):
