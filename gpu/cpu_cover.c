@@ -148,13 +148,10 @@ pb_status pb_cpu_cover_read(pb_device *device, const pb_cover *cover, size_t fir
     return pb_ok();
 }
 
-/* Room for one more centre: doubled when it is used up, so that a centre costs the same however many there are. pb_resize zeroes
- * what is new, which is the padding of centres. heads is scratch of one call of sort_by_chunk, so its old values need not be kept
- * (old count 0). The room is noted last: after an error the next call begins anew. */
-static pb_status reserve(pb_cover *cover) {
-    if (cover->centre_count < cover->centre_room)
-        return pb_ok();
-    const size_t old = cover->centre_room, room = old ? 2 * old : PB_COVER_CHUNK;
+/* pb_resize zeroes what is new, which is the padding of centres. heads is scratch of one call of sort_by_chunk, so its old values
+ * need not be kept (old count 0). The room is noted last: after an error the next call begins anew. */
+static pb_status make_room(pb_cover *cover, size_t room) {
+    const size_t old = cover->centre_room;
     PB_TRY(pb_resize(&cover->centres, old, room, cover->stride * sizeof *cover->centres, "centres"));
     if (cover->filtered)
         PB_TRY(pb_resize(&cover->centre_places, old, room, PB_COVER_PLACE * sizeof *cover->centre_places, "centres"));
@@ -162,6 +159,18 @@ static pb_status reserve(pb_cover *cover) {
         PB_TRY(pb_resize(&cover->work[t].heads, 0, room / PB_COVER_CHUNK + 2, sizeof *cover->work[t].heads, "work on points"));
     cover->centre_room = room;
     return pb_ok();
+}
+
+pb_status pb_cover_reserve(pb_cover *cover, size_t count) {
+    const size_t room = (count + PB_COVER_CHUNK - 1) / PB_COVER_CHUNK * PB_COVER_CHUNK;
+    return room > cover->centre_room ? make_room(cover, room) : pb_ok();
+}
+
+/* Room for one more centre: doubled when it is used up, so that a centre costs the same however many there are. */
+static pb_status reserve_one(pb_cover *cover) {
+    if (cover->centre_count < cover->centre_room)
+        return pb_ok();
+    return make_room(cover, cover->centre_room ? 2 * cover->centre_room : PB_COVER_CHUNK);
 }
 
 /* A centre's place in the form in which it is scored: |c|^2 - 2 c y is one multiply-add an axis. The square is summed here in
@@ -178,7 +187,7 @@ static void place_centre(pb_cover *cover, size_t j, pb_cover_extent *extent) {
 }
 
 pb_status pb_cover_append(pb_cover *cover, const float *row) {
-    PB_TRY(reserve(cover));
+    PB_TRY(reserve_one(cover));
     PB_ASSERT(cover->centre_count < UINT32_MAX);
     const size_t j = cover->centre_count++;
     memcpy(cover->centres + j * cover->stride, row, (size_t)cover->dim * sizeof *row); /* zeros beyond dim from pb_resize */

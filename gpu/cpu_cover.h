@@ -172,6 +172,10 @@ bool pb_cover_holds(const pb_cover_extent *extent);
 /* Copies a row and tells whether all of it is finite. dim floats; the row is copied either way. */
 bool pb_cover_copy_row(float *to, const float *from, int dim);
 
+/* Makes room for `count` centres in all, to whole chunks. Who knows how many will come needs no room for twice as many, nor for
+ * both copies while it grows. Errors: PB_E_SYSTEM. */
+pb_status pb_cover_reserve(pb_cover *cover, size_t count);
+
 /* Appends a centre (dim floats) without letting any point meet it. Its number is the count before. Errors: PB_E_SYSTEM; it is
  * then not in. */
 pb_status pb_cover_append(pb_cover *cover, const float *row);

@@ -42,7 +42,7 @@ static pb_status find_axes(pb_cover *cover, size_t count, pb_row_reader *read, c
 static pb_status add_centres(pb_cover *cover, size_t count, pb_row_reader *read, const void *context) {
     float *row;
     PB_TRY(pb_allocate(&row, (size_t)cover->dim, sizeof *row, "a point"));
-    pb_status status = pb_ok();
+    pb_status status = pb_cover_reserve(cover, count);
     for (size_t i = 0; i < count && !pb_failed(&status); i++) {
         read(context, i, row);
         status = pb_cover_append(cover, row);

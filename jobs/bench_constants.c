@@ -193,6 +193,8 @@ static pb_status measure_all(pb_meter *m) {
     if (!pb_failed(&status))
         status = pb_agree(comm, pb_meter_selection(m));
     if (!pb_failed(&status))
+        status = pb_agree(comm, pb_meter_comparison(m));
+    if (!pb_failed(&status))
         status = pb_agree(comm, pb_meter_search(m));
     if (!pb_failed(&status))
         status = pb_agree(comm, pb_meter_memory(m));

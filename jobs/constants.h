@@ -47,6 +47,8 @@ enum { PB_CONSTANT_TEXT = 160 };
     X(rounds, "of a selection of `rounds_picks` picks")                                               \
     X(rounds_picks, "picks of that selection")                                                        \
     X(candidates_a_pick, "candidates that travel, for each pick")                                     \
+    X(compare_pairs_per_s, "denoising: pairs of patches at one place")                                \
+    X(compare_pair_processor_s, "a pair")                                                             \
     X(spread, "images that own a pick: images * (1 - exp(-spread * picks / images))")                 \
     X(search_pairs_per_s, "search")                                                                   \
     X(search_pair_processor_s, "a pair")                                                              \

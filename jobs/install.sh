@@ -1,13 +1,16 @@
 #!/bin/bash
 # Installs what patchbank needs on Debian 12, as far as it is missing.
 #
-#   jobs/install.sh build          to build and run it, and to fetch the demo's data
-#   jobs/install.sh test           also what the tests need
-#   jobs/install.sh cuda FOLDER    nvcc as FOLDER/bin/nvcc (CUDACXX), for the plugin of CUDA devices but for its networks
+#   jobs/install.sh build                   to build and run it, and to fetch the demo's data
+#   jobs/install.sh test                    also what the tests need
+#   jobs/install.sh cuda FOLDER [--cudnn]   nvcc as FOLDER/bin/nvcc (CUDACXX), for the plugin of CUDA devices but for its
+#                                           networks; --cudnn: for these too
 #
 # Nothing is downloaded when nothing is missing, and then no root is needed. Else apt-get runs as root, or by sudo where that
-# asks no password. CUDA's compiler comes from PyPI, 105 MB, without root; FOLDER is made when it is whole. cuDNN, which networks
-# need, is not in it. Exit status: 0 all is there; 64 wrong usage; 69 what is missing cannot be installed here.
+# asks no password. CUDA's compiler comes from PyPI, 105 MB, without root; FOLDER is made when it is whole. cuDNN is 435 MB
+# more: headers, which CMake finds in FOLDER/include beside that compiler (with another one, where CMAKE_PREFIX_PATH is FOLDER),
+# and libraries, which are opened when a network is compiled (LD_LIBRARY_PATH=FOLDER/lib).
+# Exit status: 0 all is there; 64 wrong usage; 69 what is missing cannot be installed here.
 set -euo pipefail
 
 BUILD_PACKAGES=(
@@ -34,10 +37,28 @@ nvidia-cuda-crt==13.0.88 --hash=sha256:2c8043c7c9e02492716426e9919fc78d2c5b3b2a7
 nvidia-cuda-runtime==13.0.96 --hash=sha256:7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
 nvidia-cuda-cccl==13.0.85 --hash=sha256:e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649
 '
+# For networks: headers and libraries, and the compiler that the libraries open.
+CUDNN_WHEELS='
+nvidia-cudnn-cu13==9.19.0.56 --hash=sha256:d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf
+nvidia-cuda-nvrtc==13.0.88 --hash=sha256:ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575
+'
 
 usage() {
-    echo "usage: jobs/install.sh build|test, or jobs/install.sh cuda FOLDER" >&2
+    echo "usage: jobs/install.sh build|test, or jobs/install.sh cuda FOLDER [--cudnn]" >&2
     exit 64
+}
+
+# fetch_wheels WHAT WHEELS FOLDER: installs them into a new folder beside FOLDER, which `partial` names then.
+fetch_wheels() {
+    mkdir -p "$(dirname "$3")"
+    partial=$(mktemp -d "$3.XXXXXX")
+    # shellcheck disable=SC2064 # the folder of now
+    trap "rm -rf '$partial'" EXIT
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-input --no-deps \
+        --only-binary :all: --require-hashes --target "$partial" --requirement <(echo "$2") </dev/null || {
+        echo "install.sh: $1 cannot be installed from PyPI" >&2
+        exit 69
+    }
 }
 
 # install_cuda FOLDER
@@ -47,19 +68,29 @@ install_cuda() {
         echo "install.sh: nvcc is there"
         return
     fi
-    mkdir -p "$(dirname "$folder")"
-    partial=$(mktemp -d "$folder.XXXXXX")
-    # shellcheck disable=SC2064 # the folder of now
-    trap "rm -rf '$partial'" EXIT
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-input --no-deps \
-        --only-binary :all: --require-hashes --target "$partial" --requirement <(echo "$CUDA_WHEELS") </dev/null || {
-        echo "install.sh: nvcc cannot be installed from PyPI" >&2
-        exit 69
-    }
+    fetch_wheels nvcc "$CUDA_WHEELS" "$folder"
     ln -s libcudart.so.13 "$partial/nvidia/cu13/lib/libcudart.so" # what CMake looks for
     ln -s lib "$partial/nvidia/cu13/lib64"                        # where nvcc looks
     mv "$partial/nvidia/cu13" "$folder"
+    rm -rf "$partial"
     echo "install.sh: $folder/bin/nvcc installed"
+}
+
+# install_cudnn FOLDER: into FOLDER, which may be there. cudnn.h, by which it is found again, comes last.
+install_cudnn() {
+    local folder=$1 partial
+    if echo '#include <cudnn.h>' | cc -M -MG -x c - "-I$folder/include" "-I${CUDA_PATH:-/usr/local/cuda}/include" 2>/dev/null |
+        grep '/cudnn\.h' >/dev/null; then # else its name alone
+        echo "install.sh: cuDNN is there"
+        return
+    fi
+    fetch_wheels cuDNN "$CUDNN_WHEELS" "$folder"
+    mkdir -p "$folder/include" "$folder/lib"
+    mv "$partial"/nvidia/cu13/lib/* "$partial"/nvidia/cudnn/lib/* "$folder/lib"
+    mv "$partial"/nvidia/cudnn/include/cudnn_* "$folder/include"
+    mv "$partial/nvidia/cudnn/include/cudnn.h" "$folder/include"
+    rm -rf "$partial"
+    echo "install.sh: cuDNN installed in $folder"
 }
 
 # Prints those of the given packages that dpkg does not have.
@@ -79,10 +110,11 @@ main() {
     local -a wanted missing as_root=()
     case "${1-}" in
         cuda)
-            if [ $# -ne 2 ] || [ -z "$2" ]; then
+            if [ $# -lt 2 ] || [[ -z $2 || $2 == -* || $# -gt 2 && ${*:3} != --cudnn ]]; then
                 usage
             fi
             install_cuda "$2"
+            [ $# -eq 2 ] || install_cudnn "$2"
             return
             ;;
         build) wanted=("${BUILD_PACKAGES[@]}") ;;

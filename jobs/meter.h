@@ -44,6 +44,10 @@ static inline size_t pb_meter_row_bytes(const pb_meter *m) {
  * too much alike for two sizes of selection. */
 PB_CHECKED pb_status pb_meter_selection(pb_meter *m);
 
+/* What comparing the patches of a place costs, from m->rows: to find the nearest; lof costs a few hundredths more. Errors:
+ * PB_E_SYSTEM. */
+PB_CHECKED pb_status pb_meter_comparison(pb_meter *m);
+
 /* What search costs, in the bank of m->coreset, which m->bank then is: a batch's patches against all its rows. Also the mean
  * length of paths. Errors: those of the pipeline and the device. */
 PB_CHECKED pb_status pb_meter_search(pb_meter *m);

@@ -1,4 +1,5 @@
-/* meter_select.c: what selection and search cost, on a rank alone: a communicator of itself, so that no rank waits for another.
+/* meter_select.c: what selection, denoising and search cost, on a rank alone: a communicator of itself, so that no rank waits for
+ * another.
  *
  * Selection is measured three times, of other numbers of patches and picks, and its cost divided by that into what a patch, a
  * pair and a pick cost (fit_selection). Of --repeat turns the one with the least processor time counts: what else the machine
@@ -7,6 +8,7 @@
 #include "base/memory.h"
 #include "base/usage.h"
 #include "coreset/greedy.h"
+#include "coreset/outlier.h"
 #include "coreset/search.h"
 #include "jobs/collect.h"
 #include "jobs/meter.h"
@@ -127,6 +129,49 @@ pb_status pb_meter_selection(pb_meter *m) {
     m->found.candidates_a_pick = (double)once.cost.candidates_sum / picks;
     m->found.spread = spread_of(m);
     return pb_ok();
+}
+
+/* --- denoising --------------------------------------------------------------------------------------------------- */
+
+enum { PLACES_MOST = 64 }; /* places that are compared: enough to be seen by a clock */
+
+/* Patch `place` of every image. */
+static void gather_place(const pb_meter *m, size_t place, char *rows) {
+    size_t bytes = pb_meter_row_bytes(m);
+    for (size_t i = 0; i < m->select_images; i++)
+        memcpy(rows + i * bytes, (const char *)m->rows + (i * pb_meter_patches(m) + place) * bytes, bytes);
+}
+
+/* Adds what some places cost to *took. */
+static pb_status compare_places(const pb_meter *m, size_t places, float *rows, float *scores, selected *took) {
+    for (size_t i = 0; i < places; i++) {
+        gather_place(m, i * pb_meter_patches(m) / places, (char *)rows);
+        double begun = pb_clock_seconds(), used = pb_usage_now().processor_s;
+        PB_TRY(pb_outlier_scores(PB_OUTLIER_NEAREST, rows, m->select_images, pb_projection_dim(m->projection), m->setup.threads,
+                                 scores));
+        took->seconds += pb_clock_seconds() - begun;
+        took->processor_s += pb_usage_now().processor_s - used;
+    }
+    return pb_ok();
+}
+
+pb_status pb_meter_comparison(pb_meter *m) {
+    const size_t n = m->select_images, places = pb_meter_patches(m) < PLACES_MOST ? pb_meter_patches(m) : PLACES_MOST;
+    double pairs = (double)places * (double)n * (double)n, best = INFINITY, least = INFINITY;
+    float *rows = NULL, *scores = NULL;
+    pb_status status = pb_allocate(&rows, n, pb_meter_row_bytes(m), "patches of a place");
+    pb_keep_first(&status, pb_allocate(&scores, n, sizeof *scores, "scores of a place"));
+    for (int64_t turn = 0; turn < m->job->options->repeat && !pb_failed(&status); turn++) {
+        selected took = {0};
+        status = compare_places(m, places, rows, scores, &took);
+        best = fmin(best, took.seconds);
+        least = fmin(least, took.processor_s);
+    }
+    pb_release(&rows);
+    pb_release(&scores);
+    m->found.compare_pairs_per_s = pairs / fmax(best, 1e-9);
+    m->found.compare_pair_processor_s = least / pairs;
+    return status;
 }
 
 /* --- search ------------------------------------------------------------------------------------------------------ */

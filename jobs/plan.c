@@ -1,5 +1,5 @@
-/* plan.c: nodes, memory, time and storage for training and scoring an archive, by measured constants, and the settings of its
- * batch jobs. Rank 0 reckons (jobs/model.h); nothing of the archive is read but its manifest.
+/* plan.c: nodes, memory, time and storage for training, updating and scoring an archive, by measured constants, and the settings
+ * of batch jobs. Rank 0 reckons (jobs/model.h); nothing of the archive is read but its manifest.
  *
  * The answer is the least number of nodes on which a job keeps --hours and the memory of a node, or, with --ranks, what so
  * many ranks would need. A plan that does not keep what was asked is still printed and written, and ends with PB_E_NO. */
@@ -34,10 +34,13 @@ typedef struct plan {
     pb_constants constants;
     pb_work work;
     double node_ranks, node_bytes; /* most of a node */
+    choice train, score, update;   /* update: only with --update-images */
 } plan;
 
-/* pb_model_train or pb_model_score. */
+/* pb_model_train, pb_model_score or pb_model_update. */
 typedef pb_forecast model(const pb_constants *constants, const pb_work *work, double ranks);
+
+static bool updates(const plan *p) { return p->work.update_images > 0; }
 
 /* --- what is asked ----------------------------------------------------------------------------------------------- */
 
@@ -73,6 +76,19 @@ static pb_status count_archive(const char *folder, pb_work *work, double *image_
     return pb_ok();
 }
 
+/* How patches are selected. */
+static pb_status read_ways(plan *p) {
+    const pb_job_options *options = p->options;
+    p->work.candidates = (double)options->candidates;
+    p->work.parts = strcmp(options->coreset, "two-round") == 0 ? (double)options->parts : 0;
+    p->work.denoise = strcmp(options->denoise, "none") != 0;
+    if (p->work.parts == 0 && strcmp(options->coreset, "greedy") != 0)
+        return pb_fail(PB_E_USAGE, "--coreset %s: plans are of greedy and two-round", options->coreset);
+    if (p->work.parts > 0 && p->work.denoise)
+        return pb_fail(PB_E_USAGE, "--denoise %s: train does not do so with --coreset two-round", options->denoise);
+    return pb_ok();
+}
+
 /* Options and constants, checked. What a command line says goes before what a manifest or the constants say. Without
  * --node-memory a tenth of the measured host's memory is left to the system. */
 static pb_status read_work(plan *p) {
@@ -85,11 +101,8 @@ static pb_status read_work(plan *p) {
     PB_TRY(pb_constants_read(options->constants, &p->constants));
     p->work.train_images = (double)options->train_images;
     p->work.test_images = (double)options->test_images;
-    p->work.candidates = (double)options->candidates;
-    /* Of the ways of selecting these two have formulas: 0 parts is greedy. */
-    p->work.parts = strcmp(options->coreset, "two-round") == 0 ? (double)options->parts : 0;
-    if (p->work.parts == 0 && strcmp(options->coreset, "greedy") != 0)
-        return pb_fail(PB_E_USAGE, "--coreset %s: plans are of greedy and two-round", options->coreset);
+    p->work.update_images = (double)options->update_images;
+    PB_TRY(read_ways(p));
     if (options->archive)
         PB_TRY(count_archive(options->archive, &p->work, &image_bytes));
     if (options->image_bytes > 0)
@@ -103,7 +116,7 @@ static pb_status read_work(plan *p) {
     p->node_bytes = options->node_memory > 0 ? options->node_memory * GIB : 0.9 * c->host_bytes;
     /* What the formulas divide by. */
     if (c->extract_images_per_s <= 0 || c->search_pairs_per_s <= 0 || c->write_bytes_per_s <= 0 || c->select_speedup <= 0 ||
-        c->patches < 1 || c->rounds_picks < 1 || c->batch < 1 || c->threads < 1)
+        c->compare_pairs_per_s <= 0 || c->patches < 1 || c->rounds_picks < 1 || c->batch < 1 || c->threads < 1)
         return pb_fail(PB_E_INPUT, "%s: a rate or a size in it is 0; measure again by patchbank bench constants",
                        options->constants);
     return p->node_ranks <= NODE_MOST && c->threads <= NODE_MOST
@@ -159,14 +172,16 @@ static bool is_sane(const choice *c) {
            f->device_bytes <= BYTES_MOST;
 }
 
-static pb_status check_sane(const plan *p, const choice *train, const choice *score) {
+/* Without an update its choice is of zeros, and sane. */
+static pb_status check_sane(const plan *p) {
     double archive = pb_model_archive_bytes(&p->constants, &p->work), results = pb_model_results_bytes(&p->constants, &p->work);
-    if (is_sane(train) && is_sane(score) && archive <= BYTES_MOST && results <= BYTES_MOST)
+    if (is_sane(&p->train) && is_sane(&p->score) && is_sane(&p->update) && archive <= BYTES_MOST && results <= BYTES_MOST)
         return pb_ok();
     return pb_fail(PB_E_INPUT,
                    "%s: no machine is like that: train takes %g s and %g bytes a node, score %g s and %g; measure "
                    "again by patchbank bench constants",
-                   p->options->constants, train->forecast.seconds, train->node_bytes, score->forecast.seconds, score->node_bytes);
+                   p->options->constants, p->train.forecast.seconds, p->train.node_bytes, p->score.forecast.seconds,
+                   p->score.node_bytes);
 }
 
 /* --- answering --------------------------------------------------------------------------------------------------- */
@@ -175,8 +190,9 @@ static void print_choice(const plan *p, const choice *c) {
     const pb_forecast *f = &c->forecast;
     printf("%s: %.0f node%s of %.0f rank%s, %.0f threads each\n", c->job, c->nodes, c->nodes > 1 ? "s" : "", c->ranks_a_node,
            c->ranks_a_node > 1 ? "s" : "", p->constants.threads);
-    printf("  %.1f s: extraction %.1f, selection %.1f, collecting %.1f, search %.1f, messages %.1f, writing %.1f\n", f->seconds,
-           f->extract_s, f->select_s, f->collect_s, f->search_s, f->messages_s, f->write_s);
+    printf(
+        "  %.1f s: extraction %.1f, denoising %.1f, selection %.1f, collecting %.1f, search %.1f, messages %.1f, writing %.1f\n",
+        f->seconds, f->extract_s, f->denoise_s, f->select_s, f->collect_s, f->search_s, f->messages_s, f->write_s);
     printf("  processors: %.1f s of all ranks\n", f->processor_s);
     printf("  memory: %.0f MiB a rank, rank 0 %.0f, a node %.0f of %.0f", f->rank_bytes / 1048576, f->root_bytes / 1048576,
            c->node_bytes / 1048576, p->node_bytes / 1048576);
@@ -186,36 +202,42 @@ static void print_choice(const plan *p, const choice *c) {
     if (*c->why)
         printf("  not enough %s on --nodes-most %lld: %s\n", c->why, (long long)p->options->nodes_most,
                strcmp(c->why, "time") == 0 ? "allow more nodes or --hours"
+               : p->work.denoise           ? "allow more nodes"
                                            : "allow more nodes or, for train, --coreset two-round with more --parts");
 }
 
-static void print_plan(const plan *p, const choice *train, const choice *score) {
+static void print_plan(const plan *p) {
     printf("%.0f training images, %.0f to score, %.0f patches each; bank of %.0f rows (%g%%)\n", p->work.train_images,
-           p->work.test_images, p->constants.patches, train->forecast.picks, 100 * p->work.ratio);
-    print_choice(p, train);
-    print_choice(p, score);
+           p->work.test_images, p->constants.patches, p->train.forecast.picks, 100 * p->work.ratio);
+    print_choice(p, &p->train);
+    print_choice(p, &p->score);
+    if (updates(p)) {
+        printf("an update with %.0f new images, to %.0f rows at most\n", p->work.update_images, p->update.forecast.picks);
+        print_choice(p, &p->update);
+    }
     printf("storage: archive %.1f MB, bank %.1f MB, results %.1f MB\n", pb_model_archive_bytes(&p->constants, &p->work) / 1e6,
            pb_model_bank_bytes(&p->constants, &p->work) / 1e6, pb_model_results_bytes(&p->constants, &p->work) / 1e6);
-    if (p->constants.link_bytes_per_s <= 0 && (train->ranks > 1 || score->ranks > 1))
+    if (p->constants.link_bytes_per_s <= 0 && fmax(p->train.ranks, fmax(p->score.ranks, p->update.ranks)) > 1)
         printf("messages are not in these times: they were measured on one rank\n");
 }
 
 static json_t *choice_json(const choice *c) {
     const pb_forecast *f = &c->forecast;
-    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:s}", "nodes", c->nodes,
+    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:s}", "nodes", c->nodes,
                      "ranks_a_node", c->ranks_a_node, "ranks", c->ranks, "node_bytes", c->node_bytes, "rank_bytes", f->rank_bytes,
                      "root_bytes", f->root_bytes, "device_bytes", f->device_bytes, "seconds", f->seconds, "extract_s",
-                     f->extract_s, "select_s", f->select_s, "collect_s", f->collect_s, "search_s", f->search_s, "messages_s",
-                     f->messages_s, "write_s", f->write_s, "processor_s", f->processor_s, "rows", f->picks, "rounds", f->rounds,
-                     "not_kept", c->why);
+                     f->extract_s, "denoise_s", f->denoise_s, "select_s", f->select_s, "collect_s", f->collect_s, "search_s",
+                     f->search_s, "messages_s", f->messages_s, "write_s", f->write_s, "processor_s", f->processor_s, "rows",
+                     f->picks, "rounds", f->rounds, "not_kept", c->why);
 }
 
-static pb_status write_json(const plan *p, const choice *train, const choice *score) {
-    json_t *answer =
-        json_pack("{s:f,s:f,s:f,s:f,s:f,s:o,s:o}", "train_images", p->work.train_images, "test_images", p->work.test_images,
-                  "archive_bytes", pb_model_archive_bytes(&p->constants, &p->work), "bank_bytes",
-                  pb_model_bank_bytes(&p->constants, &p->work), "results_bytes", pb_model_results_bytes(&p->constants, &p->work),
-                  "train", choice_json(train), "score", choice_json(score));
+/* "update" is there when one was asked for. */
+static pb_status write_json(const plan *p) {
+    json_t *answer = json_pack(
+        "{s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:o,s:o*}", "train_images", p->work.train_images, "test_images", p->work.test_images,
+        "update_images", p->work.update_images, "archive_bytes", pb_model_archive_bytes(&p->constants, &p->work), "bank_bytes",
+        pb_model_bank_bytes(&p->constants, &p->work), "results_bytes", pb_model_results_bytes(&p->constants, &p->work), "train",
+        choice_json(&p->train), "score", choice_json(&p->score), "update", updates(p) ? choice_json(&p->update) : NULL);
     pb_status status = pb_json_write(answer, p->options->json);
     json_decref(answer);
     return status;
@@ -232,28 +254,33 @@ static int format_words(const plan *p, const choice *c, char *text, size_t size)
                     minutes % 60, gpus);
 }
 
-/* A line for each job. Lines are a few hundred bytes: the assertion holds for any numbers that a plan can have. */
-static pb_status write_sbatch(const plan *p, const choice *train, const choice *score) {
+/* A line for each job that slurm/ has a script for. Lines are a few hundred bytes: the assertion holds for any numbers that a
+ * plan can have. */
+static pb_status write_sbatch(const plan *p) {
     char text[1024];
-    int used = format_words(p, train, text, sizeof text);
-    used += format_words(p, score, text + used, sizeof text - (size_t)used);
+    int used = format_words(p, &p->train, text, sizeof text);
+    used += format_words(p, &p->score, text + used, sizeof text - (size_t)used);
     PB_ASSERT(used > 0 && (size_t)used < sizeof text);
     return pb_file_write(p->options->sbatch, text, (size_t)used);
 }
 
 /* Both jobs are planned, and both answers given, also when one of them does not keep what was asked. */
 static pb_status make_plan(const pb_job_options *options) {
-    plan p = {.options = options};
+    plan p = {.options = options, .update = {.why = ""}};
     PB_TRY(read_work(&p));
-    choice train = choose(&p, "train", pb_model_train), score = choose(&p, "score", pb_model_score);
-    PB_TRY(check_sane(&p, &train, &score));
+    p.train = choose(&p, "train", pb_model_train);
+    p.score = choose(&p, "score", pb_model_score);
+    if (updates(&p))
+        p.update = choose(&p, "update", pb_model_update);
+    PB_TRY(check_sane(&p));
     if (!pb_json_only(options->json))
-        print_plan(&p, &train, &score);
+        print_plan(&p);
     if (options->json)
-        PB_TRY(write_json(&p, &train, &score));
+        PB_TRY(write_json(&p));
     if (options->sbatch)
-        PB_TRY(write_sbatch(&p, &train, &score));
-    return *train.why || *score.why ? pb_fail(PB_E_NO, "the plan does not keep what was asked for") : pb_ok();
+        PB_TRY(write_sbatch(&p));
+    return *p.train.why || *p.score.why || *p.update.why ? pb_fail(PB_E_NO, "the plan does not keep what was asked for")
+                                                         : pb_ok();
 }
 
 pb_status pb_job_plan(const pb_job *job) {

@@ -138,6 +138,7 @@ Test(cpu_cover_search, knows_whether_it_pays) {
         uint64_t *nearest = unseen(COUNT);
         assert_done(pb_cover_search_begin(device, N, DIM, read_row, &from, &cover));
         cr_assert_not_null(cover);
+        cr_assert_eq(cover->centre_room, 1536); /* whole chunks, and no more */
         cr_assert_eq(pb_cover_search(cover, 0, queries, COUNT, nearest), COUNT);
         cr_assert_eq(pb_cover_search_pays(cover), !cloud);
         pb_cpu_cover_free(device, cover);

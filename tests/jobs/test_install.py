@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Tests of jobs/install.sh, with stand-ins for dpkg-query, apt-get, id, sudo and pip: nothing is installed.
+"""Tests of jobs/install.sh, with stand-ins for dpkg-query, apt-get, id, sudo, pip and cc: nothing is installed.
 
 Usage:  python3 tests/jobs/test_install.py
 """
@@ -40,11 +40,27 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if grep -q cudnn "$STATE/requirements"; then
+    mkdir -p "$target/nvidia/cu13/lib" "$target/nvidia/cudnn/include" "$target/nvidia/cudnn/lib"
+    [ ! -e "$STATE/no-cudnn" ] || exit 1
+    touch "$target/nvidia/cu13/lib/libnvrtc.so.13" "$target/nvidia/cudnn/lib/libcudnn.so.9"
+    touch "$target/nvidia/cudnn/include/cudnn.h" "$target/nvidia/cudnn/include/cudnn_version.h"
+    exit
+fi
 mkdir -p "$target/nvidia/cu13/bin" "$target/nvidia/cu13/lib"
 [ ! -e "$STATE/broken" ] || exit 1
 echo '#!/bin/bash' > "$target/nvidia/cu13/bin/nvcc"
 chmod +x "$target/nvidia/cu13/bin/nvcc"
 touch "$target/nvidia/cu13/lib/libcudart.so.13"
+"""
+# The preprocessor's list of what is included: where it is found, else its name.
+CC = """#!/bin/bash
+for word; do
+    case $word in
+        -I*) [ ! -e "${word#-I}/cudnn.h" ] || { echo "-: ${word#-I}/cudnn.h"; exit; } ;;
+    esac
+done
+echo "-: cudnn.h"
 """
 
 
@@ -54,7 +70,7 @@ class InstallTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.state = folder.name
         for name, text in (("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET), ("id", ID), ("sudo", SUDO),
-                           ("python3", PIP)):
+                           ("python3", PIP), ("cc", CC)):
             self.write(name, text)
             os.chmod(os.path.join(self.state, name), 0o755)
         self.write("missing", "")
@@ -154,8 +170,44 @@ class InstallTest(unittest.TestCase):
         self.assertIn("cannot be installed from PyPI", result.stderr)
         self.assertEqual(sorted(set(os.listdir(self.state)) - {"requirements"}), before)
 
+    def test_cudnn_comes_too_where_it_is_asked_for(self):
+        folder = os.path.join(self.state, "cuda")
+        self.assertEqual(self.install("cuda", folder).returncode, 0)
+        self.assertFalse(os.path.exists(os.path.join(folder, "include", "cudnn.h")))
+        before = sorted(os.listdir(self.state))
+        for turn in range(2):  # into a folder that is there, and then it is there
+            result = self.install("cuda", folder, "--cudnn")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(len(self.calls()), 2)
+        for name in ("bin/nvcc", "include/cudnn.h", "include/cudnn_version.h", "lib64/libcudnn.so.9", "lib/libnvrtc.so.13"):
+            self.assertTrue(os.path.exists(os.path.join(folder, name)), name)
+        self.assertEqual(sorted(os.listdir(self.state)), before, "nothing else is left")
+        with open(os.path.join(self.state, "requirements"), encoding="utf-8") as file:
+            lines = [line for line in file.read().split("\n") if line]
+        self.assertEqual([line.split("==")[0] for line in lines], ["nvidia-cudnn-cu13", "nvidia-cuda-nvrtc"])
+        for line in lines:
+            self.assertRegex(line, r"^[a-z0-9-]+==[\d.]+ --hash=sha256:[0-9a-f]{64}$")
+
+    def test_both_at_once_leave_a_whole_folder_and_nothing_else(self):
+        folder = os.path.join(self.state, "below", "cuda")
+        self.assertEqual(self.install("cuda", folder, "--cudnn").returncode, 0)
+        self.assertTrue(os.path.exists(os.path.join(folder, "include", "cudnn.h")))
+        self.assertEqual(os.listdir(os.path.dirname(folder)), ["cuda"])
+
+    def test_cudnn_that_cannot_be_had_leaves_the_compiler(self):
+        self.write("no-cudnn", "")
+        folder = os.path.join(self.state, "below", "cuda")
+        result = self.install("cuda", folder, "--cudnn")
+        self.assertEqual(result.returncode, 69)
+        self.assertIn("cuDNN cannot be installed from PyPI", result.stderr)
+        self.assertEqual(os.listdir(os.path.dirname(folder)), ["cuda"])
+        self.assertFalse(os.path.exists(os.path.join(folder, "include", "cudnn.h")))
+        os.remove(os.path.join(self.state, "no-cudnn"))
+        self.assertEqual(self.install("cuda", folder, "--cudnn").returncode, 0)
+
     def test_wrong_usage(self):
-        for words in ((), ("all",), ("build", "test"), ("cuda",), ("cuda", ""), ("cuda", "a", "b")):
+        for words in ((), ("all",), ("build", "test"), ("cuda",), ("cuda", ""), ("cuda", "a", "b"), ("cuda", "a", "--cudnn", "b"),
+                      ("cuda", "", "--cudnn"), ("cuda", "--cudnn")):
             self.assertEqual(self.install(*words).returncode, 64)
         self.assertEqual(self.calls(), [])
 

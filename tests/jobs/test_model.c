@@ -5,11 +5,12 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-static const pb_constants CONSTANTS = {.batch = 32, .device_is_host = 1, .patches = 100, .dim = 200, .selection_dim = 128,
-                                       .image_bytes = 5000, .path_bytes = 20, .process_bytes = 1e8, .start_s = 1,
-                                       .start_processor_s = 0.5, .extract_images_per_s = 50, .extract_processor_s = 0.02,
-                                       .select_point_s = 1e-6, .select_pair_s = 1e-9, .select_pick_s = 1e-5,
-                                       .select_speedup = 2, .rounds = 30, .rounds_picks = 1000, .candidates_a_pick = 5,
+static const pb_constants CONSTANTS = {.threads = 2, .batch = 32, .device_is_host = 1, .patches = 100, .dim = 200,
+                                       .selection_dim = 128, .image_bytes = 5000, .path_bytes = 20, .process_bytes = 1e8,
+                                       .start_s = 1, .start_processor_s = 0.5, .extract_images_per_s = 50,
+                                       .extract_processor_s = 0.02, .select_point_s = 1e-6, .select_pair_s = 1e-9,
+                                       .select_pick_s = 1e-5, .select_speedup = 2, .rounds = 30, .rounds_picks = 1000,
+                                       .candidates_a_pick = 5, .compare_pairs_per_s = 1e7, .compare_pair_processor_s = 2e-7,
                                        .spread = 0.5, .search_pairs_per_s = 1e9, .search_pair_processor_s = 1e-9,
                                        .score_image_processor_s = 1e-4, .write_bytes_per_s = 1e8, .latency_s = 1e-5,
                                        .link_bytes_per_s = 1e9};
@@ -18,8 +19,9 @@ static const pb_work WORK = {.train_images = 1000, .test_images = 400, .ratio = 
 static bool near(double value, double expected) { return fabs(value - expected) <= 1e-9 * fabs(expected); }
 
 Test(model, memory_of_points) {
-    /* 128 values and 16 + 4 more a point; 145 for each of 512 centres, for which there is room when 300 are wanted */
-    cr_assert(near(pb_model_cover_bytes(&CONSTANTS, 1000, 300), 1000 * 148 * 4 + 512 * 145 * 4));
+    /* 128 values and 16 + 4 more a point; 145 for each of 512 centres, for which there is room when 300 are wanted, and the 256
+     * of before */
+    cr_assert(near(pb_model_cover_bytes(&CONSTANTS, 1000, 300), 1000 * 148 * 4 + 512 * 145 * 4 + 256 * 128 * 4));
     pb_constants narrow = CONSTANTS;
     narrow.selection_dim = 130; /* rows are padded to 144 */
     cr_assert(near(pb_model_cover_bytes(&narrow, 1000, 10), 1000 * 164 * 4 + 256 * 161 * 4));
@@ -44,7 +46,56 @@ Test(model, scoring_on_one_rank) {
     pb_forecast f = pb_model_score(&CONSTANTS, &WORK, 1);
     cr_assert(near(f.extract_s, 8) && near(f.search_s, 400 * 100 * 1000 / 1e9) && f.messages_s == 0);
     cr_assert(near(f.processor_s, 0.5 + 400 * (0.02 + 100 * 1000 * 1e-9) + 400 * 1e-4));
-    cr_assert(f.rank_bytes > 1e8 + 2 * 1000 * 800); /* the bank as it came and as points */
+    /* the bank as it came, as points, and of 208 + 17 values for the filter, in which 1,024 queries of 228 stand for each thread
+     */
+    double bank = 1000 * (800 * 2 + 48 + 20.0), filter = 1024 * 225 * 4 + 2 * 1024 * 228 * 4, queries = 3200 * 28;
+    cr_assert(near(f.rank_bytes, 1e8 + bank + filter + queries));
+}
+
+/* Then the fullest moment is when the bank has been read. */
+Test(model, searches_without_a_filter) {
+    double bank = 1000 * (800 * 3 + 48 + 20.0);
+    pb_work few = WORK;
+    few.test_images = 41; /* less than 4 million pairs */
+    cr_assert(near(pb_model_score(&CONSTANTS, &few, 1).rank_bytes, 1e8 + bank));
+    few.test_images = 42;
+    cr_assert(pb_model_score(&CONSTANTS, &few, 1).rank_bytes > 1e8 + bank);
+    pb_constants wide = CONSTANTS;
+    wide.dim = 4000; /* too many for a filter */
+    cr_assert(near(pb_model_score(&wide, &WORK, 1).rank_bytes, 1e8 + 1000 * (16000 * 3 + 48 + 20.0)));
+}
+
+/* All patches wait in memory and then move to the points; 100 places, a million pairs each. */
+Test(model, denoising) {
+    pb_work noisy = WORK;
+    noisy.denoise = true;
+    pb_forecast clean = pb_model_train(&CONSTANTS, &WORK, 1), f = pb_model_train(&CONSTANTS, &noisy, 1);
+    cr_assert(clean.denoise_s == 0 && near(f.denoise_s, 10) && near(f.seconds, clean.seconds + 10));
+    cr_assert(near(f.processor_s, clean.processor_s + 20) && f.picks == clean.picks);
+    cr_assert(near(f.rank_bytes, 1e8 + 24 * 1000 + 1e5 * 4 * (128 + 128 + 4)));
+    f = pb_model_train(&CONSTANTS, &noisy, 3); /* one rank has 34 places */
+    clean = pb_model_train(&CONSTANTS, &WORK, 3);
+    cr_assert(near(f.denoise_s, 3.4) && near(f.processor_s, clean.processor_s + 20));
+    double bytes = (1e5 / 3 * 512 + 1e5 * 4) * 2 / 3;
+    cr_assert(near(f.messages_s, clean.messages_s + 234 * 1e-5 * log2(3) + bytes / 1e9));
+}
+
+/* Half as many new images, so at most half as many rows more. Old rows are centres from the beginning. */
+Test(model, an_update) {
+    pb_work more = WORK;
+    more.update_images = 500;
+    pb_forecast f = pb_model_update(&CONSTANTS, &more, 1);
+    cr_assert(near(f.picks, 1500) && near(f.extract_s, 10) && near(f.collect_s, ceil(500 * (1 - exp(-0.5))) / 50));
+    cr_assert(near(f.select_s, (5e4 * 1e-6 + 5e4 * 1500 * 1e-9 + 1500 * 1e-5) / 2) && f.denoise_s == 0);
+    cr_assert(near(f.write_s, 1500 * (800 + 24 + 20) / 1e8));
+    /* the old bank, whole, and projected; new rows have room for one from each patch */
+    double bank = 1000 * (800 + 48 + 20 + 512.0) + 5e4 * 24, cover = pb_model_cover_bytes(&CONSTANTS, 5e4, 1500);
+    cr_assert(f.rank_bytes > 1e8 + bank + cover && f.rank_bytes < 1e8 + bank + 1.5 * cover);
+    cr_assert(f.root_bytes >= 1e8 + bank + cover + 1500 * (800 + 48 + 20));
+    pb_forecast four = pb_model_update(&CONSTANTS, &more, 4);
+    cr_assert(near(four.extract_s, 2.5) && four.rank_bytes > 1e8 + bank && four.rank_bytes < f.rank_bytes);
+    more.denoise = true;
+    cr_assert(near(pb_model_update(&CONSTANTS, &more, 1).denoise_s, 2.5));
 }
 
 /* Ranks divide images and points; picks, and what every rank does for each, stay; messages come in. */

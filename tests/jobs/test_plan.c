@@ -49,6 +49,30 @@ Test(plan, memory_of_a_selection_in_parts) {
     }
 }
 
+/* What searches by filter hold of a bank that is most of a rank's memory; patches that wait to be denoised; an update. */
+Test(plan, memory_of_a_large_bank_of_noise_and_of_an_update) {
+    new_noise(120);
+    must(patchbank(1, "bench constants --archive a120 --json k.json --projection 0 --repeat 1 --images 60 " HOW), 0);
+    must(in_folder("%s plan --archive a120 --constants k.json --ranks 1 --ratios 100%% --json p.json", PB_PROGRAM), 0);
+    must(patchbank(1, "train --archive a120 --bank all.h5 --projection 0 --coreset random --ratios 100%% " HOW), 0);
+    must(patchbank(1, "score --archive a120 --bank all.h5 --results r --summary s.json --weights random:7 --threads 1 "
+                   "--decoders 1 --batch 8"),
+         0);
+    must(in_folder("%s %s/tests/jobs/check_plan.py p.json score s.json 0.15", PB_PYTHON, PB_SOURCE_DIR), 0);
+    /* the images that were to be scored become new ones */
+    must(in_folder("grep -v train list.csv | sed s/,test,/,train,/ > new.csv"), 0);
+    must(patchbank(1, "pack --list new.csv --archive new"), 0);
+    must(in_folder("%s plan --archive a120 --constants k.json --ranks 2 --denoise nearest --update-images 60 --json p.json",
+                   PB_PROGRAM),
+         0);
+    must(patchbank(2, "train --archive a120 --bank b.h5 --projection 0 --denoise nearest --summary t.json " HOW), 0);
+    must(in_folder("%s %s/tests/jobs/check_plan.py p.json train t.json", PB_PYTHON, PB_SOURCE_DIR), 0);
+    must(patchbank(2, "update --archive new --bank b.h5 --bank-out c.h5 --denoise nearest --summary u.json --weights random:7 "
+                   "--threads 1 --decoders 1 --batch 8"),
+         0);
+    must(in_folder("%s %s/tests/jobs/check_plan.py p.json update u.json", PB_PYTHON, PB_SOURCE_DIR), 0);
+}
+
 /* Good constants of a round kind. */
 static void new_constants(void) {
     must(in_folder("%s %s/tests/jobs/make_constants.py k.json", PB_PYTHON, PB_SOURCE_DIR), 0);
@@ -71,6 +95,21 @@ Test(plan, nodes_are_added_until_memory_and_time_suffice) {
     must(in_folder("%s " PLAN "--node-memory 256 --node-cores 16 --hours 1 --nodes-most 500 --json q.json", PB_PROGRAM), 0);
     must(in_folder("%s -c \"import json; p, q = (json.load(open(n))['train'] for n in ('p.json', 'q.json')); "
                    "assert q['nodes'] > p['nodes'] and q['seconds'] <= 3600, q\"",
+                   PB_PYTHON),
+         0);
+}
+
+/* Denoising costs time, and an update is planned where one is asked for. */
+Test(plan, noise_and_updates_are_seen_in_the_answer) {
+    new_constants();
+    must(in_folder("%s " PLAN "--ranks 64 --json p.json && %s " PLAN
+                   "--ranks 64 --denoise lof --update-images 1000 --json q.json",
+                   PB_PROGRAM, PB_PROGRAM),
+         0);
+    must(in_folder("%s -c \"import json; p, q = (json.load(open(n)) for n in ('p.json', 'q.json')); "
+                   "assert 'update' not in p and p['train']['denoise_s'] == 0 and p['score'] == q['score']; "
+                   "assert abs(q['train']['denoise_s'] - 13 * 1e12 / 1e8) < 1, q; " /* 784 places on 64 ranks: 13 */
+                   "u = q['update']; assert u['rows'] == p['train']['rows'] + 7840 and u['seconds'] < p['train']['seconds'], u\"",
                    PB_PYTHON),
          0);
 }
@@ -104,6 +143,8 @@ Test(plan, wrong_options_and_input) {
     must(patchbank(2, "plan --constants k.json --archive a --test-images 3"), 64);
     must(patchbank(1, PLAN "--coreset random"), 64);
     says_once("plans are of greedy and two-round");
+    must(patchbank(1, PLAN "--coreset two-round --denoise lof"), 64);
+    says_once("--denoise lof: train does not do so with --coreset two-round");
     must(patchbank(1, PLAN "--ratios 1%%,0"), 64);
     says_once("--ratios 1%,0");
     must(patchbank(1, "plan --constants none.json --train-images 3"), 65);
