@@ -32,13 +32,18 @@ static size_t split(char *text, size_t size, char **paths) {
     return count;
 }
 
-/* Not collective: every rank has the text. */
+/* Not collective: every rank has the text. A byte order mark is passed over, as in lists of images: it would make the first path
+ * one that nobody has, and its image would stay without a word. */
 static pb_status parse(const char *file, size_t size, pb_forget *list) {
-    size_t lines = split(list->text, size, NULL);
+    static const char BOM[] = {'\xef', '\xbb', '\xbf'};
+    const size_t skip = size >= sizeof BOM && memcmp(list->text, BOM, sizeof BOM) == 0 ? sizeof BOM : 0;
+    char *text = list->text + skip;
+    size -= skip;
+    size_t lines = split(text, size, NULL);
     if (lines == 0)
         return pb_fail(PB_E_INPUT, "%s: names no image; a path on each line is expected", file);
     PB_TRY(pb_allocate(&list->paths, lines, sizeof *list->paths, "images to forget"));
-    split(list->text, size, list->paths);
+    split(text, size, list->paths);
     qsort(list->paths, lines, sizeof *list->paths, by_bytes);
     for (size_t i = 0; i < lines; i++)
         if (list->count == 0 || strcmp(list->paths[list->count - 1], list->paths[i]) != 0)

@@ -16,8 +16,9 @@ typedef struct pb_forget {
     char sha256[PB_SHA256_TEXT]; /* of the file; "": there is none */
 } pb_forget;
 
-/* Collective. Rank 0 reads `file`, all have it; NULL: an empty list. Lines end in LF or CR LF; empty ones are passed over.
- * Errors, agreed, the list being empty then: pb_file_read's; PB_E_INPUT when no line has a path. */
+/* Collective. Rank 0 reads `file`, all have it; NULL: an empty list. Lines end in LF or CR LF; empty ones and a
+ * byte order mark are passed over. Errors, agreed, the list being empty then: pb_file_read's; PB_E_INPUT when no line has a path.
+ */
 PB_CHECKED pb_status pb_forget_read(pb_comm *comm, const char *file, pb_forget *list_out);
 void pb_forget_free(pb_forget *list);
 

@@ -17,6 +17,9 @@
  * test holds its memory to 25 % (docs/SCALING.md). */
 static const double TIME_SPARE = 1.5, MEMORY_SPARE = 1.25, GIB = 1024.0 * 1024 * 1024;
 
+/* So long before its limit a job is told to leave: WARNING of slurm/patchbank.conf.example. */
+enum { WARNING_MINUTES = 5 };
+
 /* What lies beyond is no plan but a slip in the constants: ranks or threads of a node, seconds, bytes. */
 static const double NODE_MOST = 65536, SECONDS_MOST = 1e10, BYTES_MOST = 1e18;
 
@@ -245,7 +248,7 @@ static pb_status write_json(const plan *p) {
 
 /* A line of words for slurm/submit.sh: the job, and settings as slurm/patchbank.conf.example has them. */
 static int format_words(const plan *p, const choice *c, char *text, size_t size) {
-    unsigned minutes = (unsigned)ceil(TIME_SPARE * c->forecast.seconds / 60) + 1;
+    unsigned minutes = (unsigned)ceil(TIME_SPARE * c->forecast.seconds / 60) + 1 + WARNING_MINUTES;
     char gpus[64] = "";
     if (c->forecast.device_bytes > 0) /* memory of its own: a GPU for each rank */
         snprintf(gpus, sizeof gpus, " GRES=gpu:%.0f DEVICE=cuda", c->ranks_a_node);

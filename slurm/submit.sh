@@ -20,6 +20,21 @@ PATCHBANK_SETTINGS=$(quote_settings "${settings[@]}")
 read_settings
 PATCHBANK_CONF=$(realpath "${PATCHBANK_CONF:-patchbank.conf}")
 
+seconds() { # of a time as Slurm takes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S; fails where it is no such (UNLIMITED)
+  local days=0 clock=$1 parts
+  [[ $clock =~ ^([0-9]+-)?[0-9]+(:[0-9]+){0,2}$ ]] || return 1
+  if [[ $clock == *-* ]]; then
+    days=${clock%-*} clock=${clock#*-}:0:0 # from the hours on, all three
+  elif [[ $clock != *:*:* ]]; then
+    clock=0:$clock:0 # from the minutes on
+  fi
+  IFS=: read -ra parts <<<"$clock"
+  echo $(((10#$days * 24 + 10#${parts[0]}) * 3600 + 10#${parts[1]} * 60 + 10#${parts[2]}))
+}
+
+limit=$(seconds "$TIME") && [ "$limit" -le "$WARNING" ] &&
+  leave 64 "TIME: $TIME is not longer than WARNING, $WARNING seconds: the job would be told to leave as soon as it starts"
+
 if [ "$job" = pack ]; then
   needs SOURCES
   [ -s "$SOURCES" ] || leave 64 "SOURCES: $SOURCES cannot be read or is empty"

@@ -29,7 +29,7 @@ def covered(rows, centres):
 
 
 old, every, new = map(read, sys.argv[1:4])
-listed = set(open(sys.argv[4]).read().split()) if len(sys.argv) > 4 else set()
+listed = set(open(sys.argv[4], encoding="utf-8-sig").read().split()) if len(sys.argv) > 4 else set()
 aim = float(old["attributes"].get("update_radius", old["covering_radius"][-1]))
 
 stays = numpy.array([path not in listed for path in old["path"]])

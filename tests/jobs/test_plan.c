@@ -128,6 +128,19 @@ Test(plan, ranks_of_nodes_with_gpus) {
          0);
 }
 
+/* A job is told to leave WARNING seconds before its limit, and has the time that it needs before. */
+Test(plan, the_limit_has_room_for_the_warning) {
+    new_constants();
+    must(in_folder("%s plan --constants k.json --train-images 10 --test-images 10 --json p.json --sbatch words", PB_PROGRAM), 0);
+    must(in_folder("%s -c \"import json, re; p = json.load(open('p.json')); "
+                   "warning = int(re.search('^WARNING=([0-9]+)', open('%s/slurm/patchbank.conf.example').read(), re.M)[1]); "
+                   "times = re.findall('^([a-z]+) .* TIME=([0-9]+):([0-9]+):00', open('words').read(), re.M); "
+                   "assert len(times) == 2 and all(60 * (60 * int(h) + int(m)) - warning >= 1.5 * p[job]['seconds'] "
+                   "for job, h, m in times), times\"",
+                   PB_PYTHON, PB_SOURCE_DIR),
+         0);
+}
+
 Test(plan, what_cannot_be_kept_is_said) {
     new_constants();
     must(in_folder("%s " PLAN "--node-memory 8 --node-cores 16 --hours 24 --nodes-most 4", PB_PROGRAM), 1);

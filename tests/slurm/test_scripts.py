@@ -248,6 +248,18 @@ class Settings(ScriptTest):
         self.assertEqual(self.read("conf"), [self.path("patchbank.conf")])
         self.assertTrue(os.path.isdir(self.path("l")))
 
+    def test_a_limit_that_leaves_no_time_before_its_warning(self):
+        script, setting = os.path.join(SCRIPTS, "submit.sh"), "WARNING=4000"
+        for time in ("66", "66:40", "01:06:40", "0-1", "0-1:06", "0-1:06:40", "00:08:09"):
+            with self.subTest(time=time):
+                self.refused(f"TIME: {time} is not longer than WARNING, 4000 seconds", "train", setting, "TIME=" + time)
+        for time in ("67", "66:41", "1:06:41", "0-2", "0-1:07", "0-1:06:41", "1-0", "UNLIMITED"):
+            with self.subTest(time=time):
+                done = self.bash(script, "train", setting, "TIME=" + time)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn("--time=" + time, self.read("sbatch"))
+                os.remove(self.path("sbatch"))
+
     def test_a_task_for_each_source(self):
         self.write("sources", "a a.csv\nb folder\nc missing\n../d a.csv")  # the last line counts, ended or not
         self.write("a.csv", "")
