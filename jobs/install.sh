@@ -7,7 +7,7 @@
 #                                           networks; --cudnn: for these too
 #
 # Nothing is downloaded when nothing is missing, and then no root is needed. Else apt-get runs as root, or by sudo where that
-# asks no password. CUDA's compiler comes from PyPI, 105 MB, without root; FOLDER is made when it is whole. cuDNN is 435 MB
+# asks no password. CUDA's compiler comes from PyPI, 105 MB, without root; FOLDER is made when it is whole. cuDNN is 880 MB
 # more: headers, which CMake finds in FOLDER/include beside that compiler (with another one, where CMAKE_PREFIX_PATH is FOLDER),
 # and libraries, which are opened when a network is compiled (LD_LIBRARY_PATH=FOLDER/lib).
 # Exit status: 0 all is there; 64 wrong usage; 69 what is missing cannot be installed here.
@@ -37,9 +37,10 @@ nvidia-cuda-crt==13.0.88 --hash=sha256:2c8043c7c9e02492716426e9919fc78d2c5b3b2a7
 nvidia-cuda-runtime==13.0.96 --hash=sha256:7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
 nvidia-cuda-cccl==13.0.85 --hash=sha256:e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649
 '
-# For networks: headers and libraries, and the compiler that the libraries open.
+# For networks: headers and libraries, and what these open: without cuBLAS they abort the process.
 CUDNN_WHEELS='
 nvidia-cudnn-cu13==9.19.0.56 --hash=sha256:d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf
+nvidia-cublas==13.0.2.14 --hash=sha256:0cf238ffdbe46c00cb9aa98e7bca745c223a5ca5a53e686ac8b3e5a08fe80d6c
 nvidia-cuda-nvrtc==13.0.88 --hash=sha256:ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575
 '
 

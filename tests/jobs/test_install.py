@@ -184,7 +184,7 @@ class InstallTest(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.state)), before, "nothing else is left")
         with open(os.path.join(self.state, "requirements"), encoding="utf-8") as file:
             lines = [line for line in file.read().split("\n") if line]
-        self.assertEqual([line.split("==")[0] for line in lines], ["nvidia-cudnn-cu13", "nvidia-cuda-nvrtc"])
+        self.assertEqual([line.split("==")[0] for line in lines], ["nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-nvrtc"])
         for line in lines:
             self.assertRegex(line, r"^[a-z0-9-]+==[\d.]+ --hash=sha256:[0-9a-f]{64}$")
 
