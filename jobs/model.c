@@ -142,16 +142,18 @@ static void denoise(const pb_constants *c, double images, double ranks, pb_forec
     f->sent_bytes += arriving;
 }
 
-/* One selection over all ranks of `picks` patches of so many images, for which `given` rows are centres already. The phases are
- * patches waiting to be denoised, moving on, selection; and `last`, but for the points, which stay. */
+/* One selection over all ranks of `picks` patches of so many images, for which `given` rows are centres already: among these each
+ * patch is searched for, where of picks that come one by one most pairs are never looked at. The phases are patches waiting to be
+ * denoised, moving on, selection; and `last`, but for the points, which stay. */
 static void select_greedy(const pb_constants *c, const pb_work *work, double images, double given, double picks, double ranks,
                           phase last, pb_forecast *f) {
     double patches = images * c->patches, mine = share_of(images, ranks), points = mine * c->patches;
     double cover = pb_model_cover_bytes(c, points, given + picks), row = floats(c->selection_dim);
     double waiting = work->denoise ? points * row : 0;
     f->extract_s = extract_s(c, images, ranks);
-    f->select_s = select_processor_s(c, points, given + picks) / c->select_speedup;
-    f->processor_s += ranks * select_processor_s(c, patches / ranks, given + picks);
+    f->select_s = select_processor_s(c, points, picks) / c->select_speedup + points * given / c->search_pairs_per_s;
+    f->processor_s +=
+        ranks * select_processor_s(c, patches / ranks, picks) + patches * given * c->search_pair_processor_s;
     if (work->denoise)
         denoise(c, images, ranks, f);
     last.device += cover;

