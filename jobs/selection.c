@@ -90,6 +90,22 @@ pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int 
     return status;
 }
 
+/* What is new in an archive that has grown stands at its end: left where it was it would all be the last ranks' work. */
+pb_status pb_selection_behind(pb_archive *archive, pb_which which, size_t shards, int ranks, int rank, pb_selection *selection) {
+    uint64_t before = 0, total = selection->total;
+    for (size_t shard = 0; shard < shards; shard++)
+        before += selected_in_shard(pb_archive_shard(archive, shard), which);
+    pb_selection_free(selection);
+    pb_range mine = pb_partition(total - before, ranks, rank);
+    selection->total = total - before;
+    selection->first = mine.first;
+    PB_TRY(pb_allocate(&selection->index, pb_range_size(mine), sizeof *selection->index, "image indices"));
+    pb_status status = fill(archive, which, (pb_range){before + mine.first, before + mine.end}, selection);
+    if (pb_failed(&status))
+        pb_selection_free(selection);
+    return status;
+}
+
 void pb_selection_free(pb_selection *selection) {
     pb_release(&selection->index);
     *selection = (pb_selection){0};

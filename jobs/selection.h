@@ -32,6 +32,11 @@ typedef struct pb_selection {
  * the archive has no such image, or a shard is damaged; the selection is empty then. */
 PB_CHECKED pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank,
                                        pb_selection *selection);
+/* Not collective. Makes a selection, which has been made with parts 0, anew without the images of the archive's first `shards`
+ * shards, which every rank must say alike: the ranks share what is left evenly, in the same order; that may be nothing. Errors:
+ * as above for a damaged shard; the selection is empty then. */
+PB_CHECKED pb_status pb_selection_behind(pb_archive *archive, pb_which which, size_t shards, int ranks, int rank,
+                                         pb_selection *selection);
 /* Leaves it empty. */
 void pb_selection_free(pb_selection *selection);
 

@@ -87,22 +87,19 @@ static pb_status describe_making(pb_update *u, const char *bank_sha256) {
 /* An archive that has grown since the bank was made from it: only what came since is gone through. One that has not is gone
  * through as a whole: its patches are covered again. */
 static pb_status leave_out_known(pb_update *u) {
-    const pb_archive *archive = u->training.setup.archive;
-    pb_selection *selection = &u->training.setup.selection;
+    const pb_comm *comm = u->training.job->comm;
+    pb_archive *archive = u->training.setup.archive;
     int64_t newest;
-    size_t editions = pb_bank_editions(&u->bank.attributes, archive, &newest), left = 0;
+    size_t editions = pb_bank_editions(&u->bank.attributes, archive, &newest);
     u->archive = pb_bank_archive_number(&u->bank.attributes, pb_archive_sha256(archive));
     u->whole = u->archive >= 0 && editions == pb_bank_archives(&u->bank.attributes);
     if (u->archive >= 0 || newest < 0)
         return pb_ok();
-    uint64_t known = pb_archive_edition(archive, (size_t)newest)->images;
-    for (size_t i = 0; i < selection->count; i++)
-        if (selection->index[i] >= known)
-            selection->index[left++] = selection->index[i];
-    selection->count = left;
+    const pb_edition *known = pb_archive_edition(archive, (size_t)newest);
     pb_log_once(PB_LOG_INFO, "grown", "archive=\"%s\" images_known=%llu images=%llu", u->training.job->options->archive,
-                (unsigned long long)known, (unsigned long long)pb_archive_images(archive));
-    return pb_ok();
+                (unsigned long long)known->images, (unsigned long long)pb_archive_images(archive));
+    return pb_selection_behind(archive, PB_WHICH_TRAIN, known->shards, pb_comm_size(comm), pb_comm_rank(comm),
+                               &u->training.setup.selection);
 }
 
 /* On this rank: what the new images need, and the rows as selection sees them. The order matters: images that are known leave the
@@ -111,8 +108,8 @@ static pb_status prepare(pb_update *u) {
     pb_training *t = &u->training;
     const char *file = t->job->options->bank;
     PB_TRY(read_radius(u));
-    PB_TRY(pb_train_check_size(t));
     PB_TRY(leave_out_known(u));
+    PB_TRY(pb_train_check_size(t));
     PB_TRY(pb_allocate(&t->images, t->setup.selection.count, sizeof *t->images, "image indices"));
     PB_TRY(pb_forget_select(&u->forget, t->setup.archive, &t->setup.selection, &u->images_left_out));
     PB_TRY(pb_bank_fit_projection(&u->bank, file, t->setup.device, &t->projection));

@@ -99,9 +99,14 @@ Test(update, of_an_archive_that_grows) {
     must(in_folder("sed -n '1p;8,9p' list.csv > c.csv; sed -n '1p;10,11p' list.csv > d.csv"), 0);
     must(patchbank(1, "pack --list c.csv --archive a --append"), 0);
     for (int ranks = 1; ranks <= 3; ranks++)
-        must(patchbank(ranks, UPDATE "--bank a.h5 --archive a --bank-out c%d.h5", ranks), 0);
+        must(patchbank(ranks, UPDATE "--bank a.h5 --archive a --bank-out c%d.h5 --summary s%d.json", ranks, ranks), 0);
     says("event=grown archive=\"a\" images_known=20 images=22");
     says("event=extracted images=2 ");
+    /* the ranks share what is new, though it stands at the archive's end */
+    must(in_folder("%s -c \"import json; ranks = json.load(open('s2.json'))['per_rank']; assert [s['images'] for r in ranks "
+                   "for s in r['steps'] if s['step'] == 'extract'] == [1, 1], ranks\"",
+                   PB_PYTHON),
+         0);
     must(in_folder("cmp c1.h5 c2.h5 && cmp c1.h5 c3.h5"), 0);
     must(patchbank(1, "pack --list d.csv --archive a --append"), 0);
     must(patchbank(2, UPDATE "--bank c1.h5 --archive a --bank-out d.h5"), 0);
