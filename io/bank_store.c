@@ -13,7 +13,6 @@
 #include "base/fault.h"
 #include "base/memory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -59,18 +58,17 @@ static int by_number(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* The numbers of all entries that are names of versions; what else lies there (part-..., a file of somebody) is passed over.
- * errno tells the end of a folder from a failure to list it, so it is cleared before each step. */
-static pb_status read_names(const char *folder, DIR *open_folder, numbers *found) {
-    const struct dirent *entry;
-    while ((errno = 0, entry = readdir(open_folder))) {
-        uint64_t number = pb_version_number(entry->d_name);
-        if (number == 0)
-            continue;
-        PB_TRY(pb_resize(&found->all, found->count, found->count + 1, sizeof *found->all, "versions"));
-        found->all[found->count++] = number;
-    }
-    return errno == 0 ? pb_ok() : pb_fail_errno(errno, folder, "cannot list");
+/* A visitor: adds the number of a version to those of the context; what else lies there (part-..., a file of somebody) is passed
+ * over. */
+static pb_status add_number(void *context, int folder, const char *name) {
+    numbers *found = context;
+    uint64_t number = pb_version_number(name);
+    (void)folder;
+    if (number == 0)
+        return pb_ok();
+    PB_TRY(pb_resize(&found->all, found->count, found->count + 1, sizeof *found->all, "versions"));
+    found->all[found->count++] = number;
+    return pb_ok();
 }
 
 /* All numbers, rising, in found->all (pb_release). A store has a folder `versions`; without one it is none, which is the user's
@@ -79,13 +77,9 @@ static pb_status list_numbers(const char *store, numbers *found) {
     char folder[PB_PATH_MAX];
     *found = (numbers){0};
     PB_TRY(folder_of(store, "", folder));
-    DIR *open_folder = opendir(folder);
-    if (!open_folder && (errno == ENOENT || errno == ENOTDIR))
-        return pb_fail(PB_E_INPUT, "%s: not a bank of a store: it has no folder versions", store);
-    if (!open_folder)
-        return pb_fail_errno(errno, folder, "cannot list");
-    pb_status status = read_names(folder, open_folder, found);
-    closedir(open_folder);
+    pb_status status = pb_folder_each(folder, NULL, add_number, found);
+    if (status.code == PB_E_INPUT && !pb_is_folder(folder))
+        status = pb_fail(PB_E_INPUT, "%s: not a bank of a store: it has no folder versions", store);
     if (pb_failed(&status))
         pb_release(&found->all);
     else if (found->count > 0)
@@ -315,28 +309,31 @@ static pb_status remove_version(const char *store, const char *name) {
     return pb_folder_remove(unfinished);
 }
 
-/* What publishers that died, and removals that were cut short, have left. One that is at work has a folder younger than any
- * sensible grace. */
+/* What sweep_name needs to know. */
+typedef struct sweeping {
+    const char *store;
+    double now_s, grace_s;
+} sweeping;
+
+/* A visitor. One that is at work has a folder younger than any sensible grace. */
+static pb_status sweep_name(void *context, int folder, const char *name) {
+    const sweeping *s = context;
+    char path[PB_PATH_MAX];
+    double age_s = -1;
+    (void)folder;
+    if (strncmp(name, UNFINISHED, strlen(UNFINISHED)) != 0)
+        return pb_ok();
+    PB_TRY(folder_of(s->store, name, path));
+    PB_TRY(age_of(path, s->now_s, &age_s));
+    return age_s >= s->grace_s ? pb_folder_remove(path) : pb_ok();
+}
+
+/* What publishers that died, and removals that were cut short, have left. */
 static pb_status sweep(const char *store, double now_s, double grace_s) {
-    char folder[PB_PATH_MAX], path[PB_PATH_MAX];
+    char folder[PB_PATH_MAX];
+    sweeping s = {store, now_s, grace_s};
     PB_TRY(folder_of(store, "", folder));
-    DIR *open_folder = opendir(folder);
-    if (!open_folder)
-        return pb_fail_errno(errno, folder, "cannot list");
-    pb_status status = pb_ok();
-    const struct dirent *entry;
-    while ((entry = readdir(open_folder)) && !pb_failed(&status)) {
-        double age_s = -1;
-        if (strncmp(entry->d_name, UNFINISHED, strlen(UNFINISHED)) != 0)
-            continue;
-        status = pb_path_join(folder, entry->d_name, path);
-        if (!pb_failed(&status))
-            status = age_of(path, now_s, &age_s);
-        if (!pb_failed(&status) && age_s >= grace_s)
-            status = pb_folder_remove(path);
-    }
-    closedir(open_folder);
-    return status;
+    return pb_folder_each(folder, NULL, sweep_name, &s);
 }
 
 /* versions[i + 1] is the successor of versions[i], whatever numbers are missing between. The last `keep` are never looked at; of

@@ -392,13 +392,39 @@ pb_status pb_file_link(const char *from, const char *path, bool *copied) {
 
 pb_status pb_folder_flush(const char *path) { return flush_to_disk(path, path); }
 
-/* --- removing folders ------------------------------------------------------------------------------------------- */
+/* --- listing and removing folders ------------------------------------------------------------------------------- */
 
-/* lstat: a link is removed, not what it points to. ENOENT: somebody else was faster, and that is as well. */
-static pb_status remove_entry(const char *folder, const char *name) {
+/* NULL: the end, or a failure; errno alone tells them apart, so it is cleared before each step. */
+static const struct dirent *next_entry(DIR *names) {
+    errno = pb_fault("io.list") ? EIO : 0;
+    return errno == 0 ? readdir(names) : NULL;
+}
+
+pb_status pb_folder_each(const char *path, bool *there_out, pb_folder_visitor visit, void *context) {
+    DIR *names = opendir(path);
+    bool missing = !names && errno == ENOENT;
+    if (there_out)
+        *there_out = !missing;
+    if (!names)
+        return missing && there_out ? pb_ok() : pb_fail_errno(errno, path, "cannot list");
+    pb_status status = pb_ok();
+    const struct dirent *entry;
+    while (!pb_failed(&status) && (entry = next_entry(names)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            status = visit(context, dirfd(names), entry->d_name);
+    if (!pb_failed(&status) && errno != 0)
+        status = pb_fail_errno(errno, path, "cannot list");
+    closedir(names);
+    return status;
+}
+
+/* A visitor of the folder that is the context. lstat: a link is removed, not what it points to. ENOENT: somebody else was faster,
+ * and that is as well. */
+static pb_status remove_entry(void *context, int folder, const char *name) {
     char path[PB_PATH_MAX];
     struct stat facts;
-    PB_TRY(pb_path_join(folder, name, path));
+    (void)folder;
+    PB_TRY(pb_path_join(context, name, path));
     if (lstat(path, &facts) != 0)
         return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot examine");
     if (S_ISDIR(facts.st_mode))
@@ -409,15 +435,9 @@ static pb_status remove_entry(const char *folder, const char *name) {
 /* Depth first; calls itself for folders within. What appeared meanwhile, or is held as .nfs... by a node of NFS, keeps the folder
  * from being removed, which is no error (io/file.h). */
 pb_status pb_folder_remove(const char *path) {
-    DIR *names = opendir(path);
-    if (!names)
-        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, path, "cannot list");
-    pb_status status = pb_ok();
-    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            status = remove_entry(path, entry->d_name);
-    closedir(names);
-    bool kept = !pb_failed(&status) && rmdir(path) != 0 && errno != ENOENT;
+    bool there;
+    pb_status status = pb_folder_each(path, &there, remove_entry, (void *)(uintptr_t)path); /* only read */
+    bool kept = !pb_failed(&status) && there && rmdir(path) != 0 && errno != ENOENT;
     if (kept && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
         status = pb_fail_errno(errno, path, "cannot remove");
     return status;

@@ -10,6 +10,7 @@
  *   io.write   one write: of a plain file, of an HDF5 dataset or attribute           ENOSPC   PB_E_SYSTEM
  *   io.close   closing a written plain or HDF5 file                                  ENOSPC   PB_E_SYSTEM
  *   io.fsync   flushing a temporary file, and then its folder, to the disk           EIO      PB_E_SYSTEM
+ *   io.list    reading the next name of a folder, or its end                         EIO      PB_E_SYSTEM
  *   io.link    making a hard link                                                    EMLINK   no failure: copied
  *   io.rename  the rename to the final name                                          EIO      PB_E_SYSTEM
  *
@@ -88,6 +89,16 @@ PB_CHECKED pb_status pb_file_link(const char *from, const char *path, bool *copi
 
 /* Whether a folder stands at `path`, or a link to one. What cannot be looked at is none. */
 bool pb_is_folder(const char *path);
+
+/* Called with a name in a folder, and the folder's open descriptor, for renameat(2) and the like: it stays the same folder,
+ * whatever its path means by now. A failure ends the listing. */
+typedef pb_status (*pb_folder_visitor)(void *context, int folder, const char *name);
+
+/* Calls `visit` for each name in the folder `path` but "." and "..", in no order; of names that come or go meanwhile each may be
+ * met or not. That the names cannot all be read is a failure, never taken for their end: a run that is not seen is not fenced
+ * off. there_out: NULL, or whether the folder is there; that it is not (ENOENT) is then no failure. Errors: PB_E_INPUT when it is
+ * not there, no folder or closed to us, PB_E_SYSTEM; the visitor's. */
+PB_CHECKED pb_status pb_folder_each(const char *path, bool *there_out, pb_folder_visitor visit, void *context);
 
 /* Flushes the folder `path` itself, that is, the names in it, to the disk. Where the file system cannot do that (EINVAL), this is
  * no error. Errors: PB_E_SYSTEM, PB_E_INPUT when it is not there. */

@@ -12,7 +12,6 @@
 #include "io/file.h"
 
 #include <csv.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,19 +66,15 @@ static pb_status add_name(names *found, const char *name) {
     return pb_ok();
 }
 
-/* All names of a folder but hidden ones (".", "..", ".DS_Store"). */
+/* A visitor. */
+static pb_status add_visible(void *context, int folder, const char *name) {
+    (void)folder;
+    return name[0] == '.' ? pb_ok() : add_name(context, name);
+}
+
+/* All names of a folder but hidden ones (".DS_Store"). */
 static pb_status read_names(const char *folder, names *found) {
-    DIR *directory = opendir(folder);
-    if (!directory)
-        return pb_fail_errno(errno, folder, "cannot read the folder");
-    pb_status status = pb_ok();
-    struct dirent *entry;
-    while (errno = 0, !pb_failed(&status) && (entry = readdir(directory)) != NULL)
-        if (entry->d_name[0] != '.')
-            status = add_name(found, entry->d_name);
-    if (!pb_failed(&status) && errno != 0)
-        status = pb_fail_errno(errno, folder, "cannot read the folder");
-    closedir(directory);
+    pb_status status = pb_folder_each(folder, NULL, add_visible, found);
     if (pb_failed(&status))
         free_names(found);
     return status;

@@ -71,28 +71,24 @@ static pb_status parse_summary(const char *path, json_t *entry, size_t edition, 
     return pb_ok();
 }
 
-/* One message for an edition whose count is not the sum of its shards. */
-static pb_status wrong_images(const char *path, const pb_edition *edition, uint64_t found) {
-    return pb_fail(PB_E_INPUT, "%s: says %ju images in all, its shards have %ju", path, (uintmax_t)edition->images,
-                   (uintmax_t)found);
-}
-
 /* The summaries of all editions' shards, each checked by the rules of the edition that it came with. The images that an edition
- * says it has must be the sum of its and all earlier shards. */
+ * says it has must be the sum of its and all earlier shards, and so none where there is no shard: an archive may be empty at
+ * first. Its shards rise strictly from edition to edition up to the length of the list, so that all of them are met. */
 static pb_status parse_shards(const char *path, json_t *shards, pb_manifest *manifest) {
-    size_t edition = 0;
+    size_t shard = 0;
     PB_TRY(pb_allocate(&manifest->summaries, manifest->shards, sizeof *manifest->summaries, path));
-    for (size_t i = 0; i < manifest->shards; i++) {
-        edition += manifest->editions[edition].shards <= i; /* editions rise strictly, so one step is enough */
+    for (size_t edition = 0; edition < manifest->edition_count; edition++) {
         const pb_edition *self = &manifest->editions[edition];
-        PB_TRY(parse_summary(path, json_array_get(shards, i), edition, i, self->shard_images, &manifest->summaries[i]));
-        manifest->images += manifest->summaries[i].images;
-        /* The last shard of an edition: its total must be what has been summed until here. */
-        if (i + 1 == self->shards && self->images != manifest->images)
-            return wrong_images(path, self, manifest->images);
+        for (; shard < self->shards; shard++) {
+            pb_shard_summary *summary = &manifest->summaries[shard];
+            PB_TRY(parse_summary(path, json_array_get(shards, shard), edition, shard, self->shard_images, summary));
+            manifest->images += summary->images;
+        }
+        if (self->images != manifest->images)
+            return pb_fail(PB_E_INPUT, "%s: says %ju images in all, its shards have %ju", path, (uintmax_t)self->images,
+                           (uintmax_t)manifest->images);
     }
-    const pb_edition *last = &manifest->editions[manifest->edition_count - 1];
-    return last->images == manifest->images ? pb_ok() : wrong_images(path, last, manifest->images);
+    return pb_ok();
 }
 
 /* Before anything else: of a newer version nothing but this can be understood. */
@@ -110,8 +106,8 @@ static pb_status check_version(const char *path, json_t *root) {
 }
 
 /* Checks and sets what an edition says of itself, for earlier ones and the last alike. `after`: the edition before it, NULL for
- * the first. Counts are running totals, so they rise: shards strictly, since an edition has at least one; images perhaps not,
- * since all may be bad. */
+ * the first. Counts are running totals, so they rise: shards strictly, since an edition after the first has at least one; images
+ * perhaps not, since all may be bad. */
 static pb_status set_edition(const char *path, const char *source, json_int_t shard_images, json_int_t images, json_int_t shards,
                              const pb_edition *after, pb_edition *edition) {
     if (shard_images < 1 || shard_images > PB_SHARD_IMAGES_MAX)

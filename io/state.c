@@ -8,7 +8,6 @@
  */
 #include "io/state.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -65,27 +64,11 @@ static int run_compare(run a, run b) {
     return order ? order : (a.number > b.number) - (a.number < b.number);
 }
 
-/* Goes through the names in the state folder: calls visit for each run. */
-typedef pb_status (*run_visitor)(void *context, const char *name, run r);
-/* Goes through the names in the state folder: calls visit for each run, in no order; stops at the first failure. */
-static pb_status each_run(const char *folder, run_visitor visit, void *context) {
-    DIR *names = opendir(folder);
-    if (!names)
-        return pb_fail_errno(errno, folder, "cannot list");
-    pb_status status = pb_ok();
-    run r;
-    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
-        if (run_of(entry->d_name, &r))
-            status = visit(context, entry->d_name, r);
-    closedir(names);
-    return status;
-}
-
-/* A visitor: the context becomes the newest run. */
-static pb_status keep_latest(void *context, const char *name, run r) {
-    run *latest = context;
-    (void)name;
-    if (run_compare(r, *latest) > 0)
+/* A visitor of the state folder, as the others here: the context becomes the newest run. */
+static pb_status keep_latest(void *context, int folder, const char *name) {
+    run r, *latest = context;
+    (void)folder;
+    if (run_of(name, &r) && run_compare(r, *latest) > 0)
         *latest = r;
     return pb_ok();
 }
@@ -109,11 +92,13 @@ typedef struct claim {
 
 /* A visitor. Renames an older run's folder into the claiming one's: that is the fencing. Removing it afterwards is tidiness.
  * ENOENT: another claim has taken it. */
-static pb_status take_away(void *context, const char *name, run other) {
+static pb_status take_away(void *context, int folder, const char *name) {
     const claim *c = context;
     char from[PB_PATH_MAX], to[PB_PATH_MAX];
-    int order = run_compare(other, c->mine);
-    if (order == 0)
+    run other;
+    (void)folder;
+    int order = run_of(name, &other) ? run_compare(other, c->mine) : 0;
+    if (order == 0) /* its own, or no run */
         return pb_ok();
     if (order > 0)
         return refused(c->folder, c->mine, other);
@@ -139,7 +124,7 @@ static pb_status make_run(const char *folder, pb_generation generation, run *min
     for (;;) {
         run latest = {{0, 0}, 0};
         char name[96];
-        PB_TRY(each_run(folder, keep_latest, &latest));
+        PB_TRY(pb_folder_each(folder, NULL, keep_latest, &latest));
         *mine = (run){pb_generation_is_none(generation) ? latest.generation : generation, fresh_number(0)};
         /* An older generation is refused; of the same one this run is the next; a newer one's number need not be above
          * another's. */
@@ -166,7 +151,7 @@ pb_status pb_state_claim(const char *output, pb_generation generation, pb_state 
     PB_TRY(pb_folder_create(made.folder));
     PB_TRY(make_run(made.folder, generation, &mine, made.run));
     claim c = {.folder = made.folder, .run = made.run, .mine = mine};
-    pb_status status = each_run(made.folder, take_away, &c);
+    pb_status status = pb_folder_each(made.folder, NULL, take_away, &c);
     if (pb_failed(&status)) {
         pb_state_leave(&made);
         return status;
@@ -197,50 +182,52 @@ bool pb_state_range_meets(const char *path, uint64_t first, uint64_t last) {
     return numbers && sscanf(numbers, "-%" SCNu64 "-%" SCNu64 ".h5", &begin, &end) == 2 && begin <= last && end >= first;
 }
 
+/* A walk through a state's files. */
+typedef struct walk {
+    const pb_state *state;
+    const char *prefix;
+    pb_state_visitor visit;
+    void *context;
+} walk;
+
+static pb_status visit_file(void *context, int folder, const char *name) {
+    const walk *w = context;
+    char path[PB_PATH_MAX];
+    (void)folder;
+    if (strncmp(name, w->prefix, strlen(w->prefix)) != 0)
+        return pb_ok();
+    PB_TRY(pb_state_path(w->state, name, path));
+    return w->visit(w->context, path);
+}
+
 /* Also visits what other runs have saved: files of a state are of whatever run. */
 pb_status pb_state_each(const pb_state *state, const char *prefix, pb_state_visitor visit, void *context) {
-    DIR *names = opendir(state->folder);
-    if (!names)
-        return pb_fail_errno(errno, state->folder, "cannot list");
-    pb_status status = pb_ok();
-    char path[PB_PATH_MAX];
-    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));) {
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
-            continue;
-        status = pb_path_join(state->folder, entry->d_name, path);
-        if (!pb_failed(&status))
-            status = visit(context, path);
-    }
-    closedir(names);
-    return status;
+    walk w = {state, prefix, visit, context};
+    return pb_folder_each(state->folder, NULL, visit_file, &w);
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
-/* Whether `name` in a state folder is something saved, a file or a folder, and not the folder of a run. */
-static bool is_saved(const char *name) {
+/* A visitor. By way of the run's folder: a run that lost it removes nothing of its successor's. Folders of other runs are left
+ * alone. */
+static pb_status remove_saved(void *context, int folder, const char *name) {
+    const pb_state *state = context;
+    char away[PB_PATH_MAX];
     run r;
-    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !run_of(name, &r);
+    if (run_of(name, &r))
+        return pb_ok();
+    PB_TRY(pb_path_join(state->run, name, away));
+    return renameat(folder, name, AT_FDCWD, away) == 0 || errno == ENOENT
+               ? pb_ok()
+               : pb_fail_errno(errno, state->folder, "cannot remove what is in it");
 }
 
-/* By way of the run's folder, which goes at last: a run that lost it removes nothing of its successor's. Folders of other runs
- * are left alone. After a failure nothing more is moved; what was goes with the run's folder all the same. */
+/* The run's folder goes at last. After a failure nothing more is moved; what was goes with the run's folder all the same. */
 pb_status pb_state_remove(pb_state *state) {
+    bool there;
     if (!state->folder[0])
         return pb_ok();
-    DIR *names = opendir(state->folder);
-    if (!names)
-        return errno == ENOENT ? pb_ok() : pb_fail_errno(errno, state->folder, "cannot list");
-    pb_status status = pb_ok();
-    for (const struct dirent *entry; (entry = readdir(names));) {
-        char away[PB_PATH_MAX];
-        if (!is_saved(entry->d_name))
-            continue;
-        pb_keep_first(&status, pb_path_join(state->run, entry->d_name, away));
-        if (!pb_failed(&status) && renameat(dirfd(names), entry->d_name, AT_FDCWD, away) != 0 && errno != ENOENT)
-            pb_keep_first(&status, pb_fail_errno(errno, state->folder, "cannot remove what is in it"));
-    }
-    closedir(names);
+    pb_status status = pb_folder_each(state->folder, &there, remove_saved, state);
     pb_state_leave(state);
     return status;
 }

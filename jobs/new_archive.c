@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "io/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,33 +34,19 @@ static bool is_shard_name(const char *name) {
     return count >= 5 && strcmp(digits + count, TAIL) == 0;
 }
 
-/* Called with the name of each shard in a folder that is open for reading. */
-typedef pb_status (*shard_visitor)(void *context, int folder, const char *name);
-
-/* Names that are no shards' are none of ours and are passed over. Stops at the first failure. */
-static pb_status each_shard(const char *folder, shard_visitor visit, void *context) {
-    DIR *names = opendir(folder);
-    if (!names)
-        return pb_fail_errno(errno, folder, "cannot list");
-    pb_status status = pb_ok();
-    for (const struct dirent *entry; !pb_failed(&status) && (entry = readdir(names));)
-        if (is_shard_name(entry->d_name))
-            status = visit(context, dirfd(names), entry->d_name);
-    closedir(names);
-    return status;
-}
-
 /* A removal of shards. */
 typedef struct removal {
     const char *run; /* of this job; NULL: it keeps no state */
     size_t count;
 } removal;
 
-/* A shard_visitor. By way of the run's folder: a run that was fenced off while it slept has none, and removes nothing of its
- * successor's. renameat and unlinkat go by the folder that is open, whatever its path means by now. */
+/* A visitor. Names that are no shards' are none of ours and are passed over. By way of the run's folder: a run that was fenced
+ * off while it slept has none, and removes nothing of its successor's. */
 static pb_status remove_shard(void *context, int folder, const char *name) {
     removal *r = context;
     char path[PB_PATH_MAX];
+    if (!is_shard_name(name))
+        return pb_ok();
     if (r->run) {
         PB_TRY(pb_path_join(r->run, name, path));
         if (renameat(folder, name, AT_FDCWD, path) != 0)
@@ -76,7 +61,7 @@ static pb_status remove_shard(void *context, int folder, const char *name) {
 
 pb_status pb_new_archive_clear(const char *folder, const pb_state *state) {
     removal r = {.run = state ? state->run : NULL};
-    pb_status status = each_shard(folder, remove_shard, &r);
+    pb_status status = pb_folder_each(folder, NULL, remove_shard, &r);
     if (r.count > 0)
         pb_log(PB_LOG_WARN, "stale-shards", "archive=\"%s\" removed=%zu reason=\"an earlier job of other work did not end\"",
                folder, r.count);
@@ -134,8 +119,7 @@ pb_status pb_new_archive_resume(const char *folder, const pb_state *state, const
 
 static pb_status count_shard(void *context, int folder, const char *name) {
     (void)folder;
-    (void)name;
-    ++*(size_t *)context;
+    *(size_t *)context += is_shard_name(name);
     return pb_ok();
 }
 
@@ -143,7 +127,7 @@ static pb_status count_shard(void *context, int folder, const char *name) {
 void pb_new_archive_settle(const char *folder, const pb_state *state) {
     char path[PB_PATH_MAX];
     size_t shards = 0;
-    pb_status status = each_shard(folder, count_shard, &shards);
+    pb_status status = pb_folder_each(folder, NULL, count_shard, &shards);
     if (!pb_failed(&status) && shards > 0)
         pb_log(PB_LOG_INFO, "kept", "folder=\"%s\" shards=%zu effect=\"the same command goes on from them\"", folder, shards);
     if (pb_failed(&status) || shards > 0)

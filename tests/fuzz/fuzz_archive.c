@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 static const char *const FILES[] = {"manifest.json", "shard-00000.h5", "edition-000002/manifest.json",
-                                    "edition-000002/shard-00001.h5"};
-enum { MANIFEST, SHARD, SECOND_MANIFEST, SECOND_SHARD, FILE_COUNT, HEAD = 4 };
+                                    "edition-000002/shard-00001.h5",
+                                    "edition-000002/shard-00000.h5"}; /* of one whose first edition has no shard */
+enum { MANIFEST, SHARD, SECOND_MANIFEST, SECOND_SHARD, ONLY_SHARD, FILE_COUNT, HEAD = 4 };
 
 enum { SHARD_IMAGES = 1 << 24 }; /* the most that a shard may have */
 
@@ -156,6 +157,8 @@ static void look_back(const pb_archive *archive) {
             continue;
         PB_ASSERT(pb_archive_images(past) <= pb_archive_images(archive));
         PB_ASSERT(pb_archive_shards(past) <= pb_archive_shards(archive));
+        if (pb_archive_images(past) > 0)
+            read_image(past, pb_archive_images(past) - 1);
         pb_archive_close(&past);
     }
 }

@@ -1,12 +1,13 @@
 /* make_archive LIST.csv FOLDER [MORE.csv]: the archive of a list in one shard, as `patchbank pack` makes it, without MPI.
- * MORE.csv: with another list's images appended; manifest.json is then as a kill right after the append leaves it: the first
- * edition's. */
+ * LIST.csv may be "-": of a list without entries, which has no shard. MORE.csv: with another list's images appended;
+ * manifest.json is then as a kill right after the append leaves it: the first edition's. */
 #include "io/archive.h"
 #include "io/file.h"
 
 #include "base/memory.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void leave_out(void *context, size_t index, const pb_status *why) { (void)context, (void)index, (void)why; }
 
@@ -25,6 +26,8 @@ static pb_status make(const char *list_path, const char *folder) {
     pb_list list;
     pb_shard_summary summary;
     PB_TRY(pb_folder_create(folder));
+    if (strcmp(list_path, "-") == 0)
+        return pb_manifest_write(folder, "none", IMAGES_MAX, NULL, 0);
     PB_TRY(read_list(list_path, &list));
     pb_status status = pb_shard_write(folder, 0, &list, 0, IMAGES_MAX, leave_out, NULL, &summary);
     if (!pb_failed(&status))
@@ -43,7 +46,7 @@ static pb_status append(const char *list_path, const char *folder) {
     PB_TRY(read_list(list_path, &list));
     pb_status status = pb_archive_open(folder, &base);
     if (!pb_failed(&status))
-        status = pb_shard_write(next, 1, &list, 0, IMAGES_MAX, leave_out, NULL, &summary);
+        status = pb_shard_write(next, pb_archive_shards(base), &list, 0, IMAGES_MAX, leave_out, NULL, &summary);
     if (!pb_failed(&status))
         status = pb_edition_publish(base, next, "more", IMAGES_MAX, &summary, 1);
     pb_archive_close(&base);

@@ -6,6 +6,7 @@ Usage:  make_seeds.py MAKE_ARCHIVE FOLDER      MAKE_ARCHIVE: the program of make
 Writes FOLDER/image, FOLDER/safetensors and FOLDER/archive anew. Needs python3-pil and python3-numpy.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -58,7 +59,8 @@ def make_safetensors(folder):
     write(folder, "no-json", safetensors(b"{\"a\":"))
 
 
-FILES = ("manifest.json", "shard-00000.h5", "edition-000002/manifest.json", "edition-000002/shard-00001.h5")
+FILES = ("manifest.json", "shard-00000.h5", "edition-000002/manifest.json", "edition-000002/shard-00001.h5",
+         "edition-000002/shard-00000.h5")
 
 
 def joined(archive):
@@ -67,20 +69,40 @@ def joined(archive):
     return b"".join(struct.pack("<I", len(data)) + data for data in (read(p) if os.path.exists(p) else b"" for p in paths))
 
 
+def replaced(data, old, new):
+    if data.count(old) != 1:
+        sys.exit(f"{old} is {data.count(old)} times in {data}")
+    return data.replace(old, new)
+
+
+def make_lying(archive):
+    """Of an archive whose first edition is empty: that edition says it has an image, and all hashes are those of this text."""
+    first, path = read(os.path.join(archive, FILES[0])), os.path.join(archive, FILES[2])
+    lie = replaced(first, b'"images": 0', b'"images": 1')
+    sums = [hashlib.sha256(text).hexdigest().encode() for text in (first, lie)]
+    second = replaced(read(path), *sums)
+    second = replaced(second, b'"images": 0,\n   "shards": 0', b'"images": 1,\n   "shards": 0')
+    for name in (FILES[0], FILES[2]):
+        write(archive, name, second)
+
+
 def make_archives(folder, make_archive):
     with tempfile.TemporaryDirectory() as made:
         images = os.path.join(made, "images")
         subprocess.run([sys.executable, os.path.join(IO, "archive_images.py"), images], check=True)
         rows = read(os.path.join(images, "list.csv")).splitlines(keepends=True)
-        lists = {name: os.path.join(images, f"{name}.csv") for name in ("all", "one", "masked", "rest")}
+        lists = {"none": "-"} | {name: os.path.join(images, f"{name}.csv") for name in ("all", "one", "masked", "rest")}
         for name, part in (("all", rows), ("one", rows[:2]), ("masked", rows[:3]), ("rest", rows[:1] + rows[3:6])):
             write(images, f"{name}.csv", b"".join(part))
-        for name, words in (("all", ["all"]), ("one", ["one"]), ("masked", ["masked"]), ("behind", ["one", "rest"])):
+        for name, words in (("all", ["all"]), ("one", ["one"]), ("masked", ["masked"]), ("behind", ["one", "rest"]),
+                            ("empty", ["none", "one"])):
             archive = os.path.join(made, name)
             subprocess.run([make_archive, lists[words[0]], archive] + [lists[word] for word in words[1:]], check=True)
             write(folder, name, joined(archive))
         shutil.copy(os.path.join(made, "behind", FILES[2]), os.path.join(made, "behind", FILES[0]))
         write(folder, "grown", joined(os.path.join(made, "behind")))
+        make_lying(os.path.join(made, "empty"))
+        write(folder, "lying", joined(os.path.join(made, "empty")))
 
 
 def main(words):

@@ -197,6 +197,7 @@ Test(archive_edition, manifests_are_read_strictly) {
         {"edition-000002/shard-00003", "edition-000003/shard-00003", "expected \"edition-000002/shard-00003.h5\""},
         {"edition-000002/shard-00003", "../../shard-00003", "expected \"edition-000002/shard-00003.h5\""},
         {"\"shards\": 3", "\"shards\": 2", "says 7 images in all, its shards have 5"},
+        {"\"shards\": 3", "\"shards\": 0", "says 7 images in all, its shards have 0"},
         {"\"shards\": 3", "\"shards\": 5", "fewer shards or images than the one before"},
         {"\"shards\": 3", "\"shards\": -3", "says -3 shards"},
         {"\"shards\": 3", "\"shards\": 3, \"more\": 1", "left unpacked: more"},
@@ -216,6 +217,59 @@ Test(archive_edition, manifests_are_read_strictly) {
     char other[PB_SHA256_TEXT + 2];
     snprintf(other, sizeof other, "\"%s\"", first_sha256);
     sample_assert_failed(open_edited(sha256, other), PB_E_INPUT, "is not the edition that follows the one before it");
+}
+
+/* Opens an archive whose manifest.json, that of a second edition, says so much of its first one. */
+static pb_status open_of_two(int first_images, int first_shards) {
+    char *text, sha256[PB_SHA256_TEXT], path[2 * ORACLE_PATH];
+    pb_archive *archive = NULL;
+    memset(sha256, 'a', PB_SHA256_TEXT - 1);
+    sha256[PB_SHA256_TEXT - 1] = '\0';
+    snprintf(path, sizeof path, "%s/b", made.folder);
+    sample_assert_ok(pb_folder_create(oracle_join(path, "edition-000002")));
+    oracle_write(oracle_join(path, "edition-000002/shard-00000.h5"), "", 0); /* opened by nobody */
+    int length = asprintf(&text,
+                          "{\"format\": \"patchbank-archive\", \"version\": 2, \"source\": \"more\", \"shard_images\": 9, "
+                          "\"images\": 5, \"shards\": [{\"file\": \"edition-000002/shard-00000.h5\", \"images\": 5, "
+                          "\"bytes\": 99, \"train\": 0, \"defective\": 0, \"sha256\": \"%s\"}], \"earlier\": [{\"source\": "
+                          "\"none\", \"shard_images\": 9, \"images\": %d, \"shards\": %d, \"sha256\": \"%s\"}]}",
+                          sha256, first_images, first_shards, sha256);
+    oracle_write(oracle_join(path, "manifest.json"), text, (size_t)length);
+    free(text);
+    pb_status status = pb_archive_open(path, &archive);
+    pb_archive_close(&archive);
+    return status;
+}
+
+/* With images but no shard the first edition, opened as it was, would have records that are nowhere. */
+Test(archive_edition, an_edition_without_shards_has_no_images) {
+    sample_assert_ok(open_of_two(0, 0));
+    sample_assert_failed(open_of_two(5, 0), PB_E_INPUT, "says 5 images in all, its shards have 0");
+    sample_assert_failed(open_of_two(1, 0), PB_E_INPUT, "says 1 images in all, its shards have 0");
+}
+
+/* As a part of a list may be, all of whose images are in another part's share. */
+Test(archive_edition, an_archive_that_was_empty_grows) {
+    making m = {0};
+    sample_report report = {0};
+    pb_archive *archive;
+    char folder[2 * ORACLE_PATH], empty_sha256[PB_SHA256_TEXT];
+    snprintf(folder, sizeof folder, "%s/empty", made.folder);
+    snprintf(m.folder, sizeof m.folder, "%s/next", folder);
+    sample_assert_ok(pb_folder_create(m.folder));
+    sample_assert_ok(pb_manifest_write(folder, "none.csv", 6, NULL, 0));
+    sample_assert_ok(pb_archive_open(folder, &m.base));
+    strcpy(empty_sha256, pb_archive_sha256(m.base));
+    for (size_t i = 0; i < 2; i++)
+        sample_assert_ok(pb_shard_write(m.folder, i, &made.list, i, 6, sample_reported, &report, &m.summaries[i]));
+    sample_assert_ok(publish(&m, "list.csv"));
+    archive = sample_open(&made, "empty");
+    assert_images(archive, TAKEN);
+    sample_assert_ok(pb_archive_check_editions(archive));
+    pb_archive_close(&archive);
+    sample_assert_ok(pb_archive_open_edition(folder, empty_sha256, PB_SHARDS_THERE, &archive));
+    cr_assert(pb_archive_images(archive) == 0 && pb_archive_shards(archive) == 0);
+    pb_archive_close(&archive);
 }
 
 /* What patchbank did not write so cannot be made again, and nothing is appended to it. */

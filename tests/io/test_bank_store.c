@@ -510,3 +510,18 @@ Test(bank_store, gc_that_fails_leaves_whole_versions) {
     cr_assert_eq(count_versions(), 3);
     collect(1, 0, "000002 ");
 }
+
+/* A listing that ends early would make an older version the current one, or call swept what is still there. */
+Test(bank_store, versions_that_cannot_be_listed) {
+    pb_bank_version current;
+    pb_lock lock = {0};
+    for (int i = 1; i <= 2; i++)
+        sample_assert_ok(publish(i, PB_PLACE_COPY));
+    trouble_arm("io.list@0:4"); /* after ".", ".." and one of the two */
+    sample_assert_failed(pb_bank_store_current(store, &current), PB_E_SYSTEM, "versions: cannot list: Input/output error");
+    sample_assert_ok(pb_bank_store_lock(store, false, 0, "gc", &lock));
+    trouble_arm("io.list@0:6"); /* after the five steps of listing the versions */
+    sample_assert_failed(pb_bank_store_gc(store, &lock, 2, 0, note_removed, NULL), PB_E_SYSTEM, "versions: cannot list");
+    pb_lock_release(&lock);
+    assert_versions("000001 000002 ");
+}

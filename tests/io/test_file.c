@@ -5,6 +5,7 @@
 #include "trouble.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,63 @@ Test(file, folders_are_known_and_flushed) {
     assert_failed(pb_folder_flush(oracle_join(folder, "none")), PB_E_INPUT, "none: cannot open to flush it");
     trouble_arm("io.fsync");
     assert_failed(pb_folder_flush(folder), PB_E_SYSTEM, "cannot flush to the disk");
+}
+
+/* --- listing ---------------------------------------------------------------------------------------------------- */
+
+/* Collects names as bits of "abc"; at `stop` it fails. */
+typedef struct seen {
+    unsigned bits;
+    char stop;
+} seen;
+
+static pb_status see(void *context, int descriptor, const char *name) {
+    seen *all = context;
+    struct stat facts;
+    cr_assert(strlen(name) == 1 && name[0] >= 'a' && name[0] <= 'c', "%s", name);
+    cr_assert_eq(fstatat(descriptor, name, &facts, 0), 0);
+    all->bits |= 1u << (name[0] - 'a');
+    errno = EBADF; /* which is the visitor's business */
+    return name[0] == all->stop ? pb_fail(PB_E_NO, "stop") : pb_ok();
+}
+
+Test(file, names_of_a_folder) {
+    seen all = {0};
+    bool there = false;
+    for (const char *name = "abc"; *name; name++)
+        oracle_write(oracle_join(folder, (char[]){*name, '\0'}), "", 0);
+    assert_ok(pb_folder_each(folder, &there, see, &all));
+    cr_assert(there && all.bits == 7, "%x", all.bits);
+    assert_ok(pb_folder_each(folder, NULL, see, &all));
+    all = (seen){.stop = 'b'};
+    assert_failed(pb_folder_each(folder, &there, see, &all), PB_E_NO, "stop");
+    cr_assert(all.bits & 2);
+    assert_ok(pb_folder_each(oracle_join(folder, "none"), &there, see, &all));
+    cr_assert_not(there);
+    assert_failed(pb_folder_each(oracle_join(folder, "none"), NULL, see, &all), PB_E_INPUT, "none: cannot list: No such");
+    assert_failed(pb_folder_each(oracle_join(folder, "a"), &there, see, &all), PB_E_INPUT, "a: cannot list: Not a directory");
+    cr_assert(there);
+}
+
+/* At each of six steps: of "a", "b", "c", ".", ".." and of the end. Nothing that was not seen is taken for removed. */
+Test(file, a_folder_that_cannot_be_read_to_its_end) {
+    char path[2 * ORACLE_PATH], fault[32];
+    snprintf(path, sizeof path, "%s/full", folder);
+    for (int step = 1; step <= 6; step++) {
+        seen all = {0};
+        assert_ok(pb_folder_create(path));
+        for (const char *name = "abc"; *name; name++)
+            oracle_write(oracle_join(path, (char[]){*name, '\0'}), "", 0);
+        snprintf(fault, sizeof fault, "io.list@0:%d", step);
+        trouble_arm(fault);
+        assert_failed(pb_folder_each(path, NULL, see, &all), PB_E_SYSTEM, "full: cannot list: Input/output error");
+        cr_assert(step < 6 || all.bits == 7);
+        trouble_arm(fault);
+        assert_failed(pb_folder_remove(path), PB_E_SYSTEM, "full: cannot list: Input/output error");
+        cr_assert(pb_is_folder(path));
+    }
+    assert_ok(pb_folder_remove(path));
+    assert_names("");
 }
 
 /* --- pairs ------------------------------------------------------------------------------------------------------ */

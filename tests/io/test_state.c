@@ -5,6 +5,7 @@
 #include "trouble.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -220,6 +221,36 @@ Test(state, files_of_a_range_are_known_by_name) {
     cr_assert(pb_state_range_meets(path, 11, 12) && pb_state_range_meets(path, 0, UINT64_MAX));
     cr_assert(!pb_state_range_meets(path, 0, 9) && !pb_state_range_meets(path, UINT64_C(5000000001), UINT64_MAX));
     cr_assert(!pb_state_range_meets("a-b/rows-x.h5", 0, 9) && !pb_state_range_meets("rows.h5", 0, 9));
+}
+
+/* A newer run that is not seen would not refuse the claim, an older one that is not seen would not be fenced off. At each step of
+ * three listings: for the latest run, for those to be taken away, and of the one that is. */
+Test(state, a_folder_that_cannot_be_read_claims_nothing) {
+    enum { STEPS = 5 + 6 + 3 };
+    char fault[32];
+    for (int step = 1; step <= STEPS; step++) {
+        pb_state old = claimed(7, 0), state;
+        save(&old, "half.h5");
+        snprintf(fault, sizeof fault, "io.list@0:%d", step);
+        trouble_arm(fault);
+        sample_assert_failed(pb_state_claim(output, (pb_generation){7, 1}, &state), PB_E_SYSTEM, "cannot list: Input/output");
+        cr_assert_str_empty(state.folder);
+        pb_state next = claimed(7, 2);
+        assert_names(next.folder, "half.h5 run-7.2-# ");
+        sample_assert_ok(pb_state_remove(&next));
+    }
+}
+
+Test(state, what_is_saved_is_not_lost_from_sight) {
+    pb_state state = claimed(7, 0);
+    int seen = 0;
+    save(&state, "patches-1.h5");
+    trouble_arm("io.list@0:5"); /* after ".", "..", the run and the file */
+    sample_assert_failed(pb_state_each(&state, "patches-", count, &seen), PB_E_SYSTEM, "bank.h5.state: cannot list");
+    cr_assert_eq(seen, 1);
+    trouble_arm("io.list");
+    sample_assert_failed(pb_state_remove(&state), PB_E_SYSTEM, "bank.h5.state: cannot list");
+    assert_names(oracle_join(folder, "bank.h5.state"), "patches-1.h5 ");
 }
 
 Test(state, a_full_disk_is_said_and_claims_nothing) {
