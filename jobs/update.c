@@ -214,13 +214,28 @@ static pb_status extract(pb_update *u) {
     return status;
 }
 
+/* The same on every rank: the archive grew by test images alone, say, or all new ones are to be forgotten. Images that are there
+ * but bad are another matter. A bank's only archive has images as long as rows stay; in a damaged bank its radius would be 0. */
+static bool has_nothing_new(const pb_update *u) {
+    return u->training.setup.selection.total == u->images_left_out && !u->whole;
+}
+
+/* Collective. From images to picks. Where nothing is new there are none, as where all that is new is covered already. */
+static pb_status find_rows(pb_update *u) {
+    if (has_nothing_new(u)) {
+        pb_log_once(PB_LOG_INFO, "nothing-new", "archive=\"%s\" images_left_out=%llu effect=\"no row is added\"",
+                    u->training.job->options->archive, (unsigned long long)u->images_left_out);
+        return pb_ok();
+    }
+    pb_status status = extract(u);
+    return pb_failed(&status) ? status : select_rows(u);
+}
+
 /* Collective. In its state folder, which keeps what was extracted when it is stopped: also while rows are selected or collected,
  * since picks are made from the patches again. */
 static pb_status work(pb_update *u) {
     pb_training *t = &u->training;
-    pb_status status = extract(u);
-    if (!pb_failed(&status))
-        status = select_rows(u);
+    pb_status status = find_rows(u);
     if (!pb_failed(&status))
         say(u);
     if (!pb_failed(&status))

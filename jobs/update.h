@@ -31,7 +31,7 @@ typedef struct pb_update {
     uint64_t images_left_out; /* of the archive's training images, over all ranks: those to be forgotten */
     int64_t archive;         /* number of the archive's opened edition among the old bank's archives, -1: it is new */
     bool whole; /* all that the bank was ever made from are editions of the archive: nothing is taken on trust */
-    float given_radius;      /* largest distance of a new patch to a row that stays */
+    float given_radius;      /* largest distance of a new patch to a row that stays; 0: there is no new patch */
 } pb_update;
 
 /* --- update_forget.c --- */

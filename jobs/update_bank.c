@@ -91,11 +91,12 @@ static pb_status describe_images(const pb_update *u, pb_attributes *attributes) 
 
 /* Rows keep their distance from each other: of the old ones twice the stored bound is known (2 q), every new one was farther than
  * the radius r at the end from all before it, and a patch at r is left. So rows + 1 patches are min(2 q, r) or more apart, and no
- * choice of as many rows covers them within half of that (Gonzalez 1985). */
+ * choice of as many rows covers them within half of that (Gonzalez 1985). Without new patches the bound stays, unless the patch
+ * that was left may be of a forgotten image: then it is 0. */
 static pb_status describe_radius(const pb_update *u, size_t added, pb_attributes *attributes) {
     const char *name = "optimal_radius_at_least", *before = pb_attributes_get(attributes, name);
     double radius = (double)radius_after(u, added), half = (double)new_radius(u, added) / 2;
-    if (before)
+    if (before && (u->training.total_patches > 0 || u->forget.count > 0))
         PB_TRY(pb_attributes_set_real(attributes, name, fmin(pb_option_number(before), half)));
     PB_TRY(pb_attributes_set_real(attributes, "covering_radius", radius));
     return pb_attributes_set(attributes, "covering_radius_kind", is_exact(u, added) ? "exact" : "bound");

@@ -124,6 +124,43 @@ Test(update, of_an_archive_that_grows) {
          0);
 }
 
+/* The archive grows by images for testing, then by one for training that is to be forgotten with one of the bank's: no row is
+ * added, rows are forgotten, and the bank is of the newest edition. Images that are all bad are no such case. */
+Test(update, nothing_new) {
+    must(in_folder("sed -n '1p;8,9p' list.csv | sed s/,train,/,test,/ > c.csv; sed -n '1p;10p' list.csv > d.csv"), 0);
+    must(patchbank(1, "pack --list c.csv --archive a --append"), 0);
+    for (int ranks = 1; ranks <= 2; ranks++)
+        must(patchbank(ranks, UPDATE "--bank a.h5 --archive a --bank-out c%d.h5", ranks), 0);
+    says("event=nothing-new archive=\"a\" images_left_out=0 ");
+    cr_assert(!exists("c1.h5.state"));
+    must(in_folder("cmp c1.h5 c2.h5 && %s -c \"import h5py; a, c = h5py.File('a.h5'), h5py.File('c1.h5'); "
+                   "assert (a['features'][()] == c['features'][()]).all() and c.attrs['rows_added'] == b'0'; "
+                   "assert a['covering_radius'][-1] == c['covering_radius'][-1] and c.attrs['training_images'] == b'6'; "
+                   "assert all(a.attrs[n] == c.attrs[n] for n in ('covering_radius_kind', 'optimal_radius_at_least'))\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, VERIFY "--archive a --bank c1.h5"), 0);
+    must(patchbank(1, "pack --list d.csv --archive a --append"), 0);
+    must(in_folder("(sed -n '10p' list.csv | cut -d, -f1; echo images/02.png) > forget"), 0);
+    must(patchbank(2, UPDATE "--bank a.h5 --archive a --bank-out d.h5 --forget forget"), 0);
+    says("event=nothing-new archive=\"a\" images_left_out=1 ");
+    must(in_folder("! grep -a images/02.png d.h5 && %s -c \"import h5py; a, d = h5py.File('a.h5'), h5py.File('d.h5'); "
+                   "forgotten = int(d.attrs['rows_forgotten']); assert 0 < forgotten == len(a['image']) - len(d['image']); "
+                   "assert d['covering_radius'][-1] > a['covering_radius'][-1]; "
+                   "assert float(d.attrs['optimal_radius_at_least']) == 0; "
+                   "assert d.attrs['covering_radius_kind'] == b'bound' and d.attrs['left_out_patches'] == b'144'\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, VERIFY "--archive a --bank d.h5"), 0);
+    must(in_folder("sed -n '1p;8p' list.csv > x.csv"), 0);
+    must(patchbank(1, "pack --list x.csv --archive x"), 0);
+    must(in_folder("%s -c \"import h5py; d = h5py.File('x/shard-00000.h5', 'r+')['image/bytes']; d[100] = d[100] ^ 1\"",
+                   PB_PYTHON),
+         0);
+    must(patchbank(2, UPDATE "--bank a.h5 --archive x --bank-out x.h5 --max-bad 1"), 65);
+    says_once("x: no training image could be used");
+}
+
 /* What a bank promises may grow; what updates aim at stays. */
 Test(update, the_aim_is_kept) {
     must(in_folder("echo images/02.png > list"), 0);
