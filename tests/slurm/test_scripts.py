@@ -64,6 +64,10 @@ class ScriptTest(unittest.TestCase):
         with open(self.path(name), encoding="utf-8") as file:
             return file.read().splitlines()
 
+    def gate(self):
+        os.mkdir(self.path("gate"))
+        self.write("gate/manifest.json", "")
+
     def settings(self, *lines):
         self.write("patchbank.conf", "".join(line + "\n" for line in lines))
 
@@ -173,8 +177,41 @@ class Job(ScriptTest):
 
 
 class Nightly(ScriptTest):
+    NIGHT = ("WEIGHTS=random:7", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n")
+
+    def night(self, *settings):
+        """Exit code of nightly.sbatch, whether it began a step, and what it said."""
+        self.settings(*self.NIGHT, *settings)
+        done = self.bash(os.path.join(SCRIPTS, "nightly.sbatch"))
+        return done.returncode, self.read("sruns") is not None, done.stderr
+
+    def test_what_is_missing_is_told_before_anything_is_made(self):
+        code, began, said = self.night()
+        self.assertEqual((code, began), (64, False))
+        self.assertIn("GATE_ARCHIVE: gate: no archive", said)
+        self.gate()
+        for options in ("--taps 4 --ratios 10%,1%", "--ratios=10%,1%"):
+            code, began, said = self.night(f"TRAIN_OPTIONS='{options}'")
+            self.assertEqual((code, began), (64, False))
+            self.assertIn("--ratios takes one ratio", said)
+        self.assertFalse(os.path.exists(self.path("nights")))
+        for options in ("--taps 4,10 --ratios 10%", "--ratios 1% --taps 4,10"):
+            self.assertEqual(self.night(f"TRAIN_OPTIONS='{options}'")[:2], (0, True))
+            shutil.rmtree(self.path("nights"))
+
+    def test_a_list_without_images_is_a_night_without_work(self):
+        self.gate()
+        for text in ("", "\n", "path,split,label\n", "path,split,label\n\n"):
+            self.write("new.csv", text)
+            code, began, said = self.night()
+            self.assertEqual((code, began, os.path.exists(self.path("nights/n/published"))), (0, False, False), said)
+            self.assertIn("nothing new tonight: new.csv lists no image", said)
+        self.write("new.csv", "path,split,label\na.png,train,0")
+        self.assertEqual(self.night()[:2], (0, True))
+
     def test_a_first_version_that_came_meanwhile_is_compared_with(self):
         """Another night publishes while this one trains."""
+        self.gate()
         self.write("bin/srun", '#!/bin/bash\necho "$@" >>"$STATE/steps"\n'
                    '[[ " $* " != *" train "* ]] || mkdir -p store/versions/000001\n')
         self.settings("WEIGHTS=random:7", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n")
@@ -188,6 +225,7 @@ class Nightly(ScriptTest):
 
     def test_a_night_that_was_killed_when_it_had_published_is_done(self):
         """An update of its own bank would be another version."""
+        self.gate()
         for folder in ("nights/n", "store/versions/000002"):
             os.makedirs(self.path(folder))
         self.write("nights/n/updated-000001.h5", "bank")
@@ -299,6 +337,7 @@ class Settings(ScriptTest):
 
     def test_a_night_makes_what_is_not_made(self):
         """Nor what was killed before it had removed its state."""
+        self.gate()
         self.settings("WEIGHTS=w", "STORE=store", "GATE_ARCHIVE=gate", "NEW_LIST=new.csv", "NIGHTS=nights", "NIGHT=n")
         outputs = {"pack": ("archive/manifest.json", "archive/state"), "train": ("trained.h5", "trained.h5.state"),
                    "score": ("trained-results/results.h5", "trained-results/state")}
