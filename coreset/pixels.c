@@ -26,7 +26,8 @@
 enum { COARSE = 1 << 16, FINE_BITS = 15, FINE = 1 << FINE_BITS };
 
 /* The share of a whole region: shares are fractions of it, so that their sums are whole numbers and do not depend on an order.
- * 2^40 leaves 24 of 64 bits for the number of regions (PB_PIXELS_REGIONS_MAX). */
+ * Shares are rounded, and a region's sum is below twice 2^40 in any case (count_pixel): of 64 bits 23 are left for the number of
+ * regions (PB_PIXELS_REGIONS_MAX). */
 static const uint64_t UNIT = (uint64_t)1 << 40; /* the share of a whole region */
 
 /* Pixels of one value. Summed over the ranks as plain numbers, so it holds nothing but uint64_t. */

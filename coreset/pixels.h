@@ -30,8 +30,8 @@ enum { PB_PIXELS_FINE = 256 };
 /* The false positive rate up to which PRO is integrated. */
 #define PB_PRO_LIMIT 0.3
 
-/* Most regions of all images, so that sums of their shares do not overflow. */
-#define PB_PIXELS_REGIONS_MAX ((uint64_t)1 << 24)
+/* Most regions of all images, so that sums of their shares do not overflow (coreset/pixels.c). */
+#define PB_PIXELS_REGIONS_MAX ((uint64_t)1 << 23)
 
 /* Counts under way: of one rank between two ends of passes, of all ranks at these. Used by one thread. */
 typedef struct pb_pixels pb_pixels;

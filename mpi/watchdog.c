@@ -36,14 +36,13 @@ static _Noreturn void end_job(const char *what, double seconds, double limit_s, 
     _exit(status.code);
 }
 
-/* The thread. Waits by the realtime clock, which pthread_cond_timedwait has by default: a clock that is set makes one look early,
- * or late by as much as it was set back. How long a collective has lasted is told by the monotonic one. */
+/* The thread. Waits by the monotonic clock (pb_watchdog_start): a clock that is set makes no look late. */
 static void *watch(void *argument) {
     pb_watchdog *watchdog = argument;
     pthread_mutex_lock(&watchdog->lock);
     while (watchdog->running) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += LOOK_PERIOD_NS;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
@@ -61,7 +60,11 @@ static void *watch(void *argument) {
 pb_status pb_watchdog_start(pb_watchdog *watchdog, int rank) {
     *watchdog = (pb_watchdog){.running = true, .rank = rank};
     pthread_mutex_init(&watchdog->lock, NULL);
-    pthread_cond_init(&watchdog->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&watchdog->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     int error = pthread_create(&watchdog->thread, NULL, watch, watchdog);
     if (error) {
         watchdog->running = false;
