@@ -67,7 +67,7 @@ PB_CHECKED pb_status pb_shard_write(const char *folder, size_t number, const pb_
  * what pb_shard_write would write: rows are compared with the list, all bytes with their CRC32C, and what the shard has not is
  * tried again and must be bad still (which `rejected` is then told). *kept: so it is, and *summary_out is its summary; else it
  * must be written. Not looked at are the images' files, and bytes of the shard's file that HDF5 does not use: if these have
- * decayed, the SHA-256 is the one that the file has now. Errors: PB_E_SYSTEM. */
+ * decayed, the SHA-256 is the one that the file has now. Errors: PB_E_SYSTEM, PB_E_INPUT (the path is too long). */
 PB_CHECKED pb_status pb_shard_resume(const char *folder, size_t number, const pb_list *list, size_t shard, size_t shard_images,
                                      pb_rejected rejected, void *context, pb_shard_summary *summary_out, bool *kept);
 
