@@ -21,6 +21,9 @@
 /* A progressive file of a few kilobytes can ask for any number of passes over all its pixels. Real ones have about ten. */
 enum { JPEG_SCANS_MAX = 500 };
 
+/* 64 million grey pixels. */
+enum { ARITHMETIC_BLOCKS = 1 << 20 };
+
 /* APP1, in which EXIF is; its longest segment. */
 enum { EXIF_MARKER = JPEG_APP0 + 1, EXIF_BYTES_MAX = 0xFFFF };
 enum { REDUCTION_MAX = 8 };             /* libjpeg's smallest inverse DCT: one pixel a block */
@@ -101,12 +104,14 @@ static int orientation_of(const jpeg_reader *reader) {
 }
 
 /* Whether a file of `size` bytes can hold so many blocks. An 8 x 8 block of a component costs at least one bit, for its mean
- * alone; only arithmetic coding can go below. */
+ * alone. Only arithmetic coding can go below: there a picture of one colour costs next to nothing, but a few hundred bytes must
+ * not ask for gigabytes (3 bytes a value, with the coefficients of a progressive file), so that up to ARITHMETIC_BLOCKS pass,
+ * 200 MB, and from there on an eighth of a bit a block is expected, which any photograph exceeds. */
 static bool can_hold(const struct jpeg_decompress_struct *codec, size_t size) {
     size_t blocks = 0;
     for (int i = 0; i < codec->num_components; i++)
         blocks += (size_t)codec->comp_info[i].width_in_blocks * codec->comp_info[i].height_in_blocks;
-    return codec->arith_code || size >= blocks / 8;
+    return size >= blocks / 8 || (codec->arith_code && (blocks <= ARITHMETIC_BLOCKS || size >= blocks / 64));
 }
 
 /* Of the whole image, even if less is decoded: the coefficients of a progressive file are all kept. */

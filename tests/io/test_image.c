@@ -153,6 +153,8 @@ Test(image, refuses_impossible_headers, .init = setup, .fini = teardown) {
     expect_refused("JPEG", bytes, size, "65500 x 65500 pixels is refused");
     memcpy(frame + 5, "\x3e\x80\x3e\x80", 4);
     expect_refused("JPEG", bytes, size, "cannot hold 16000 x 16000 pixels");
+    frame[1] = 0xca; /* progressive, with arithmetic coding: half a gigabyte of coefficients */
+    expect_refused("JPEG", bytes, size, "cannot hold 16000 x 16000 pixels");
     free(bytes);
 }
 
