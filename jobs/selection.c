@@ -73,37 +73,38 @@ static pb_range range_of(uint64_t total, int parts, int ranks, int rank) {
     return (pb_range){pb_partition(total, parts, (int)mine.first).first, pb_partition(total, parts, (int)mine.end - 1).end};
 }
 
-/* Every rank counts all shards by itself: the manifest is in memory. */
-pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank, pb_selection *selection) {
-    *selection = (pb_selection){0};
-    for (size_t shard = 0; shard < pb_archive_shards(archive); shard++)
-        selection->total += selected_in_shard(pb_archive_shard(archive, shard), which);
-    if (selection->total == 0)
-        return pb_fail(PB_E_INPUT, "no %s images; the archive's list says which images train and which test",
-                       WHICH_NAMES[which]);
-    pb_range range = range_of(selection->total, parts, ranks, rank);
+/* Images of the first `shards` shards. Every rank counts by itself: the manifest is in memory. */
+static uint64_t selected_in_shards(pb_archive *archive, pb_which which, size_t shards) {
+    uint64_t selected = 0;
+    for (size_t shard = 0; shard < shards; shard++)
+        selected += selected_in_shard(pb_archive_shard(archive, shard), which);
+    return selected;
+}
+
+/* This rank's images: a range of those that stand behind the first `before`. On error nothing is left. */
+static pb_status take_range(pb_archive *archive, pb_which which, uint64_t before, pb_range range, pb_selection *selection) {
     selection->first = range.first;
     PB_TRY(pb_allocate(&selection->index, pb_range_size(range), sizeof *selection->index, "image indices"));
-    pb_status status = fill(archive, which, range, selection);
+    pb_status status = fill(archive, which, (pb_range){before + range.first, before + range.end}, selection);
     if (pb_failed(&status))
         pb_selection_free(selection);
     return status;
 }
 
+pb_status pb_selection_make(pb_archive *archive, pb_which which, int parts, int ranks, int rank, pb_selection *selection) {
+    *selection = (pb_selection){.total = selected_in_shards(archive, which, pb_archive_shards(archive))};
+    if (selection->total == 0)
+        return pb_fail(PB_E_INPUT, "no %s images; the archive's list says which images train and which test",
+                       WHICH_NAMES[which]);
+    return take_range(archive, which, 0, range_of(selection->total, parts, ranks, rank), selection);
+}
+
 /* What is new in an archive that has grown stands at its end: left where it was it would all be the last ranks' work. */
 pb_status pb_selection_behind(pb_archive *archive, pb_which which, size_t shards, int ranks, int rank, pb_selection *selection) {
-    uint64_t before = 0, total = selection->total;
-    for (size_t shard = 0; shard < shards; shard++)
-        before += selected_in_shard(pb_archive_shard(archive, shard), which);
+    const uint64_t before = selected_in_shards(archive, which, shards), total = selection->total - before;
     pb_selection_free(selection);
-    pb_range mine = pb_partition(total - before, ranks, rank);
-    selection->total = total - before;
-    selection->first = mine.first;
-    PB_TRY(pb_allocate(&selection->index, pb_range_size(mine), sizeof *selection->index, "image indices"));
-    pb_status status = fill(archive, which, (pb_range){before + mine.first, before + mine.end}, selection);
-    if (pb_failed(&status))
-        pb_selection_free(selection);
-    return status;
+    selection->total = total;
+    return take_range(archive, which, before, pb_partition(total, ranks, rank), selection);
 }
 
 void pb_selection_free(pb_selection *selection) {

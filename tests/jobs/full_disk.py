@@ -17,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from folders import content
+
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir))
 POINTS = ["io.mkdir", "io.create", "io.write", "io.close", "io.fsync", "io.rename"]
 FEATURES = ["--weights", "random:7", "--batch", "2", "--checkpoint", "0"]
@@ -41,19 +44,6 @@ def run(program, job, output, fault=""):
     return done.returncode, done.stdout
 
 
-def contents(path):
-    """The bytes of a file, or of all files of a folder by name."""
-    if os.path.isfile(path):
-        with open(path, "rb") as file:
-            return {"": file.read()}
-    found = {}
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with open(os.path.join(folder, name), "rb") as file:
-                found[os.path.relpath(os.path.join(folder, name), path)] = file.read()
-    return found
-
-
 def remove(path):
     for name in (path, path + ".state"):
         shutil.rmtree(name, ignore_errors=True)
@@ -74,11 +64,11 @@ def check_failed(job, output, code, said, where):
 
 def check_again(program, job, output, whole, where):
     if job == "pack" and os.path.exists(os.path.join(output, "manifest.json")):
-        if contents(output) != whole:   # the fault came after the last of it, or the job could do without
+        if content(output) != whole:   # the fault came after the last of it, or the job could do without
             fail(f"{job}, {where}: a manifest beside other bytes")
     else:
         code, said = run(program, job, output)
-        if code != 0 or contents(output) != whole:
+        if code != 0 or content(output) != whole:
             fail(f"{job}, {where}: the second run: exit code {code}, other bytes:\n{said}")
     if os.path.exists(output + ".state") or os.path.exists(os.path.join(output, "state")):
         fail(f"{job}, {where}: the state is still there")
@@ -139,7 +129,7 @@ def small_disks(program, job, whole):
             check_failed(job, "small/out", code, said, f"a tmpfs, step {step}")
             if code == 0:
                 break
-        if code != 0 or contents("small/out") != whole:
+        if code != 0 or content("small/out") != whole:
             fail(f"{job}, a tmpfs that grew: exit code {code}, other bytes:\n{said}")
         remove("small/out")
         subprocess.run(["mount", "-o", "remount,ro", "small"], check=True)
@@ -163,7 +153,7 @@ def main():
             code, said = run(program, job, output)
             if code != 0:
                 fail(f"{job}: exit code {code}:\n{said}")
-            whole = contents(output)
+            whole = content(output)
             count += sweep(program, job, whole, most)
             count += small_disks(program, job, whole)
     print(f"{count} moments, all well")

@@ -9,6 +9,8 @@ import tempfile
 import cluster
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir)
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from folders import content  # noqa: E402, F401: for the tests
 SCRIPTS = os.path.join(ROOT, "slurm")
 PYTHON = "/usr/bin/python3"
 NOT_INSTALLED = 77      # ctest's "skipped"
@@ -20,16 +22,6 @@ SCORE_OPTIONS = "--threads 1 --decoders 1"
 def repeated(rows, times):
     """The same images under other names: "images/x", "./images/x", "././images/x", ..."""
     return [["./" * time + path, *rest] for time in range(times) for path, *rest in rows]
-
-
-def content(folder):
-    """{name: bytes} of all files below a folder."""
-    found = {}
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(place, name), "rb") as file:
-                found[os.path.relpath(os.path.join(place, name), folder)] = file.read()
-    return found
 
 
 class Fixture:
